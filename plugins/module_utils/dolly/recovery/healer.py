@@ -1,0 +1,223 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node does when a neighbour goes: events in, actions out, time as an argument.
+
+A parent adopts the children of a child that is gone. A node without a parent waits a moment to be adopted,
+then knocks at its ancestors, nearest first, the server last; who is knocked at dials. Connections that carry
+data are always made by the parent, so a node that nobody can dial is never needed as a listener.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple, Union
+
+#: How long an orphan waits for its grandparent before it looks for an ancestor itself.
+ADOPTION_PATIENCE_S = 2.0
+#: How long after a knock that was heard the ancestor has to dial.
+ANSWER_PATIENCE_S = 3.0
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """The plan came: these are this node's children."""
+
+    children: Tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ChildLinked:
+    """A dialled child answered."""
+
+    rank: int
+
+
+@dataclass(frozen=True)
+class ChildGone:
+    """A child's link is over; `orphans` are its children that still have something to do."""
+
+    rank: int
+    outcome: str
+    reason: str
+    orphans: Tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Knocked:
+    """A node asks to be dialled."""
+
+    rank: int
+
+
+@dataclass(frozen=True)
+class ParentFound:
+    """A parent has taken this node."""
+
+    rank: int
+
+
+@dataclass(frozen=True)
+class ParentGone:
+    """The parent is gone; without a new one this node gives up after `patience_s`."""
+
+    rank: int
+    patience_s: float
+
+
+@dataclass(frozen=True)
+class KnockFailed:
+    """The ancestor that was knocked at cannot be reached."""
+
+    rank: int
+
+
+@dataclass(frozen=True)
+class Ticked:
+    """Time went on."""
+
+
+@dataclass(frozen=True)
+class DialChild:
+    """Connect to this node as its parent."""
+
+    rank: int
+    is_adoption: bool
+
+
+@dataclass(frozen=True)
+class DropChild:
+    """End the link to this node: it is about to get a new one."""
+
+    rank: int
+
+
+@dataclass(frozen=True)
+class DeclareChild:
+    """Tell the ring that a child is lost or unreachable."""
+
+    rank: int
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class KnockAt:
+    """Ask an ancestor to dial this node."""
+
+    rank: int
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """This node fails: nobody will bring what it lacks."""
+
+    reason: str
+
+
+Event = Union[SetUp, ChildLinked, ChildGone, Knocked, ParentFound, ParentGone, KnockFailed, Ticked]
+Action = Union[DialChild, DropChild, DeclareChild, KnockAt, GiveUp]
+
+#: What a parent says of a child whose link ended so. Other outcomes speak for themselves.
+_DECLARED = {"lost": "lost", "unreachable": "unreachable"}
+
+
+class Healer:
+    """The decisions of one node. `ancestors` are ranks, nearest first, the server (0) last."""
+
+    def __init__(self, rank: int, ancestors: Sequence[int]) -> None:
+        self.rank = rank
+        self.adopted = 0
+        self._ancestors = tuple(ancestors)
+        self._children: Dict[int, str] = {}
+        self._orphan_since: Optional[float] = None
+        self._give_up_at = 0.0
+        self._next_knock_at = 0.0
+        self._next_ancestor = 0
+
+    @property
+    def children(self) -> List[int]:
+        """Ranks of the children that are linked or being dialled."""
+        return sorted(self._children)
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the parent is gone and no other has come."""
+        return self._orphan_since is not None
+
+    def handle(self, event: Event, now: float) -> List[Action]:
+        """The actions that follow from an event at time `now` (seconds, any origin)."""
+        if isinstance(event, SetUp):
+            return [self._dial(rank, False) for rank in event.children if rank not in self._children]
+        if isinstance(event, ChildLinked):
+            self._children[event.rank] = "linked"
+            return []
+        if isinstance(event, ChildGone):
+            return self._child_gone(event)
+        if isinstance(event, Knocked):
+            return self._knocked(event.rank)
+        return self._handle_parent(event, now)
+
+    def _dial(self, rank: int, is_adoption: bool) -> DialChild:
+        self._children[rank] = "dialling"
+        return DialChild(rank, is_adoption)
+
+    def _child_gone(self, event: ChildGone) -> List[Action]:
+        self._children.pop(event.rank, None)
+        actions: List[Action] = []
+        if event.outcome in _DECLARED:
+            actions.append(DeclareChild(event.rank, _DECLARED[event.outcome], event.reason))
+        if event.outcome == "superseded":
+            return actions  # it lives, under another parent, and its children with it
+        for orphan in event.orphans:
+            if orphan not in self._children:
+                self.adopted += 1
+                actions.append(self._dial(orphan, True))
+        return actions
+
+    def _knocked(self, rank: int) -> List[Action]:
+        if rank <= self.rank:
+            return []  # a parent's rank is lower than its child's: so there are no loops
+        state = self._children.get(rank)
+        if state == "dialling":
+            return []
+        actions: List[Action] = [DropChild(rank)] if state == "linked" else []
+        self.adopted += 1
+        actions.append(self._dial(rank, True))
+        return actions
+
+    def _handle_parent(self, event: Event, now: float) -> List[Action]:
+        if isinstance(event, ParentFound):
+            self._orphan_since = None
+        elif isinstance(event, ParentGone):
+            self._orphan_since = now
+            self._give_up_at = now + event.patience_s
+            self._next_knock_at = now + ADOPTION_PATIENCE_S
+            self._next_ancestor = self._index_above(event.rank)
+        elif isinstance(event, KnockFailed) and not self._is_round_over:
+            self._next_knock_at = now
+        if self._orphan_since is None:
+            return []
+        return self._look_for_parent(now)
+
+    def _index_above(self, rank: int) -> int:
+        """Where to begin knocking: at the ancestors above the parent that is gone."""
+        for index, ancestor in enumerate(self._ancestors):
+            if ancestor < rank:
+                return index
+        return 0
+
+    def _look_for_parent(self, now: float) -> List[Action]:
+        if now >= self._give_up_at:
+            self._orphan_since = None
+            return [GiveUp("no parent took this node in time")]
+        if now < self._next_knock_at or not self._ancestors:
+            return []
+        ancestor = self._ancestors[self._next_ancestor % len(self._ancestors)]
+        self._next_ancestor += 1
+        self._next_knock_at = now + ANSWER_PATIENCE_S
+        return [KnockAt(ancestor)]
+
+    @property
+    def _is_round_over(self) -> bool:
+        """Whether all ancestors were tried since the last pause: a refused knock must not become a busy loop."""
+        return self._next_ancestor % len(self._ancestors) == 0

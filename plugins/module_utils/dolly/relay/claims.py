@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which piece of a child's need goes on which of its lanes.
+
+Outstanding is the child's latest NEED minus the pieces on their way: claimed by a lane and not yet counted by
+the child. A piece is claimed by one lane only, and goes back only after that lane's thread has ended.
+"""
+
+from __future__ import annotations
+
+import collections
+from typing import Deque, Dict, Mapping, NamedTuple, Optional, Tuple
+
+from ..ranges import RangeSet
+from ..wire.messages import MAX_DATA, MAX_ZERO, Need
+from .ledger import Ledger
+
+
+class Piece(NamedTuple):
+    """A range for one frame."""
+
+    start: int
+    end: int
+    is_zero: bool
+
+
+class Claims:
+    """The need of one child. Locked by the ledger's condition, so that waiting for data and for need is one wait."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._todo = RangeSet()
+        self._repair = RangeSet()
+        self._under_way: Dict[int, Deque[Piece]] = {}
+        self._counted: Dict[int, int] = {}
+        self._is_closed = False
+        self.sent = 0
+
+    @property
+    def has_todo(self) -> bool:
+        """Whether the child waits for anything, on its way or not."""
+        with self._ledger.changed:
+            return bool(self._todo) or any(self._under_way.values())
+
+    def replace(self, need: Need) -> None:
+        """Take the child's newest word on what it lacks and what arrived on each lane."""
+        with self._ledger.changed:
+            self._forget_arrived(need.received)
+            todo = RangeSet(need.wanted)
+            for pieces in self._under_way.values():
+                for piece in pieces:
+                    todo.discard(piece.start, piece.end)
+            self._todo = todo
+            self._repair = RangeSet(need.repair)
+            self._ledger.changed.notify_all()
+
+    def open_lane(self, lane: int) -> None:
+        """Let pieces be claimed for a lane; numbers are never used twice on a link."""
+        with self._ledger.changed:
+            self._under_way[lane] = collections.deque()
+            self._counted[lane] = 0
+
+    def close_lane(self, lane: int) -> None:
+        """Give back what a dead lane had claimed; only after its thread has ended."""
+        with self._ledger.changed:
+            for piece in self._under_way.pop(lane, ()):
+                self._todo.add(piece.start, piece.end)
+            self._counted.pop(lane, None)
+            self._ledger.changed.notify_all()
+
+    def close(self) -> None:
+        """End every wait in `claim`."""
+        with self._ledger.changed:
+            self._is_closed = True
+            self._ledger.changed.notify_all()
+
+    def claim(self, lane: int) -> Optional[Piece]:
+        """Wait for a piece that the child needs and this node has; None when the link is over."""
+        ledger = self._ledger
+        with ledger.changed:
+            while not self._is_closed and not ledger.is_closed and lane in self._under_way:
+                piece = self._find()
+                if piece is not None:
+                    self._todo.discard(piece.start, piece.end)
+                    self._under_way[lane].append(piece)
+                    self.sent += 0 if piece.is_zero else piece.end - piece.start
+                    return piece
+                ledger.changed.wait()
+            return None
+
+    def _find(self) -> Optional[Piece]:
+        after = 0
+        while True:
+            found = self._todo.first_shared(self._ledger.held, MAX_ZERO, after)
+            if found is None:
+                return None
+            start, end = self._serveable(*found)
+            if start < end:
+                return self._cut(start, end)
+            after = end
+
+    def _serveable(self, start: int, end: int) -> Tuple[int, int]:
+        """The part of a held range that may go out now: repairs come from verified chunks alone.
+
+        Without such a part the result is empty, and its end is where to look on.
+        """
+        bad = self._repair.within(start, end)
+        for bad_start, bad_end in bad:
+            if bad_start > start:
+                return start, bad_start
+            good = self._ledger.verified.first_shared(RangeSet.span(bad_start, bad_end), MAX_DATA)
+            return good if good is not None else (bad_end, bad_end)
+        return start, end
+
+    def _cut(self, start: int, end: int) -> Piece:
+        zeros = self._ledger.zeros.within(start, end)
+        for zero_start, zero_end in zeros:
+            if zero_start == start:
+                return Piece(start, zero_end, True)
+            return Piece(start, min(zero_start, start + MAX_DATA), False)
+        return Piece(start, min(end, start + MAX_DATA), False)
+
+    def _forget_arrived(self, received: Mapping[int, int]) -> None:
+        for lane, count in received.items():
+            pieces = self._under_way.get(lane)
+            while pieces and self._counted[lane] < count:
+                pieces.popleft()
+                self._counted[lane] += 1

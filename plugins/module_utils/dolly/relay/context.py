@@ -1,0 +1,30 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every part of one node needs to know, made once and handed around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+from ..net.reactor import Reactor
+from ..plan.job import Timeouts
+
+
+@dataclass
+class Context:
+    """The node's run and name, its reactor, and where time, nonces and log lines come from.
+
+    `name` may be empty until a parent has proved itself and said what it calls this node.
+    """
+
+    run_id: str
+    name: str
+    secret: bytes
+    reactor: Reactor
+    timeouts: Timeouts
+    new_nonce: Callable[[], bytes]
+    log: Callable[[str], None]
+
+    def __repr__(self) -> str:
+        return "Context(%s of run %s)" % (self.name, self.run_id)  # never the secret

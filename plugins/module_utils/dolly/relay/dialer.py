@@ -1,0 +1,117 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connects to another node and proves to it, and it to us, that both hold the run's secret."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Callable, Optional
+
+from ..errors import DollyError, PeerLost
+from ..net import sockets
+from ..net.channel import Channel
+from ..net.reactor import Timer
+from ..plan.job import NodeSpec
+from ..wire.auth import DialerHandshake, Established, Hello
+from ..wire.codec import NEED_MORE
+from .context import Context
+from .threads import Worker
+
+_PAUSE_S = 0.3  # between tries while a receiver may still be starting
+
+OnEstablished = Callable[[Established, Channel], None]
+OnFailed = Callable[[str], None]
+
+
+class Dialer:
+    """One attempt to reach `node`, tried again for `patience_s`. Ends in one of two calls on the reactor.
+
+    `choose_epoch` gets the epoch that the other node says is current and returns the one to propose.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        node: NodeSpec,
+        kind: str,
+        choose_epoch: Callable[[int], int],
+        on_established: OnEstablished,
+        on_failed: OnFailed,
+        lane: int = 0,
+        patience_s: float = 0.0,
+    ) -> None:
+        self._context = context
+        self._node = node
+        self._on_established = on_established
+        self._on_failed = on_failed
+        self._patience_s = patience_s
+        self._cancelled = threading.Event()
+        self._channel: Optional[Channel] = None
+        hello = Hello(context.run_id, context.name, node.name, kind, lane, context.new_nonce())
+        self._handshake = DialerHandshake(context.secret, hello, choose_epoch)
+        self._sock: Optional[socket.socket] = None
+        self._worker = Worker("dial-" + node.name, self._connect, self._on_connected)
+        self._timer = Timer(lambda: None)
+        self._worker.start()
+
+    def cancel(self) -> None:
+        """Give up; nothing is called any more. Harmless when it is over."""
+        self._cancelled.set()
+        self._timer.cancel()
+        if self._channel is not None:
+            self._channel.abort()
+
+    def _connect(self) -> None:
+        now = self._context.reactor.now
+        give_up_at = now() + self._patience_s
+        limit = self._context.timeouts.connect if self._patience_s else self._context.timeouts.dead_after
+        while not self._cancelled.is_set():
+            try:
+                self._sock = sockets.connect(self._node.host, self._node.port, limit)
+                return
+            except PeerLost:
+                if now() >= give_up_at:
+                    raise
+            self._cancelled.wait(_PAUSE_S)
+
+    def _on_connected(self, error: Optional[BaseException]) -> None:
+        self._context.reactor.call(lambda: self._shake_hands(error))
+
+    def _shake_hands(self, error: Optional[BaseException]) -> None:
+        if self._cancelled.is_set():
+            if self._sock is not None:
+                self._sock.close()
+            return
+        if self._sock is None:
+            self._fail(error.sentence if isinstance(error, DollyError) else repr(error))
+            return
+        sockets.tune(self._sock)
+        self._channel = Channel(self._context.reactor, self._sock, self._on_data, self._fail)
+        limit = self._context.timeouts.handshake
+        late = "it did not finish the handshake in %gs" % limit
+        self._timer = self._context.reactor.after(limit, lambda: self._fail(late))
+        self._channel.write(self._handshake.start())
+
+    def _on_data(self, data: bytes) -> None:
+        try:
+            self._handshake.feed(data)
+            event = self._handshake.next()
+        except DollyError as error:
+            self._fail(error.sentence)
+            return
+        if event is NEED_MORE or self._channel is None:
+            return
+        channel, self._channel = self._channel, None
+        self._timer.cancel()
+        self._cancelled.set()  # from here on the connection's fate is its new owner's business
+        channel.write(event.data)
+        self._on_established(event.established, channel)
+
+    def _fail(self, why: str) -> None:
+        self._timer.cancel()
+        if self._channel is not None:
+            self._channel.abort()
+        if not self._cancelled.is_set():
+            self._cancelled.set()
+            self._on_failed(why)

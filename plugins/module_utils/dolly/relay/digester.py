@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Digests the source beside the sending, and looks again where somebody received something else."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Callable, Iterable, List, Optional
+
+from ..errors import SourceChanged
+from ..integrity import PIECE, digest_region, zero_digest
+from ..storage.source import Source
+from .ledger import Ledger
+
+#: Digests are published in groups of this many chunks.
+_GROUP = 16
+
+
+class Digester:
+    """Work for a thread of its own. `publish(first, digests)` is called on that thread for each new group."""
+
+    def __init__(self, source: Source, ledger: Ledger, publish: Callable[[int, bytes], None]) -> None:
+        self.sha256: Optional[str] = None
+        self._source = source
+        self._ledger = ledger
+        self._publish = publish
+        self._buffer = bytearray(PIECE)
+
+    def digest_all(self, wants_sha256: bool) -> None:
+        """Digest every chunk that has no digest yet; and the whole image once, where that is asked for.
+
+        Raises SourceError, SourceChanged.
+        """
+        whole = hashlib.sha256() if wants_sha256 and self.sha256 is None else None
+        count = self._ledger.image.chunk_count or 0
+        group: List[bytes] = []
+        for index in range(count):
+            if self._ledger.is_closed:
+                return
+            group.append(self._digest(index) if whole is None else self._digest_into(index, whole))
+            if len(group) == _GROUP or index == count - 1:
+                self._learn(index + 1 - len(group), group)
+                group = []
+        self._source.check_unchanged()
+        if whole is not None:
+            self.sha256 = whole.hexdigest()
+
+    def recheck(self, chunks: Iterable[int]) -> None:
+        """Digest chunks again that came out wrong elsewhere. Raises SourceChanged when the fault is here."""
+        for index in chunks:
+            start, end = self._ledger.image.chunk_bounds(index)
+            if digest_region(self._source.read, start, end, self._buffer) != self._ledger.digest(index):
+                raise SourceChanged(self._source.path, start)
+
+    def _digest(self, index: int) -> bytes:
+        known = self._ledger.digest(index)
+        if known is not None:
+            return known
+        start, end = self._ledger.image.chunk_bounds(index)
+        if self._ledger.is_zero(start, end):
+            return zero_digest(end - start)
+        return digest_region(self._source.read, start, end, self._buffer)
+
+    def _digest_into(self, index: int, whole: "hashlib._Hash") -> bytes:
+        def read(offset: int, view: memoryview) -> int:
+            length = self._source.read(offset, view)
+            whole.update(view[:length])
+            return length
+
+        start, end = self._ledger.image.chunk_bounds(index)
+        return digest_region(read, start, end, self._buffer)
+
+    def _learn(self, first: int, group: List[bytes]) -> None:
+        digests = b"".join(group)
+        self._ledger.learn(first, digests)
+        for index in range(first, first + len(group)):
+            self._ledger.accept(index)
+        self._publish(first, digests)

@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two ends of a lane: a thread that takes pieces into the store, one that sends them out of it."""
+
+from __future__ import annotations
+
+from typing import Iterator, Tuple
+
+from ..errors import ProtocolError
+from ..net.lane import Lane
+from ..storage.base import Readable, Store
+from ..wire.codec import HEADER_LENGTH, LaneOpener, PieceHeader, Sealer
+from ..wire.messages import DATA, ZERO
+from .claims import Claims
+from .ledger import Ledger
+
+#: Tell the ledger of arrived bytes in steps of this, so that a child gets them while the piece still comes in.
+_STEP = 512 * 1024
+_SCRATCH = 64 * 1024
+
+
+class Receiving:
+    """Takes what comes on one lane. `run` returns when the parent ended the lane in good order.
+
+    Raises PeerLost, ProtocolError (both: the lane is over), TargetError (the node is).
+    """
+
+    def __init__(self, lane: Lane, opener: LaneOpener, store: Store, ledger: Ledger) -> None:
+        self.lane = lane
+        self.received = 0
+        self._opener = opener
+        self._store = store
+        self._ledger = ledger
+
+    def run(self) -> None:
+        """Take pieces until the lane ends."""
+        while True:
+            header = self.lane.read(HEADER_LENGTH)
+            if not header:
+                return
+            self._take(self._opener.open(header))
+
+    def _take(self, piece: PieceHeader) -> None:
+        end = piece.offset + piece.length
+        if end > self._ledger.size:
+            raise ProtocolError(self.lane.peer, "a piece that ends at %d, beyond the image" % end)
+        for start, stop in self._by_chunk(piece.offset, end):
+            if not self._ledger.begin_write(start, stop):
+                self._skip(piece.kind, stop - start)
+                continue
+            try:
+                self._store_part(piece.kind, start, stop)
+            finally:
+                self._ledger.end_write(start)
+        with self._ledger.changed:
+            self.received += 1
+
+    def _store_part(self, kind: int, start: int, stop: int) -> None:
+        if kind == ZERO:
+            self.lane.is_waiting_for_peer = False
+            self._store.zero(start, stop - start)
+            self._ledger.add(start, stop, is_zero=True)
+            return
+        told = at = start
+        while at < stop:
+            at += self._store.receive(self.lane, at, stop - at)
+            if at - told >= _STEP or at == stop:
+                self._ledger.add(told, at)
+                told = at
+
+    def _skip(self, kind: int, length: int) -> None:
+        """Throw away bytes of a chunk that is whole already; a piece can come twice when a lane has died."""
+        if kind == ZERO:
+            return
+        scratch = memoryview(bytearray(_SCRATCH))
+        while length:
+            length -= self.lane.to_view(scratch[: min(length, _SCRATCH)])
+
+    def _by_chunk(self, start: int, end: int) -> Iterator[Tuple[int, int]]:
+        chunk = self._ledger.image.chunk_size
+        while start < end:
+            stop = min(end, start - start % chunk + chunk)
+            yield start, stop
+            start = stop
+
+
+class Sending:
+    """Sends what one child needs on one lane. `run` returns when the link is over.
+
+    Raises PeerLost (the lane is over), TargetError or SourceError (this node's own storage failed).
+    """
+
+    def __init__(self, number: int, lane: Lane, sealer: Sealer, store: Readable, claims: Claims) -> None:
+        self.number = number
+        self.lane = lane
+        self._sealer = sealer
+        self._store = store
+        self._claims = claims
+
+    def run(self) -> None:
+        """Send pieces until the link ends."""
+        while True:
+            piece = self._claims.claim(self.number)
+            if piece is None:
+                return
+            length = piece.end - piece.start
+            if piece.is_zero:
+                self.lane.write(self._sealer.data(ZERO, piece.start, length))
+                continue
+            self.lane.write(self._sealer.data(DATA, piece.start, length), more=True)
+            self._store.send(self.lane, piece.start, length)

@@ -1,0 +1,404 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node that receives the image: from waiting for a parent to the word `done`."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from typing import Any, Callable, Dict, List, Optional
+
+from ..errors import Aborted, AuthError, DollyError, PeerLost, ProtocolError, TimedOut, from_dict
+from ..net.channel import Channel
+from ..plan import topology
+from ..plan.job import Plan
+from ..progress import RateMeter, Snapshot
+from ..ranges import RangeSet
+from ..recovery import healer as heal
+from ..storage.base import Store, Target
+from ..wire.auth import Established, Hello
+from ..wire.messages import Bye, Manifest, Start
+from .context import Context
+from .ledger import Ledger
+from .node import Node, Reporter, as_fields
+from .parent import ParentLink
+from .threads import Worker
+from .verifier import Verifier
+
+#: A parent that says goodbye because nobody took it in: its children look for an ancestor themselves, but not
+#: for another full patience, or a long chain would end node after node.
+_ORPHANED_PATIENCE_S = 10.0
+
+
+class Member(Node):
+    """Receives, passes on, verifies, reports. All of it on the reactor, but for lanes and the finisher."""
+
+    def __init__(
+        self,
+        context: Context,
+        sock: socket.socket,
+        report: Reporter,
+        choose_target: Callable[[Plan], Target],
+        incarnation: int,
+    ) -> None:
+        super().__init__(context, sock, report)
+        self.store: Optional[Store] = None
+        self.word = Snapshot(0, context.name or "this node", incarnation, 1, "waiting")
+        self._choose_target = choose_target
+        self._target: Optional[Target] = None
+        self._parent: Optional[ParentLink] = None
+        self._closing: List[ParentLink] = []
+        self._start: Optional[Start] = None
+        self._rejected = RangeSet()
+        self._told = 0
+        self._started_at = 0.0
+        self._meter = RateMeter()
+        self._finisher: Optional[Worker] = None
+        self._is_flushing = False
+        self._is_synced = False
+
+    # --- the door -----------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        limit = self.context.timeouts.join
+        self.context.reactor.after(limit, lambda: self._nobody_came(limit))
+
+    def _nobody_came(self, limit: float) -> None:
+        if self.plan is None:
+            self.fail(TimedOut("waiting for the server, or for the node before this one,", limit, "join_timeout"))
+
+    def _current_epoch(self, hello: Hello) -> int:
+        if self.is_leaving:
+            raise AuthError("this node is about to end")
+        return self.word.epoch
+
+    def _link_established(self, established: Established, channel: Channel) -> None:
+        if established.hello.kind == "lane":
+            parent = self._parent
+            if parent is None or parent.name != established.hello.sender or parent.epoch != established.epoch:
+                channel.abort()
+            else:
+                parent.add_lane(established, channel)
+            return
+        if established.epoch <= self.word.epoch:
+            channel.abort()  # another parent was faster with the same epoch
+            return
+        self.context.name = established.hello.to
+        self.word = replace(self.word, name=self.context.name, epoch=established.epoch)
+        old, self._parent = self._parent, ParentLink(self.context, established, channel, self)
+        if old is not None:
+            old.bye("superseded")
+            self._retire(old)
+        self._parent.begin(established.leftover)
+
+    def _retire(self, link: ParentLink) -> None:
+        link.abort()
+        self._closing.append(link)
+
+    # --- what the parent says -----------------------------------------------------------------------
+
+    def parent_setup(self, link: ParentLink, plan: Dict[str, Any]) -> None:
+        """The plan; the first time it says who this node is."""
+        try:
+            parsed = Plan.from_dict(plan)
+            rank = parsed.rank_of(self.context.name)
+            parent = parsed.rank_of(link.name)
+        except (ValueError, KeyError) as error:
+            self.fail(ProtocolError(link.name, "a plan that makes no sense: %s" % error))
+            return
+        self._told = 0
+        if self.plan is None:
+            self._take_place(parsed, rank)
+        self._say(parent=parent, epoch=link.epoch)
+        if self.downstream is not None:
+            self.downstream.handle(heal.ParentFound(parent))
+
+    def _take_place(self, plan: Plan, rank: int) -> None:
+        self.word = replace(self.word, rank=rank, total=plan.image.size)
+        downstream = self.set_up(plan, rank, Ledger(plan.image, plan.verify != "none"))
+        children = topology.children(rank, plan.fanout, len(plan.nodes))
+        downstream.handle(heal.SetUp(tuple(children)))
+
+        def prepare() -> None:
+            self._target = self._choose_target(plan)
+            self._target.prepare()
+
+        Worker("prepare", prepare, self._calls_back(self._prepared)).start()
+        if self.word.parent is None and plan.parent(rank) == 0:
+            self.knock(0, lambda why: self.context.log("the server cannot be dialled from here: %s" % why), "probe")
+
+    def _prepared(self, error: Optional[BaseException]) -> None:
+        if error is not None:
+            self.fail(error)
+        elif self.word.state == "waiting":
+            self._say(state="ready")
+            self._try_to_start()
+
+    def parent_start(self, link: ParentLink, message: Start) -> None:
+        """Go, or not."""
+        if message.abort is not None:
+            self.fail(_aborted(message.abort))
+            return
+        self._start = message
+        self._try_to_start()
+        self._ask()
+
+    def _try_to_start(self) -> None:
+        if self._start is None or self.word.state != "ready" or self.plan is None:
+            return
+        self._started_at = self.context.reactor.now()
+        self._say(state="receiving")
+        size = self.plan.image.size or 0
+
+        target = self._target
+
+        def begin() -> None:
+            if target is not None:
+                self.store = target.begin(size)
+
+        Worker("begin", begin, self._calls_back(self._begun)).start()
+
+    def _begun(self, error: Optional[BaseException]) -> None:
+        if error is not None or self.store is None or self.ledger is None or self.downstream is None:
+            self.fail(error or Aborted("the target was not opened"))
+            return
+        if self.word.is_terminal or self._start is None:
+            return
+        self.downstream.start(self._start, self.store)
+        self._finisher = Worker("finish", self._finish, self._calls_back(self._finished))
+        self._finisher.start()
+        self._ask()
+
+    def parent_manifest(self, link: ParentLink, message: Manifest) -> None:
+        """Digests, for this node and for those below."""
+        if self.ledger is None or self.downstream is None:
+            return
+        try:
+            self.ledger.learn(message.first, message.digests)
+        except (ProtocolError, ValueError) as error:
+            self.context.log("digests from %s were refused: %s" % (link.name, error))
+            link.abort()
+            self.parent_lost(link, str(error))
+            return
+        self.downstream.manifest(message.first, message.digests)
+
+    def parent_bye(self, link: ParentLink, message: Bye) -> None:
+        """The parent goes, or has heard that this node does."""
+        if message.reason == "aborted":
+            self.fail(_aborted(message.error))
+        patience = _ORPHANED_PATIENCE_S if message.reason == "orphaned" else self.context.timeouts.orphan
+        self._without_parent(link, "it said goodbye: %s" % message.reason, patience)
+
+    def parent_lost(self, link: ParentLink, reason: str) -> None:
+        """The link broke."""
+        self._without_parent(link, reason, self.context.timeouts.orphan)
+
+    def _without_parent(self, link: ParentLink, reason: str, patience_s: float) -> None:
+        self._retire(link)
+        if link is not self._parent:
+            return
+        self._parent = None
+        if self.is_leaving or self.downstream is None:
+            return
+        self.context.log("lost the parent %s: %s" % (link.name, reason))
+        if self.word.is_terminal:
+            patience_s = min(patience_s, self.context.timeouts.dead_after)
+        rank = self.word.parent if self.word.parent is not None else 0
+        self.downstream.handle(heal.ParentGone(rank, patience_s))
+
+    # --- asking, finishing, failing -----------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Tell the parent what is missing. Only once no thread of an earlier parent may still be writing."""
+        parent, ledger, store = self._parent, self.ledger, self.store
+        if parent is None or ledger is None or store is None or self._start is None or self.word.is_terminal:
+            return
+        if any(link.is_receiving for link in self._closing):
+            return  # the heartbeat asks again
+        parent.open(store, ledger)
+        with ledger.changed:
+            missing = ledger.missing()
+            self._rejected = self._rejected & missing
+            parent.need(missing, self._rejected)
+
+    def _chunk_was_bad(self, index: int) -> None:
+        if self.ledger is not None:
+            self._rejected.add(*self.ledger.image.chunk_bounds(index))
+            self.context.log("chunk %d does not match its digest; it is asked for again" % index)
+            self._ask()
+
+    def _finish(self) -> None:
+        """On a thread of its own: verify, flush, publish. Whatever it raises fails the node."""
+        if self.ledger is None or self.store is None or self.plan is None:
+            return
+        call = self.context.reactor.call
+        if self.plan.verify == "none":
+            self.ledger.wait_complete()
+        else:
+            Verifier(self.store, self.ledger, lambda index: call(lambda: self._chunk_was_bad(index))).run()
+        if not self.ledger.is_complete:
+            return
+        self._is_flushing = True
+        if self.plan.sync:
+            self.store.flush()
+        self.store.commit()
+        self._is_synced = self.plan.sync
+
+    def _finished(self, error: Optional[BaseException]) -> None:
+        self._finisher = None
+        if self.word.is_terminal or self.ledger is None:
+            return
+        if error is not None:
+            self.fail(error)
+        elif self.ledger.is_complete:
+            self._update()
+            digest = self.ledger.manifest.root() if self.ledger.manifest.is_complete else ""
+            self._say(state="done", digest=digest, synced=self._is_synced, changed=True, blocked_on="")
+            self._ask_nothing()
+            self._leave_if_idle()
+
+    def _ask_nothing(self) -> None:
+        if self._parent is not None and self.ledger is not None:
+            with self.ledger.changed:
+                self._parent.need(RangeSet(), RangeSet())
+
+    def fail(self, error: BaseException) -> None:
+        """This node cannot get the image. Its children look for, or are given, another parent."""
+        if self.word.is_terminal:
+            return
+        self.context.log("failed: %s" % error)
+        fields = as_fields(error)
+        self.error = error if isinstance(error, DollyError) else from_dict(fields)
+        self._update()
+        self._say(state="failed", error=fields, blocked_on="")
+        reason = "aborted" if isinstance(error, Aborted) else "failed"
+        if isinstance(error, PeerLost):
+            reason = "orphaned"
+        if self.downstream is not None:
+            self.downstream.bye(reason, fields)
+        self._tell()
+        if self._parent is not None:
+            self._parent.bye("failed", fields)
+        self.leave()
+
+    def storage_failed(self, error: BaseException) -> None:
+        """The target cannot be written, or not be read back."""
+        self.fail(error)
+
+    def act_as_child(self, action: heal.Action) -> None:
+        """Look for a parent, or give up."""
+        if isinstance(action, heal.KnockAt):
+            rank = action.rank
+
+            def failed(why: str) -> None:
+                self.context.log("could not ask rank %d for help: %s" % (rank, why))
+                if self.downstream is not None:
+                    self.downstream.handle(heal.KnockFailed(rank))
+
+            self.knock(rank, failed)
+        elif isinstance(action, heal.GiveUp):
+            if self.word.is_terminal:
+                self.leave()
+            else:
+                self.fail(PeerLost("the node before this one", action.reason + " (orphan_timeout)"))
+
+    # --- telling ------------------------------------------------------------------------------------
+
+    def subtree_changed(self) -> None:
+        """Pass news up, and go when nothing is left to do."""
+        self._tell()
+        self._leave_if_idle()
+
+    def _leave_if_idle(self) -> None:
+        downstream = self.downstream
+        if self.word.state != "done" or downstream is None or not downstream.is_finished or self.is_leaving:
+            return
+        if self._parent is not None:
+            self._tell()
+            self._parent.bye("finished")
+            self.leave()
+
+    def _has_said_goodbye(self) -> bool:
+        return super()._has_said_goodbye() and self._parent is None
+
+    def _end_links(self) -> None:
+        super()._end_links()
+        if self._parent is not None:
+            self._retire(self._parent)
+            self._parent = None
+
+    def _is_busy(self) -> bool:
+        self._closing = [link for link in self._closing if link.is_receiving]
+        return bool(self._closing) or self._finisher is not None or super()._is_busy()
+
+    def _release(self) -> None:
+        if self.store is None:
+            if self._target is not None:
+                self._target.release()
+        elif self.word.state == "done":
+            self.store.close()
+        else:
+            self.store.abort()
+
+    def _on_beat(self, now: float) -> None:
+        if self.downstream is not None:
+            self.downstream.handle(heal.Ticked())
+        self._closing = [link for link in self._closing if link.is_receiving]
+        self._update()
+        self._tell()
+        self._ask()
+        if self._parent is not None:
+            self._parent.beat(now)
+
+    def _update(self) -> None:
+        """Bring the figures of this node's own word up to date."""
+        ledger = self.ledger
+        if ledger is None or self.word.is_terminal or self.store is None:
+            return
+        now = self.context.reactor.now()
+        with ledger.changed:
+            held, verified, repaired = ledger.held.total, ledger.verified.total, ledger.repaired
+            is_verifying = ledger.verifying is not None
+        self._meter.add(now, held)
+        state, blocked_on = "receiving", "parent"
+        if held == ledger.size:
+            state, blocked_on = "verifying", "target" if is_verifying else "parent"
+        elif self._parent is not None and not self._parent.is_waiting_for_parent:
+            blocked_on = "target"
+        if self._is_flushing:
+            state, blocked_on = "flushing", "flush"
+        self._say(
+            state=state,
+            held=held,
+            verified=verified,
+            repaired=repaired,
+            rate=round(self._meter.rate(now)),
+            seconds=round(now - self._started_at, 3),
+            blocked_on=blocked_on,
+        )
+
+    def _say(self, **changes: Any) -> None:
+        word = replace(self.word, **changes)
+        if word != self.word:
+            self.word = replace(word, version=self.word.version + 1)
+            if self.plan is not None:
+                self.say(self.word)
+            self._tell()
+
+    def _tell(self) -> None:
+        """Send up what the parent has not heard yet."""
+        if self._parent is None or self.plan is None:
+            return
+        news = self.board.changed_since(self._told)
+        self._told = self.board.serial
+        if news:
+            self._parent.status([snapshot.to_dict() for snapshot in news])
+
+    def _calls_back(
+        self, callback: Callable[[Optional[BaseException]], None]
+    ) -> Callable[[Optional[BaseException]], None]:
+        return lambda error: self.context.reactor.call(lambda: callback(error))
+
+
+def _aborted(error: Optional[Dict[str, Any]]) -> Aborted:
+    return Aborted(str((error or {}).get("message", "the server gave no reason")))

@@ -1,0 +1,196 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the server and the members have in common: a door, children, a heartbeat, a way to leave."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Callable, Dict, Optional
+
+from ..errors import AuthError, DollyError
+from ..net.channel import Channel
+from ..plan.job import Plan
+from ..progress import Board, Snapshot
+from ..recovery import healer as heal
+from ..wire.auth import Established, Hello
+from ..wire.messages import Need
+from .context import Context
+from .dialer import Dialer
+from .downstream import Downstream
+from .ledger import Ledger
+from .listener import Listener
+
+BEAT_S = 0.5
+#: How long a node that has nothing more to do waits for goodbyes and for its own threads.
+LEAVE_PATIENCE_S = 5.0
+
+Reporter = Callable[["Node"], None]
+
+
+class Node:
+    """The half that both kinds share. `run` returns when the node's part in the run is over."""
+
+    def __init__(self, context: Context, sock: socket.socket, report: Reporter) -> None:
+        self.context = context
+        self.board = Board()
+        self.plan: Optional[Plan] = None
+        self.rank = 0
+        self.ledger: Optional[Ledger] = None
+        self.downstream: Optional[Downstream] = None
+        self.error: Optional[DollyError] = None
+        self._report = report
+        self._listener = Listener(context, sock, self._judge, self._on_established)
+        self._leave_by: Optional[float] = None
+        #: Whether another node has tried to reach this one, and could.
+        self.is_reachable = False
+        self.port = self._listener.port
+
+    @property
+    def refused(self) -> int:
+        """Connections that came to nothing because nobody proved anything on them."""
+        return self._listener.refused
+
+    def run(self) -> None:
+        """Serve until the end, whatever the end is."""
+        reactor = self.context.reactor
+        reactor.every(BEAT_S, self._beat)
+        try:
+            self._begin()
+            reactor.run()
+        finally:
+            self._listener.close()
+            self._report(self)
+            reactor.close()
+
+    # --- for the two kinds of node ------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Called once, before the loop."""
+
+    def _on_beat(self, now: float) -> None:
+        """Called twice a second."""
+
+    def _current_epoch(self, hello: Hello) -> int:
+        """The epoch to answer a parent or a lane with; raises AuthError where none is expected."""
+        raise AuthError("this node takes no parent")
+
+    def _link_established(self, established: Established, channel: Channel) -> None:
+        """A parent, or one of its lanes, proved itself."""
+
+    def _end_links(self) -> None:
+        """Close every connection; threads that use the storage end soon after."""
+        if self.downstream is not None:
+            self.downstream.abort()
+
+    def _is_busy(self) -> bool:
+        """Whether a thread may still use the storage."""
+        return self.downstream is not None and self.downstream.is_sending
+
+    def _release(self) -> None:
+        """Close the storage; nobody uses it any more."""
+
+    def repair_wanted(self, need: Need) -> None:
+        """A child lacks chunks that came out wrong; they are served as soon as they are verified here."""
+
+    def act_as_child(self, action: heal.Action) -> None:
+        """Decisions about a parent: the server has none."""
+
+    def storage_failed(self, error: BaseException) -> None:
+        """The node's own storage is no good any more."""
+        raise NotImplementedError
+
+    def subtree_changed(self) -> None:
+        """News from below."""
+
+    # --- shared -------------------------------------------------------------------------------------
+
+    def set_up(self, plan: Plan, rank: int, ledger: Ledger) -> Downstream:
+        """Take a place in the plan."""
+        self.plan, self.rank, self.ledger = plan, rank, ledger
+        self.board = Board(rank)
+        self.downstream = Downstream(self.context, plan, rank, ledger, self.board, self)
+        return self.downstream
+
+    def leave(self) -> None:
+        """End as soon as goodbyes are said and threads are back, at the latest after a few seconds."""
+        if self._leave_by is None:
+            self._leave_by = self.context.reactor.now() + LEAVE_PATIENCE_S
+            self.context.reactor.call(self._try_to_leave)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether only goodbyes are left."""
+        return self._leave_by is not None
+
+    def _has_said_goodbye(self) -> bool:
+        return self.downstream is None or self.downstream.is_finished
+
+    def _try_to_leave(self) -> None:
+        if self._leave_by is None:
+            return
+        is_late = self.context.reactor.now() > self._leave_by
+        if not is_late and not self._has_said_goodbye():
+            return
+        self._end_links()
+        if self.ledger is not None:
+            self.ledger.close()
+        is_busy = self._is_busy()
+        if is_busy and not is_late:
+            return
+        if not is_busy:  # else a thread hangs in a system call, and the end of the process has to do
+            self._release()
+        self.context.reactor.stop()
+
+    def _beat(self) -> None:
+        now = self.context.reactor.now()
+        if self.downstream is not None:
+            self.downstream.beat(now)
+        self._on_beat(now)
+        self._report(self)
+        self._try_to_leave()
+
+    def _judge(self, hello: Hello) -> int:
+        if hello.run_id != self.context.run_id:
+            raise AuthError("a caller of another run (%s)" % hello.run_id[:64])
+        if self.context.name and hello.to != self.context.name:
+            raise AuthError("a caller that looks for %s" % hello.to[:64])
+        return self._current_epoch(hello) if hello.kind in ("link", "lane") else 0
+
+    def _on_established(self, established: Established, channel: Channel) -> None:
+        if established.hello.kind in ("link", "lane"):
+            self._link_established(established, channel)
+            return
+        channel.handle(lambda data: None, lambda reason: None)
+        channel.finish()
+        if established.hello.kind == "probe":
+            self.is_reachable = True
+        elif self.plan is not None and self.downstream is not None and not self.is_leaving:
+            try:
+                rank = self.plan.rank_of(established.hello.sender)
+            except (KeyError, ValueError):
+                return
+            self.downstream.handle(heal.Knocked(rank))
+
+    def knock(self, rank: int, on_failed: Callable[[str], None], kind: str = "adopt") -> Optional[Dialer]:
+        """Ask another node to dial this one; or just see whether that could be done, with the kind `probe`."""
+        if self.plan is None:
+            return None
+        node = self.plan.nodes[rank]
+        if not node.host or not node.port:
+            on_failed("%s has no address" % node.name)
+            return None
+        return Dialer(
+            self.context, node, kind, lambda current: 0, lambda established, channel: channel.finish(), on_failed
+        )
+
+    def say(self, snapshot: Snapshot) -> None:
+        """Put this node's own word on the board."""
+        if self.board.merge(snapshot):
+            self._report(self)
+
+
+def as_fields(error: BaseException) -> Dict[str, Any]:
+    """An error as it travels; one that is none of ours is a bug, and says so."""
+    if isinstance(error, DollyError):
+        return error.to_dict()
+    return {"kind": type(error).__name__, "message": "Unexpected: %r" % error, "fault": "bug"}

@@ -1,0 +1,279 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server: it has the image, decides who takes part, digests what it sends, and knows how it went."""
+
+from __future__ import annotations
+
+import hmac
+import socket
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Set, Tuple
+
+from ..errors import ChecksumMismatch, DollyError, NotEnoughNodes, TimedOut, from_dict
+from ..plan.job import Plan
+from ..progress import Snapshot
+from ..ranges import RangeSet
+from ..recovery import healer as heal
+from ..storage.source import Source
+from ..wire.messages import Need, Start
+from .context import Context
+from .digester import Digester
+from .downstream import SETTLED
+from .ledger import Ledger
+from .node import Node, Reporter, as_fields
+from .threads import Worker
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the run asks for. `min_nodes` 0 means all of them; `checksum` and `wants_sha256` are about the whole image."""
+
+    min_nodes: int = 0
+    checksum: str = ""
+    wants_sha256: bool = False
+
+
+class Root(Node):
+    """Rank 0. `run` returns when every member is settled or the run has failed."""
+
+    def __init__(
+        self, context: Context, sock: socket.socket, report: Reporter, plan: Plan, source: Source, policy: Policy
+    ) -> None:
+        super().__init__(context, sock, report)
+        self.state = "waiting"
+        self.seconds = 0.0
+        self._source = source
+        self._policy = policy
+        ledger = Ledger(plan.image, False)
+        ledger.hold_all(_holes(source))
+        self.set_up(plan, 0, ledger)
+        self._ranks = range(1, len(plan.nodes))
+        self._members: FrozenSet[int] = frozenset()
+        self._is_checked = not policy.checksum
+        self._is_barrier_over = False
+        self._digester = Digester(source, ledger, self._publish)
+        self._digesting: Optional[Worker] = None
+        self._doubtful: Set[int] = set()
+        self._started_at = 0.0
+        self._progress: Tuple[Any, ...] = ()
+        self._progress_at = 0.0
+
+    # --- before the start ---------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self.plan is None or self.downstream is None:
+            return
+        self._progress_at = self.context.reactor.now()
+        self.downstream.handle(heal.SetUp(tuple(self.plan.children(0))))
+        self.context.reactor.after(self.context.timeouts.barrier, self._end_barrier)
+        if not self._is_checked:
+            self._digest(lambda: self._digester.digest_all(True), self._checksum_known)
+        self._decide()
+
+    def _end_barrier(self) -> None:
+        self._is_barrier_over = True
+        self._decide()
+
+    def _checksum_known(self, error: Optional[BaseException]) -> None:
+        self._digesting = None
+        if self.is_leaving:
+            return
+        expected = self._policy.checksum
+        if error is not None:
+            self.fail(error)
+        elif not hmac.compare_digest(self.sha256 or "", expected):
+            self.fail(ChecksumMismatch(self._source.path, expected, self.sha256 or "nothing"))
+        else:
+            self._is_checked = True
+            self._decide()
+
+    def _decide(self) -> None:
+        """Start when everybody has said whether it can, or when time is over and enough can."""
+        if self.state != "waiting" or self.is_leaving or not self._is_checked:
+            return
+        ready = [rank for rank in self._ranks if self._state_of(rank) == "ready"]
+        waiting = [rank for rank in self._ranks if self._state_of(rank) == "waiting"]
+        if waiting and not self._is_barrier_over:
+            return
+        needed = self._policy.min_nodes or len(self._ranks)
+        if len(ready) < needed or not ready:
+            self.fail(NotEnoughNodes(len(ready), max(needed, 1), self._why_not(set(self._ranks) - set(ready))))
+            return
+        self._start(ready)
+
+    def _state_of(self, rank: int) -> str:
+        snapshot = self.board.get(rank)
+        return snapshot.state if snapshot is not None else "waiting"
+
+    def _why_not(self, ranks: Set[int]) -> List[str]:
+        reasons = []
+        for rank in sorted(ranks):
+            snapshot = self.board.get(rank)
+            error = (snapshot.error or {}) if snapshot is not None else {}
+            name = self.plan.nodes[rank].name if self.plan is not None else str(rank)
+            reasons.append("%s (%s)" % (name, error.get("message", "said nothing")))
+        return reasons
+
+    def _start(self, ready: List[int]) -> None:
+        if self.plan is None or self.downstream is None:
+            return
+        self._members = frozenset(ready)
+        self.state = "streaming"
+        self._started_at = self._progress_at = self.context.reactor.now()
+        for rank in self._ranks:
+            if rank not in self._members and self._state_of(rank) == "waiting":
+                limit = self.context.timeouts.barrier
+                late = TimedOut("%s to get ready" % self.plan.nodes[rank].name, limit, "barrier_timeout")
+                self.board.declare(rank, self.plan.nodes[rank].name, "excluded", late.to_dict())
+        self.context.log("start with %d of %d nodes" % (len(ready), len(self._ranks)))
+        self.downstream.start(Start(tuple(ready)), self._source)
+        if self.plan.verify != "none" or self._policy.wants_sha256:
+            wants_sha256 = self._policy.wants_sha256
+            self._digest(lambda: self._digester.digest_all(wants_sha256), self._digested)
+
+    # --- digests ------------------------------------------------------------------------------------
+
+    @property
+    def sha256(self) -> Optional[str]:
+        """The plain SHA-256 of the image in hex, where it was asked for and is known."""
+        return self._digester.sha256
+
+    def _digest(self, work: Callable[[], None], on_end: Callable[[Optional[BaseException]], None]) -> None:
+        call = self.context.reactor.call
+        self._digesting = Worker("digest", work, lambda error: call(lambda: on_end(error)))
+        self._digesting.start()
+
+    def _publish(self, first: int, digests: bytes) -> None:
+        self.context.reactor.call(lambda: self._pass_on(first, digests))
+
+    def _pass_on(self, first: int, digests: bytes) -> None:
+        if self.downstream is not None:
+            self.downstream.manifest(first, digests)
+
+    def _digested(self, error: Optional[BaseException]) -> None:
+        self._digesting = None
+        if error is not None and not self.is_leaving:
+            self.fail(error)
+        self._recheck()
+        self._end_if_settled()
+
+    def repair_wanted(self, need: Need) -> None:
+        """Chunks came out wrong right below: look at the source again before they are sent again.
+
+        If its digest is no longer what it was, the source was written to while it was read.
+        """
+        ledger = self.ledger
+        if ledger is None:
+            return
+        chunk = ledger.image.chunk_size
+        for start, end in need.repair:
+            if end <= ledger.size:
+                self._doubtful.update(range(start // chunk, -(-end // chunk)))
+        self._recheck()
+
+    def _recheck(self) -> None:
+        if self._doubtful and self._digesting is None and not self.is_leaving:
+            doubtful, self._doubtful = sorted(self._doubtful), set()
+            self._digest(lambda: self._digester.recheck(doubtful), self._digested)
+
+    # --- to the end ---------------------------------------------------------------------------------
+
+    def subtree_changed(self) -> None:
+        """News: the barrier may be reached, or the end."""
+        self._decide()
+        self._end_if_settled()
+
+    def _end_if_settled(self) -> None:
+        if self.state != "streaming" or self.is_leaving or self._digesting is not None:
+            return
+        if all(self._state_of(rank) in SETTLED for rank in self._ranks):
+            self._end("done" if self.done_count == len(self._ranks) else "partial")
+
+    @property
+    def done_count(self) -> int:
+        """Nodes that hold the whole image, verified where asked for, and synced."""
+        return sum(self._state_of(rank) == "done" for rank in self._ranks)
+
+    def _end(self, state: str) -> None:
+        self.seconds = self.context.reactor.now() - self._started_at if self._started_at else 0.0
+        if state == "partial" and not self.done_count:
+            state = "failed"
+        self.state = state
+        self.leave()
+
+    def fail(self, error: BaseException) -> None:
+        """The run as a whole is over: every node is told why."""
+        if self.state not in ("waiting", "streaming"):
+            return
+        self.context.log("the run failed: %s" % error)
+        fields = as_fields(error)
+        self.error = error if isinstance(error, DollyError) else from_dict(fields)
+        if self.downstream is not None:
+            if self.state == "waiting":
+                self.downstream.start(Start((), fields), None)
+            self.downstream.bye("aborted", fields)
+        self._end("failed")
+
+    @property
+    def source_size(self) -> int:
+        """Bytes of the image."""
+        return self._source.size
+
+    @property
+    def sent(self) -> int:
+        """Bytes that left the server."""
+        return self.downstream.sent if self.downstream is not None else 0
+
+    def storage_failed(self, error: BaseException) -> None:
+        """The source cannot be read."""
+        self.fail(error)
+
+    def _on_beat(self, now: float) -> None:
+        """Nothing may hang: without any progress anywhere the run ends."""
+        snapshots = self.board.all()
+        progress = tuple((one.rank, one.state, one.held, one.verified) for one in snapshots)
+        if progress != self._progress or self._digesting is not None:
+            self._progress, self._progress_at = progress, now
+        limit = self.context.timeouts.stall * 2
+        if any(one.state == "flushing" for one in snapshots):
+            limit = max(limit, self.context.timeouts.flush)
+        if self.state == "streaming" and not self.is_leaving and now - self._progress_at > limit:
+            self.fail(TimedOut("any node to make progress", limit, "stall_timeout"))
+
+    def _is_busy(self) -> bool:
+        return self._digesting is not None or super()._is_busy()
+
+    def _release(self) -> None:
+        self._source.close()
+
+    def nodes(self) -> List[Dict[str, Any]]:
+        """One entry per client, in ring order: what is known of it."""
+        found = []
+        for rank in self._ranks:
+            snapshot = self.board.get(rank)
+            name = self.plan.nodes[rank].name if self.plan is not None else str(rank)
+            entry = _entry(rank, name, snapshot)
+            entry["verified"] = entry["state"] == "done" and self.plan is not None and self.plan.verify != "none"
+            found.append(entry)
+        return found
+
+
+def _entry(rank: int, name: str, snapshot: Optional[Snapshot]) -> Dict[str, Any]:
+    entry: Dict[str, Any] = {"name": name, "position": rank, "state": "waiting", "error": None}
+    if snapshot is not None:
+        entry.update(
+            state=snapshot.state,
+            bytes=snapshot.held,
+            verified_bytes=snapshot.verified,
+            seconds=snapshot.seconds,
+            rate=round(snapshot.held / snapshot.seconds) if snapshot.seconds else 0,
+            digest=snapshot.digest,
+            synced=snapshot.synced,
+            repaired=snapshot.repaired,
+            error=snapshot.error,
+        )
+    return entry
+
+
+def _holes(source: Source) -> RangeSet:
+    return RangeSet.span(0, source.size) - source.data_ranges() if source.size else RangeSet()

@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads whole chunks back from the target and compares them with the server's digests."""
+
+from __future__ import annotations
+
+import collections
+import hmac
+from typing import Callable, Counter
+
+from ..errors import BadChunk
+from ..integrity import PIECE, digest_region, zero_digest
+from ..storage.base import Store
+from .ledger import Ledger
+
+MAX_TRIES = 3
+
+
+class Verifier:
+    """`run` goes on until the ledger is closed or complete; `on_bad` hears of chunks that must come again.
+
+    Raises BadChunk when a chunk came out wrong for the third time, TargetError when it cannot be read.
+    """
+
+    def __init__(self, store: Store, ledger: Ledger, on_bad: Callable[[int], None]) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._on_bad = on_bad
+        self._tries: Counter[int] = collections.Counter()
+        self._buffer = bytearray(PIECE)
+
+    def run(self) -> None:
+        """Verify chunks as they become whole."""
+        while not self._ledger.is_complete:
+            index = self._ledger.next_chunk()
+            if index is None:
+                return
+            self._verify(index)
+
+    def _verify(self, index: int) -> None:
+        ledger = self._ledger
+        start, end = ledger.image.chunk_bounds(index)
+        if ledger.is_zero(start, end):
+            # `zero` of the store has returned: the range was punched, zeroed or written.
+            actual = zero_digest(end - start)
+        else:
+            actual = digest_region(self._store.read, start, end, self._buffer)
+        expected = ledger.digest(index)
+        if expected is not None and hmac.compare_digest(expected, actual):
+            ledger.accept(index)
+            return
+        self._tries[index] += 1
+        if self._tries[index] >= MAX_TRIES:
+            raise BadChunk(self._store.path, start, self._tries[index])
+        ledger.reject(index)
+        self._on_bad(index)

@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packs the engine, from wherever it runs now, into one file that Python can execute."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from typing import Iterator, Optional, Tuple
+
+PACKAGE = "dolly"
+MAIN = b"from dolly.run.cli import main\nraise SystemExit(main())\n"
+_ROOT = __name__.rpartition(".run.")[0]
+
+
+def write_engine(path: str) -> None:
+    """Write the zip. The engine's imports are relative, so it works under its new name.
+
+    An Ansible module runs out of a zip that is gone when the module ends: hence the copy.
+    """
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, data in _modules():
+            target.writestr("%s/%s" % (PACKAGE, name), data)
+        target.writestr("__main__.py", MAIN)
+
+
+def _modules() -> Iterator[Tuple[str, bytes]]:
+    archive = _own_archive()
+    if archive is not None:
+        return _modules_of_zip(archive)
+    return _modules_of_directory(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def _own_archive() -> Optional[str]:
+    loader = globals().get("__loader__")
+    archive = getattr(loader, "archive", None)
+    return archive if isinstance(archive, str) else None
+
+
+def _modules_of_zip(archive: str) -> Iterator[Tuple[str, bytes]]:
+    prefix = _ROOT.replace(".", "/") + "/"
+    with zipfile.ZipFile(archive) as source:
+        for name in source.namelist():
+            if name.startswith(prefix) and name.endswith(".py"):
+                yield name[len(prefix) :], source.read(name)
+
+
+def _modules_of_directory(root: str) -> Iterator[Tuple[str, bytes]]:
+    for folder, _folders, names in sorted(os.walk(root)):
+        for name in sorted(names):
+            if name.endswith(".py"):
+                path = os.path.join(folder, name)
+                with open(path, "rb") as file:
+                    yield os.path.relpath(path, root).replace(os.sep, "/"), file.read()

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person at a terminal sees: progress while it runs, a table when it is over."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Dict, List, TextIO
+
+from ..progress import RateMeter, eta
+from ..relay.downstream import SETTLED
+from ..relay.node import Node
+from ..units import format_duration, format_rate, format_size
+
+_PLAIN_INTERVAL_S = 5.0
+_LIVE_INTERVAL_S = 0.4
+
+
+class Progress:
+    """A reporter for nodes that run in the foreground. Rewrites one line on a terminal, adds lines elsewhere."""
+
+    def __init__(self, stream: TextIO, is_quiet: bool) -> None:
+        self._stream = stream
+        self._is_live = stream.isatty()
+        self._is_quiet = is_quiet
+        self._shown_at = 0.0
+        self._meter = RateMeter()
+        self._has_line = False
+
+    def __call__(self, node: Node) -> None:
+        """Show how far the ring below `node` is, if it is time."""
+        now = time.monotonic()
+        if self._is_quiet or now - self._shown_at < (_LIVE_INTERVAL_S if self._is_live else _PLAIN_INTERVAL_S):
+            return
+        line = self._line(node, now)
+        if line:
+            self._shown_at = now
+            self._stream.write("\r%s\x1b[K" % line if self._is_live else line + "\n")
+            self._stream.flush()
+            self._has_line = self._is_live
+
+    def finish(self) -> None:
+        """Leave the live line."""
+        if self._has_line:
+            self._stream.write("\n")
+            self._stream.flush()
+
+    def _line(self, node: Node, now: float) -> str:
+        snapshots = node.board.all()
+        size = node.ledger.size if node.ledger is not None else 0
+        if not snapshots or not size:
+            return ""
+        moving = [one for one in snapshots if one.state not in SETTLED] or snapshots
+        slowest = min(moving, key=lambda one: one.held)
+        self._meter.add(now, slowest.held)
+        rate = self._meter.rate(now)
+        left = eta(size, slowest.held, rate)
+        return "%5.1f %%  %s of %s  %s  ETA %s  nodes done %d of %d" % (
+            100.0 * slowest.held / size,
+            format_size(slowest.held),
+            format_size(size),
+            format_rate(rate),
+            format_duration(left) if left is not None else "-",
+            sum(one.state == "done" for one in snapshots),
+            len(snapshots),
+        )
+
+
+def table(nodes: List[Dict[str, Any]]) -> str:
+    """The results of a run, one line for a node, in ring order."""
+    rows = [("node", "result", "bytes", "seconds", "rate", "verified", "repaired")]
+    for node in nodes:
+        rows.append(
+            (
+                str(node["name"]),
+                str(node["state"]),
+                format_size(int(node.get("bytes") or 0)),
+                "%.1f" % float(node.get("seconds") or 0),
+                format_rate(float(node.get("rate") or 0)),
+                "yes" if node.get("verified") else "no",
+                str(node.get("repaired") or 0),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    for node in nodes:
+        if node.get("error"):
+            lines.append("%s: %s" % (node["name"], node["error"].get("message", "")))
+    return "\n".join(lines)
+
+
+def write_line(text: str, stream: TextIO = sys.stdout) -> None:
+    """Print."""
+    stream.write(text + "\n")
+    stream.flush()

@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starts the engine as a process of its own that outlives whoever started it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any, Dict, List
+
+from ..errors import DollyError, Refused, TimedOut
+from .archive import write_engine
+from .rundir import RunDir
+
+_POLL_S = 0.02
+_ENGINE = "engine.pyz"
+_HIGHEST_FD = 65536
+
+
+def launch(rundir: RunDir, mode: str, config: Dict[str, Any], secret: bytes) -> None:
+    """Start a `receiver` or a `sender` in its run directory and return while it comes up.
+
+    The secret goes into a file that only this user can read and that the process removes when it has read it.
+    Raises Refused when one is running there already.
+    """
+    if rundir.is_running():
+        raise Refused(rundir.path, "process %s of this run is still running there" % rundir.process_id())
+    rundir.remove()
+    rundir.create()
+    rundir.write_json("config.json", config)
+    rundir.write("secret", secret)
+    write_engine(rundir.file(_ENGINE))
+    _spawn([sys.executable, "-I", rundir.file(_ENGINE), "serve", mode, rundir.path], rundir.file("log"))
+
+
+def await_listening(rundir: RunDir, timeout_s: float) -> Dict[str, Any]:
+    """The status of a process as soon as it says on which port it listens.
+
+    Raises what the process failed with, or TimedOut.
+    """
+    give_up_at = time.monotonic() + timeout_s
+    while True:
+        status = rundir.read_status()
+        if status is not None and status.get("port"):
+            return status
+        result = rundir.read_result()
+        if result is not None:
+            raise DollyError(str((result.get("error") or {}).get("message", "it ended without a reason")))
+        if time.monotonic() > give_up_at:
+            log = " / ".join(rundir.log_tail(5))
+            raise TimedOut("the engine to start (its log: %s)" % (log or "empty"), timeout_s, "start_timeout")
+        time.sleep(_POLL_S)
+
+
+def _spawn(argv: List[str], log: str) -> None:
+    """Double fork, so that the process belongs to nobody here; no descriptor of the caller stays open in it.
+
+    A child that kept the standard descriptors would hang the Ansible task that waits for their end.
+    """
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        _detach(log)
+        os.execv(argv[0], argv)
+    finally:
+        os._exit(127)  # only reached when something above failed
+
+
+def _detach(log: str) -> None:
+    os.chdir("/")
+    os.umask(0o077)
+    null = os.open(os.devnull, os.O_RDWR)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.closerange(3, _HIGHEST_FD)

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A receiver: checks its target once more, waits for the ring, takes the image, says how it went."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Callable, Dict, Optional
+
+from ..net import sockets
+from ..plan.job import Plan
+from ..relay.context import Context
+from ..relay.member import Member
+from ..relay.node import Reporter
+from ..storage.base import Target
+from ..storage.facts import SourceFacts, TargetPolicy
+from ..storage.target import check_target, inspect_target, open_target
+from .rundir import RunDir
+from .serve import StatusFile, make_context, serve, stop_on_signals, timeouts_of
+
+
+def main(path: str) -> int:
+    """Run the receiver that a run directory describes."""
+    return serve(path, _receive)
+
+
+def _receive(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str, Any]:
+    context = make_context(str(config["run_id"]), str(config["name"]), secret, timeouts_of(config))
+    policy = TargetPolicy(**(config.get("policy") or {}))
+    choose = TargetChooser(str(config["target"]), policy)
+    status = StatusFile(rundir, describe)
+    member = make_member(context, str(config.get("bind") or ""), int(config.get("port") or 0), status, choose)
+    stop_on_signals(member, member.fail)
+    member.run()
+    return result_of(member, choose)
+
+
+class TargetChooser:
+    """Decides where the image goes once the plan is known, and refuses before anything is written.
+
+    `path` empty: where the server says, which it could not without the run's secret.
+    """
+
+    def __init__(self, path: str, policy: TargetPolicy) -> None:
+        self.facts: Dict[str, Any] = {}
+        self._path = path
+        self._policy = policy
+
+    def __call__(self, plan: Plan) -> Target:
+        """Look at the target and open it. Raises Refused, UsageError."""
+        path = os.path.abspath(self._path or plan.output)
+        source = SourceFacts.from_dict(plan.source) if plan.source else None
+        facts = inspect_target(path)
+        self.facts = facts.to_dict()
+        size = plan.image.size or 0
+        check_target(facts, size, min(size, source.allocated) if source else size, source, self._policy)
+        return open_target(path, facts)
+
+
+def make_member(
+    context: Context, bind: str, port: int, report: Reporter, choose: Callable[[Plan], Target]
+) -> Member:
+    """A member that listens. Raises UsageError when the port cannot be had."""
+    sock = sockets.listen(bind, port)
+    return Member(context, sock, report, choose, int(time.time() * 1000))
+
+
+def describe(member: Member) -> Dict[str, Any]:
+    """The status of a receiver, for its status file."""
+    word = member.word
+    return {"state": word.state, "port": member.port, "pid": os.getpid(), "node": word.to_dict()}
+
+
+def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[str, Any]:
+    """How it went on this node; `done` only when every byte is there, verified where asked for, and synced."""
+    word = member.word
+    is_done = word.state == "done"
+    verifies = member.plan is not None and member.plan.verify != "none"
+    return {
+        "state": "done" if is_done else "failed",
+        "changed": word.held > 0 or word.changed,
+        "bytes": word.held,
+        "seconds": word.seconds,
+        "rate": round(word.held / word.seconds) if word.seconds else 0,
+        "digest": word.digest,
+        "position": word.rank,
+        "verified": is_done and verifies,
+        "synced": word.synced,
+        "repaired": word.repaired,
+        "error": word.error if not is_done else None,
+        "target": choose.facts if choose is not None else {},
+        "notes": list(member.store.notes) if member.store is not None else [],
+        "refused_connections": member.refused,
+    }

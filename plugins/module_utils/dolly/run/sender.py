@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A sender: opens the source, builds the ring, streams, and knows how it went on every node."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, Optional
+
+from ..errors import UsageError
+from ..integrity import parse_checksum
+from ..net import sockets
+from ..plan.job import Image, NodeSpec, Plan, default_chunk_size
+from ..relay.context import Context
+from ..relay.node import Reporter
+from ..relay.root import Policy, Root
+from ..storage.facts import SourceFacts
+from ..storage.source import Source
+from .rundir import RunDir
+from .serve import StatusFile, make_context, serve, stop_on_signals, timeouts_of
+
+
+def main(path: str) -> int:
+    """Run the sender that a run directory describes."""
+    return serve(path, _send)
+
+
+def _send(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str, Any]:
+    name = str(config.get("server_name") or "dolly server")
+    context = make_context(str(config["run_id"]), name, secret, timeouts_of(config))
+    root = make_root(context, config, StatusFile(rundir, describe))
+    stop_on_signals(root, root.fail)
+    root.run()
+    return result_of(root)
+
+
+def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Root:
+    """The server of a run. Raises UsageError for options that make no sense, SourceError for the source."""
+    policy = policy_of(config)
+    sock = sockets.listen(str(config.get("bind") or ""), int(config.get("port") or 0))
+    try:
+        expected = SourceFacts.from_dict(config["source_facts"]) if config.get("source_facts") else None
+        source = Source(str(config["source"]), expected)
+        server = NodeSpec(context.name, str(config.get("server_address") or ""), sock.getsockname()[1])
+        plan = plan_of(context, config, server, source)
+    except ValueError as error:
+        sock.close()
+        raise UsageError("the run", str(error), "a plan that makes sense") from error
+    except BaseException:
+        sock.close()
+        raise
+    return Root(context, sock, report, plan, source, policy)
+
+
+def policy_of(config: Dict[str, Any]) -> Policy:
+    """What the run asks for. Raises UsageError."""
+    text = str(config.get("checksum") or "")
+    try:
+        checksum = parse_checksum(text) if text else ""
+    except ValueError as error:
+        raise UsageError("checksum", text, "sha256: and 64 hexadecimal digits") from error
+    return Policy(int(config.get("min_nodes") or 0), checksum, bool(config.get("compute_sha256")))
+
+
+def plan_of(context: Context, config: Dict[str, Any], server: NodeSpec, source: Source) -> Plan:
+    """The plan of a run. Raises ValueError."""
+    nodes = [NodeSpec(str(node["name"]), str(node["host"]), int(node["port"])) for node in config["nodes"]]
+    if not nodes:
+        raise ValueError("there is no node to send to")
+    chunk_size = int(config.get("chunk_size") or 0) or default_chunk_size(source.size)
+    return Plan(
+        run_id=context.run_id,
+        nodes=(server, *nodes),
+        fanout=int(config.get("fanout") or 1),
+        image=Image(source.size, chunk_size),
+        verify=str(config.get("verify") or "readback"),
+        sync=True,
+        timeouts=context.timeouts,
+        output=str(config.get("output") or ""),
+        source=source.facts.to_dict(),
+    )
+
+
+def describe(root: Root) -> Dict[str, Any]:
+    """The status of a sender, for its status file."""
+    snapshots = [snapshot.to_dict() for snapshot in root.board.all()]
+    return {
+        "state": root.state,
+        "port": root.port,
+        "pid": os.getpid(),
+        "percent": percent(root),
+        "nodes": snapshots,
+    }
+
+
+def percent(root: Root) -> float:
+    """How much of all that they are to hold the nodes hold that are still in the run; 0 to 100."""
+    size = root.source_size
+    snapshots = [one for one in root.board.all() if one.state not in ("lost", "unreachable", "excluded", "failed")]
+    if not snapshots:
+        return 0.0
+    if not size:
+        return 100.0 if all(one.state == "done" for one in snapshots) else 0.0
+    return round(100.0 * sum(one.held for one in snapshots) / (size * len(snapshots)), 1)
+
+
+def result_of(root: Root) -> Dict[str, Any]:
+    """How it went: `done` on all nodes, `partial`, or `failed`."""
+    nodes: List[Dict[str, Any]] = root.nodes()
+    digest: Optional[str] = None
+    if root.ledger is not None and root.ledger.manifest.is_complete:
+        digest = root.ledger.manifest.root()
+    return {
+        "state": root.state,
+        "bytes": root.source_size,
+        "seconds": round(root.seconds, 3),
+        "rate": round(root.source_size / root.seconds) if root.seconds else 0,
+        "digest": digest,
+        "sha256": root.sha256,
+        "sent": root.sent,
+        "nodes": nodes,
+        "error": root.error.to_dict() if root.error is not None else None,
+        "server_reachable": root.is_reachable,
+        "refused_connections": root.refused,
+    }

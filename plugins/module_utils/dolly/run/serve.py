@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What receiver and sender processes share: configuration, log, signals, status and result files."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+import time
+import traceback
+from typing import Any, Callable, Dict
+
+from ..errors import Aborted, DollyError
+from ..net.reactor import Reactor
+from ..plan.job import Timeouts
+from ..relay.context import Context
+from ..relay.node import Node, as_fields
+from .rundir import RunDir
+
+_STATUS_INTERVAL_S = 0.4
+
+
+def log(line: str) -> None:
+    """A line with the time, to standard error: the log file of a detached process."""
+    sys.stderr.write("%s %s\n" % (time.strftime("%Y-%m-%d %H:%M:%S"), line))
+    sys.stderr.flush()
+
+
+def make_context(
+    run_id: str, name: str, secret: bytes, timeouts: Timeouts, write_log: Callable[[str], None] = log
+) -> Context:
+    """The context of a real process: its clock, its randomness."""
+    return Context(run_id, name, secret, Reactor(), timeouts, lambda: secrets.token_bytes(32), write_log)
+
+
+def timeouts_of(config: Dict[str, Any]) -> Timeouts:
+    """The limits of a run, from options that end in `_timeout` and `dead_after`. Raises ValueError."""
+    values = {}
+    for name in Timeouts().to_dict():
+        option = name if name == "dead_after" else name + "_timeout"
+        if config.get(option) is not None:
+            values[name] = float(config[option])
+    return Timeouts.from_dict(values)
+
+
+def stop_on_signals(node: Node, fail: Callable[[BaseException], None]) -> None:
+    """End the node in good order when the process is told to end. Only for the main thread."""
+
+    def on_signal(number: int, _frame: Any) -> None:
+        error = Aborted("the process was told to end by %s" % signal.Signals(number).name)
+        node.context.reactor.call(lambda: fail(error))
+        node.context.reactor.call(node.leave)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+
+class StatusFile:
+    """Writes the status of a node when it has changed, but not for every step."""
+
+    def __init__(self, rundir: RunDir, describe: Callable[[Any], Dict[str, Any]]) -> None:
+        self._rundir = rundir
+        self._describe = describe
+        self._last: Dict[str, Any] = {}
+        self._written_at = 0.0
+
+    def __call__(self, node: Node) -> None:
+        """Report, if it is time."""
+        now = time.monotonic()
+        if now - self._written_at < _STATUS_INTERVAL_S:
+            return
+        status = self._describe(node)
+        if status != self._last:
+            self._last, self._written_at = status, now
+            self._rundir.write_json("status.json", dict(status, updated=time.time()))
+
+
+def serve(path: str, work: Callable[[RunDir, Dict[str, Any], bytes], Dict[str, Any]]) -> int:
+    """Run `work` in an existing run directory and leave its result there, whatever happens. The exit code."""
+    head, name = os.path.split(path)
+    base, run_id = os.path.split(head)
+    rundir = RunDir(base, run_id, name)
+    rundir.note_process()
+    config = rundir.read_json("config.json") or {}
+    try:
+        result = work(rundir, config, rundir.take_secret())
+    except Exception as error:
+        if not isinstance(error, DollyError):
+            log(traceback.format_exc())
+        result = {"state": "failed", "changed": False, "error": as_fields(error)}
+    rundir.write_json("result.json", result)
+    log("ended: %s" % result["state"])
+    return 0 if result["state"] == "done" else 1
