@@ -1,0 +1,278 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every failure that a person may see: one sentence, fields, who is at fault, an exit code.
+
+The docstring of a class is the sentence its reader gets, with the names of its fields in braces.
+Exit codes: 1 the request cannot be carried out as asked, 3 a node failed, 4 the run failed,
+70 a defect in the program (EX_SOFTWARE of sysexits.h).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any, Dict, Iterable, Optional, Tuple, Type
+
+FAULTS = ("user", "node", "peer", "source", "bug")
+_RESERVED = ("kind", "message", "fault")
+_MAX_SENTENCE = 4096
+_MAX_DEPTH = 8
+_MAX_NAMES = 10
+
+
+class DollyError(Exception):
+    """{sentence}
+
+    ``fields`` is a dictionary of JSON values. ValueError: a field is called kind, message or fault.
+    """
+
+    fault: str = "bug"
+    exit_code: int = 1
+    sentence: str
+    fields: Dict[str, Any]
+
+    def __init__(self, sentence: str, **fields: Any) -> None:
+        for name in _RESERVED:
+            if name in fields:
+                raise ValueError("an error field may not be called %r" % name)
+        self._fill(sentence, fields)
+
+    def _fill(self, sentence: str, fields: Dict[str, Any]) -> None:
+        self.sentence = _printable(sentence)
+        self.fields = {_storable(name): _jsonable(value) for name, value in fields.items()}
+        super().__init__(self.sentence)
+
+    def _explain(self, fields: Dict[str, Any], **wording: Any) -> None:
+        """Fill in the docstring's sentence; ``wording`` are words that are no fields."""
+        form = " ".join((type(self).__doc__ or "").split())
+        if not form:  # python -OO strips docstrings
+            form = type(self).__name__ + ": " + ", ".join("%s={%s}" % (name, name) for name in fields)
+        self._fill(form.format(**{**fields, **wording}), fields)
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return _rebuild, (type(self), self.sentence, self.fields, self.fault)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the error as JSON values; ``from_dict`` is the way back."""
+        own = {"kind": type(self).__name__, "message": self.sentence, "fault": self.fault}
+        return {**self.fields, **own}
+
+
+class UsageError(DollyError):
+    """{option} is {value!r}, but expected is {expected}: correct it and start again."""
+
+    fault = "user"
+
+    def __init__(self, option: str, value: Any, expected: str) -> None:
+        self._explain({"option": option, "value": value, "expected": expected})
+
+
+class Refused(DollyError):
+    """Refused {what}: {found}. {remedy}"""
+
+    fault = "user"
+
+    def __init__(self, what: str, found: str, allow: Optional[str] = None) -> None:
+        remedy = "What would allow it: %s." % allow if allow else "No option allows it."
+        self._explain({"what": what, "found": found, "allow": allow}, remedy=remedy)
+
+
+class SourceError(DollyError):
+    """The source {path} cannot be read {place} ({reason}): no node has a good copy;
+    check the disk or file that is cloned and start again."""
+
+    fault = "source"
+    exit_code = 4
+
+    def __init__(self, path: str, offset: Optional[int], errno: Optional[int]) -> None:
+        fields = {"path": path, "offset": offset, "errno": errno}
+        self._explain(fields, place=_place(offset), reason=_reason(errno))
+
+
+class SourceChanged(DollyError):
+    """The source {path} changed at byte {offset} while it was being cloned: stop whatever writes to it,
+    or clone a snapshot, and start again."""
+
+    fault = "source"
+    exit_code = 4
+
+    def __init__(self, path: str, offset: int) -> None:
+        self._explain({"path": path, "offset": offset})
+
+
+class ChecksumMismatch(DollyError):
+    """The source {path} is not the image that was expected: its SHA-256 is {actual}, expected was
+    {expected}; fetch the image again or correct the checksum."""
+
+    fault = "source"
+
+    def __init__(self, path: str, expected: str, actual: str) -> None:
+        self._explain({"path": path, "expected": expected, "actual": actual})
+
+
+class TargetError(DollyError):
+    """The target {path} failed in {operation} {place} ({reason}): what it holds is not a good
+    copy; check that disk and clone this node again."""
+
+    fault = "node"
+    exit_code = 3
+
+    def __init__(self, path: str, operation: str, offset: Optional[int], errno: Optional[int]) -> None:
+        fields = {"path": path, "operation": operation, "offset": offset, "errno": errno}
+        self._explain(fields, place=_place(offset), reason=_reason(errno))
+
+
+class BadChunk(DollyError):
+    """The target {path} returned wrong bytes for the chunk at byte {offset} after {tries} tries: its disk,
+    controller or memory is not to be trusted; replace it and clone this node again."""
+
+    fault = "node"
+    exit_code = 3
+
+    def __init__(self, path: str, offset: int, tries: int) -> None:
+        self._explain({"path": path, "offset": offset, "tries": tries})
+
+
+class PeerLost(DollyError):
+    """The connection to {peer} was lost ({reason}): check that machine and the network to it."""
+
+    fault = "peer"
+    exit_code = 3
+
+    def __init__(self, peer: str, reason: str) -> None:
+        self._explain({"peer": peer, "reason": reason})
+
+
+class ProtocolError(DollyError):
+    """{peer} broke the rules of the protocol ({what}): check that all nodes run the same version and that
+    nothing else talks to this port."""
+
+    fault = "peer"
+    exit_code = 3
+
+    def __init__(self, peer: str, what: str) -> None:
+        self._explain({"peer": peer, "what": what})
+
+
+class AuthError(ProtocolError):
+    """A peer could not prove that it belongs to this run ({what}): check that all nodes were started for
+    the same run."""
+
+    def __init__(self, what: str) -> None:
+        self._explain({"what": what})
+
+
+class IllegalTransition(DollyError):
+    """This is a defect in dolly: {role} met {event} in the state {state}; please report it with the log
+    of this node."""
+
+    exit_code = 70
+
+    def __init__(self, role: str, state: str, event: str) -> None:
+        self._explain({"role": role, "state": state, "event": event})
+
+
+class TimedOut(DollyError):
+    """Gave up {what} after {seconds:g} s: find out what it waits for, or raise the limit with {option}."""
+
+    fault = "peer"
+    exit_code = 4
+
+    def __init__(self, what: str, seconds: float, option: str) -> None:
+        self._explain({"what": what, "seconds": seconds, "option": option})
+
+
+class Aborted(DollyError):
+    """The run was aborted ({reason}): what the targets hold is not a good copy; start again when the
+    reason is gone."""
+
+    fault = "user"
+    exit_code = 4
+
+    def __init__(self, reason: str) -> None:
+        self._explain({"reason": reason})
+
+
+class NotEnoughNodes(DollyError):
+    """Only {ready} nodes became ready and {needed} are needed, so nothing was written; missing: {names}.
+    Repair them, take them out of the inventory, or lower the number that is needed."""
+
+    fault = "node"
+    exit_code = 4
+
+    def __init__(self, ready: int, needed: int, missing: Iterable[str]) -> None:
+        listed = [str(name) for name in missing]
+        names = ", ".join(listed[:_MAX_NAMES]) or "none"
+        if len(listed) > _MAX_NAMES:
+            names += " and %d more" % (len(listed) - _MAX_NAMES)
+        self._explain({"ready": ready, "needed": needed, "missing": listed}, names=names)
+
+
+def from_dict(data: Any) -> DollyError:
+    """Return the error that ``to_dict`` described; never raises, whatever a peer sent.
+
+    An unknown kind becomes a plain DollyError that keeps sentence, fields and fault.
+    """
+    if not isinstance(data, dict):
+        return DollyError("A peer sent an error that cannot be read.")
+    kind, message, fault = (data.get(name) for name in _RESERVED)
+    if not isinstance(message, str):
+        message = "A peer reported a failure without saying which."
+    fields = {name: value for name, value in data.items() if isinstance(name, str) and name not in _RESERVED}
+    known = _KINDS.get(kind) if isinstance(kind, str) else None
+    if known is None:
+        return _rebuild(DollyError, message, fields, fault if fault in FAULTS else DollyError.fault)
+    return _rebuild(known, message, fields, known.fault)
+
+
+def _rebuild(kind: Type[DollyError], sentence: str, fields: Dict[str, Any], fault: str) -> DollyError:
+    error = kind.__new__(kind)
+    error._fill(sentence, fields)
+    if fault != kind.fault:
+        error.fault = fault
+    return error
+
+
+def _place(offset: Optional[int]) -> str:
+    return "at an unknown offset" if offset is None else "at byte %d" % offset
+
+
+def _reason(errno: Optional[int]) -> str:
+    return "unknown reason" if errno is None else "errno %d, %s" % (errno, os.strerror(errno))
+
+
+def _printable(text: str) -> str:
+    """One line without control characters: a peer's sentence ends up on a terminal and in logs."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text[:_MAX_SENTENCE]
+
+
+def _storable(text: str) -> str:
+    """Undecodable file names carry lone surrogates, which UTF-8 and so most JSON writers refuse."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _jsonable(value: Any, depth: int = 0) -> Any:
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if isinstance(value, str):
+        return _storable(value)
+    if depth >= _MAX_DEPTH:
+        return "..."
+    if isinstance(value, dict):
+        return {_storable(str(name)): _jsonable(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item, depth + 1) for item in value]
+    return _storable(str(value))
+
+
+_KINDS: Dict[str, Type[DollyError]] = {
+    kind.__name__: kind
+    for kind in (
+        DollyError, UsageError, Refused, SourceError, SourceChanged, ChecksumMismatch, TargetError, BadChunk,
+        PeerLost, ProtocolError, AuthError, IllegalTransition, TimedOut, Aborted, NotEnoughNodes,
+    )
+}

@@ -1,0 +1,267 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run is about: its nodes in ring order, its image, its limits. Immutable and always valid.
+
+Plans travel as JSON. ``from_dict`` treats its argument as hostile: a field that is missing, unknown or
+out of bounds is a ValueError that names the field, what was found and what was expected.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Dict, Iterable, Optional, Pattern, Tuple
+
+from . import topology
+
+VERIFY_LEVELS = ("none", "readback")
+MAX_NODES = 65535
+MAX_SIZE = 2 ** 63 - 1  # off_t
+MAX_CHUNK_SIZE = 2 ** 47  # 65,536 of them make the largest image
+MAX_CHUNKS = 65536
+MAX_PATH = 4096  # PATH_MAX of Linux
+MAX_SECONDS = 30 * 86400.0
+
+_MIN_CHUNK_SIZE = 4 * 1024 * 1024
+_RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node: its name in the inventory, the address its parent dials, its port (0: not known yet)."""
+
+    name: str
+    host: str
+    port: int
+
+    def __post_init__(self) -> None:
+        _check_name("name", self.name)
+        if "/" in self.name:
+            raise _bad("name", self.name, "a name without '/'")
+        _check_name("host", self.host)
+        _check_int("port", self.port, 0, 65535)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the node as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> NodeSpec:
+        """Return the node that ``to_dict`` described. ValueError: it is none."""
+        return cls(**_members("node", data, ("name", "host", "port")))
+
+
+@dataclass(frozen=True)
+class Image:
+    """What is cloned: ``size`` in bytes (None while unknown), ``chunk_size`` in bytes.
+
+    ``sha256`` is the hex digest of the whole image that the user expects, if any.
+    """
+
+    size: Optional[int]
+    chunk_size: int
+    sha256: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            _check_int("size", self.size, 0, MAX_SIZE)
+        _check_int("chunk_size", self.chunk_size, 1, MAX_CHUNK_SIZE)
+        if self.sha256 is not None and not _is_match(_SHA256, self.sha256):
+            raise _bad("sha256", self.sha256, "64 lower-case hexadecimal digits")
+
+    @property
+    def chunk_count(self) -> Optional[int]:
+        """The number of chunks; None while the size is unknown."""
+        return None if self.size is None else -(-self.size // self.chunk_size)
+
+    def chunk_bounds(self, index: int) -> Tuple[int, int]:
+        """Return (start, end) of a chunk in bytes; while the size is unknown every chunk is a full one.
+
+        IndexError: the image has no such chunk.
+        """
+        start = index * self.chunk_size
+        if index < 0 or start >= (MAX_SIZE if self.size is None else self.size):
+            raise IndexError("chunk %d of an image of %s bytes" % (index, self.size))
+        end = start + self.chunk_size
+        return start, end if self.size is None else min(end, self.size)
+
+    def with_size(self, size: int) -> Image:
+        """Return the same image with its size in bytes known. ValueError: not a size."""
+        return replace(self, size=size)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the image as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Image:
+        """Return the image that ``to_dict`` described. ValueError: it is none."""
+        return cls(**_members("image", data, ("size", "chunk_size"), ("sha256",)))
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """The limits of a run, in seconds, each above 0 and at most 30 days."""
+
+    join: float = 600.0
+    barrier: float = 60.0
+    connect: float = 10.0
+    orphan: float = 60.0
+    dead_after: float = 5.0
+    stall: float = 30.0
+    flush: float = 1800.0
+    handshake: float = 5.0
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            _check_seconds(item.name, getattr(self, item.name))
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the limits as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Timeouts:
+        """Return the limits that ``to_dict`` described; a missing one has its default. ValueError."""
+        return cls(**_members("timeouts", data, (), tuple(item.name for item in fields(cls))))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run: ``nodes`` by rank (0 is the server), ``fanout`` children for each, image and limits.
+
+    ``output``: the path to write where a node was not told one itself; ``source``: facts about the source, so
+    that a node on the same machine can refuse to overwrite it.
+    """
+
+    run_id: str
+    nodes: Tuple[NodeSpec, ...]
+    fanout: int
+    image: Image
+    verify: str
+    sync: bool
+    timeouts: Timeouts
+    output: str = ""
+    source: Dict[str, Any] = field(default_factory=dict, hash=False)
+    _ranks: Dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _is_match(_RUN_ID, self.run_id):
+            raise _bad("run_id", self.run_id, "1 to 64 of the characters A-Z a-z 0-9 . _ -")
+        self._check_nodes()
+        _check_int("fanout", self.fanout, 1, MAX_NODES)
+        _check_type("image", self.image, Image, "an image")
+        if self.verify not in VERIFY_LEVELS:
+            raise _bad("verify", self.verify, "one of " + ", ".join(VERIFY_LEVELS))
+        _check_type("sync", self.sync, bool, "true or false")
+        _check_type("timeouts", self.timeouts, Timeouts, "limits")
+        _check_type("output", self.output, str, "a path")
+        if len(self.output) > MAX_PATH or "\0" in self.output:
+            raise _bad("output", self.output, "a path of at most %d characters" % MAX_PATH)
+        _check_type("source", self.source, dict, "an object")
+
+    def _check_nodes(self) -> None:
+        _check_type("nodes", self.nodes, tuple, "a tuple of nodes")
+        if not 1 <= len(self.nodes) <= MAX_NODES:
+            raise _bad("nodes", self.nodes, "1 to %d nodes" % MAX_NODES)
+        for rank, node in enumerate(self.nodes):
+            _check_type("nodes[%d]" % rank, node, NodeSpec, "a node")
+            if node.name in self._ranks:
+                raise _bad("nodes[%d].name" % rank, node.name, "a name that no other node has")
+            if node.port == 0 and rank != 0:
+                raise _bad("nodes[%d].port" % rank, 0, "1 to 65535, for only the server's may be unknown")
+            self._ranks[node.name] = rank
+
+    def rank_of(self, name: str) -> int:
+        """Return the rank of the node with this name. KeyError: there is none."""
+        return self._ranks[name]
+
+    def parent(self, rank: int) -> int:
+        """Return the rank that feeds ``rank``. ValueError: the server, or no such rank."""
+        if rank >= len(self.nodes):
+            raise _bad("rank", rank, "less than %d" % len(self.nodes))
+        return topology.parent(rank, self.fanout)
+
+    def children(self, rank: int) -> range:
+        """Return the ranks that ``rank`` feeds. ValueError: no such rank."""
+        return topology.children(rank, self.fanout, len(self.nodes))
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the plan as JSON values."""
+        return {
+            "run_id": self.run_id,
+            "nodes": [node.to_dict() for node in self.nodes],
+            "fanout": self.fanout,
+            "image": self.image.to_dict(),
+            "verify": self.verify,
+            "sync": self.sync,
+            "timeouts": self.timeouts.to_dict(),
+            "output": self.output,
+            "source": self.source,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Plan:
+        """Return the plan that ``to_dict`` described. ValueError: it is none."""
+        names = ("run_id", "nodes", "fanout", "image", "verify", "sync", "timeouts")
+        members = _members("plan", data, names, ("output", "source"))
+        nodes = members["nodes"]
+        if not isinstance(nodes, list) or len(nodes) > MAX_NODES:
+            raise _bad("nodes", nodes, "a list of 1 to %d nodes" % MAX_NODES)
+        members["nodes"] = tuple(NodeSpec.from_dict(node) for node in nodes)
+        members["image"] = Image.from_dict(members["image"])
+        members["timeouts"] = Timeouts.from_dict(members["timeouts"])
+        return cls(**members)
+
+
+def default_chunk_size(size: Optional[int]) -> int:
+    """Return the chunk size in bytes: 4 MiB, doubled until at most 65,536 chunks make ``size`` bytes."""
+    chunk_size = _MIN_CHUNK_SIZE
+    while size is not None and size > chunk_size * MAX_CHUNKS:
+        chunk_size *= 2
+    return chunk_size
+
+
+def _members(what: str, data: Any, required: Iterable[str], optional: Iterable[str] = ()) -> Dict[str, Any]:
+    if not isinstance(data, dict):
+        raise _bad(what, data, "an object")
+    for name in required:
+        if name not in data:
+            raise ValueError("%s.%s is missing" % (what, name))
+    allowed = {*required, *optional}
+    for name in data:
+        if name not in allowed:
+            raise _bad(what, name, "only the fields " + ", ".join(sorted(allowed)))
+    return dict(data)
+
+
+def _check_int(name: str, value: Any, lowest: int, highest: int) -> None:
+    if type(value) is not int or not lowest <= value <= highest:
+        raise _bad(name, value, "an integer from %d to %d" % (lowest, highest))
+
+
+def _check_type(name: str, value: Any, kind: type, expected: str) -> None:
+    if not isinstance(value, kind):
+        raise _bad(name, value, expected)
+
+
+def _is_match(pattern: Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.match(value) is not None
+
+
+def _check_seconds(name: str, value: Any) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= MAX_SECONDS:  # false for NaN, too
+        raise _bad(name, value, "seconds above 0 and up to %d" % MAX_SECONDS)
+
+
+def _check_name(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not 1 <= len(value) <= 255 or CONTROL.search(value):
+        raise _bad(name, value, "1 to 255 characters, none of them a control character")
+
+
+def _bad(name: str, found: Any, expected: str) -> ValueError:
+    return ValueError("%s is %s, expected %s" % (name, reprlib.repr(found), expected))

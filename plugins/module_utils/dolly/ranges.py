@@ -1,0 +1,254 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A set of bytes, kept as sorted, disjoint, half-open ranges that never touch."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from heapq import merge
+from typing import Any, Iterable, Iterator, List, Optional, Tuple
+
+Range = Tuple[int, int]
+
+# Rewriting the whole set costs one step per range; single changes cost a search and a shift each.
+_REBUILD_RATIO = 8
+
+
+class RangeSet:
+    """A mutable set of byte offsets. Ranges are (start, end) in bytes, ``end`` not included.
+
+    Every method raises ValueError for a range that starts below 0 or ends before it starts; an empty
+    range is allowed and changes nothing. Not thread-safe. Do not change a set while iterating over it.
+    """
+
+    __slots__ = ("_starts", "_ends", "_total")
+
+    def __init__(self, pairs: Iterable[Range] = ()) -> None:
+        self._starts: List[int] = []
+        self._ends: List[int] = []
+        self._total = 0
+        for start, end in pairs:
+            self.add(start, end)
+
+    @classmethod
+    def span(cls, start: int, end: int) -> RangeSet:
+        """Return the set that is the one range [start, end)."""
+        return cls(((start, end),))
+
+    @classmethod
+    def from_list(cls, data: Any, limit: Optional[int] = None) -> RangeSet:
+        """Return the set that ``to_list`` described, from untrusted JSON.
+
+        ``limit``: no range may end above this offset in bytes. ValueError: not a list of pairs of
+        integers, a range that is empty or negative, ranges that overlap or do not ascend.
+        """
+        if not isinstance(data, (list, tuple)):
+            raise ValueError("ranges: found %s, expected a list" % type(data).__name__)
+        result, last = cls(), 0
+        for position, item in enumerate(data):
+            start, end = _untrusted_range(position, item)
+            if start < last:
+                raise ValueError("ranges[%d]: starts at %d, expected at least %d" % (position, start, last))
+            if limit is not None and end > limit:
+                raise ValueError("ranges[%d]: ends at %d, expected at most %d" % (position, end, limit))
+            result.add(start, end)
+            last = end
+        return result
+
+    @property
+    def total(self) -> int:
+        """The number of bytes in the set."""
+        return self._total
+
+    @property
+    def span_end(self) -> int:
+        """The end of the last range; 0 for the empty set."""
+        return self._ends[-1] if self._ends else 0
+
+    def add(self, start: int, end: int) -> None:
+        """Put [start, end) in."""
+        _check(start, end)
+        if start == end:
+            return
+        starts, ends = self._starts, self._ends
+        first = bisect_left(ends, start)
+        last = bisect_right(starts, end, first)
+        if first < last:
+            start, end = min(start, starts[first]), max(end, ends[last - 1])
+            self._total -= sum(ends[first:last]) - sum(starts[first:last])
+        starts[first:last] = (start,)
+        ends[first:last] = (end,)
+        self._total += end - start
+
+    def discard(self, start: int, end: int) -> None:
+        """Take [start, end) out, as far as it is in."""
+        _check(start, end)
+        starts, ends = self._starts, self._ends
+        first = bisect_right(ends, start)
+        last = bisect_left(starts, end, first)
+        if start == end or first >= last:
+            return
+        kept = []
+        if starts[first] < start:
+            kept.append((starts[first], start))
+        if end < ends[last - 1]:
+            kept.append((end, ends[last - 1]))
+        self._total -= sum(ends[first:last]) - sum(starts[first:last])
+        starts[first:last] = [pair[0] for pair in kept]
+        ends[first:last] = [pair[1] for pair in kept]
+        self._total += sum(pair[1] - pair[0] for pair in kept)
+
+    def update(self, other: RangeSet) -> None:
+        """Put all of ``other`` in."""
+        if len(other._starts) * _REBUILD_RATIO < len(self._starts):
+            for start, end in other:
+                self.add(start, end)
+        else:
+            self._replace(RangeSet(merge(self, other)))
+
+    def difference_update(self, other: RangeSet) -> None:
+        """Take all of ``other`` out."""
+        if other is self:
+            self._replace(RangeSet())
+        elif len(other._starts) * _REBUILD_RATIO < len(self._starts):
+            for start, end in other:
+                self.discard(start, end)
+        else:
+            self._replace(self & other._complement(self.span_end))
+
+    def covers(self, start: int, end: int) -> bool:
+        """Whether every byte of [start, end) is in the set."""
+        _check(start, end)
+        index = bisect_right(self._starts, start) - 1
+        return start == end or (index >= 0 and end <= self._ends[index])
+
+    def overlaps(self, start: int, end: int) -> bool:
+        """Whether any byte of [start, end) is in the set."""
+        _check(start, end)
+        index = bisect_right(self._ends, start)
+        return start < end and index < len(self._starts) and self._starts[index] < end
+
+    def within(self, start: int, end: int) -> RangeSet:
+        """Return the part of the set that lies in [start, end)."""
+        _check(start, end)
+        result = RangeSet()
+        if start == end:
+            return result
+        first = bisect_right(self._ends, start)
+        last = bisect_left(self._starts, end, first)
+        for index in range(first, last):
+            result._append(max(start, self._starts[index]), min(end, self._ends[index]))
+        return result
+
+    def first_gap(self, start: int, end: int) -> Optional[Range]:
+        """Return the lowest range of [start, end) that is not in the set, None if there is none."""
+        _check(start, end)
+        index = bisect_right(self._ends, start)
+        if index < len(self._starts) and self._starts[index] <= start:
+            start = self._ends[index]
+            index += 1
+        if start >= end:
+            return None
+        return start, min(end, self._starts[index]) if index < len(self._starts) else end
+
+    def first_shared(self, other: RangeSet, limit: int, after: int = 0) -> Optional[Range]:
+        """Return the lowest range at or after ``after`` that is in both sets, None if there is none.
+
+        It is cut to ``limit`` bytes. ValueError: ``limit`` is not positive.
+        """
+        if limit <= 0:
+            raise ValueError("limit is %d, expected at least 1 byte" % limit)
+        mine = theirs = 0
+        start = after
+        while True:
+            mine = bisect_right(self._ends, start, mine)
+            theirs = bisect_right(other._ends, start, theirs)
+            if mine >= len(self._starts) or theirs >= len(other._starts):
+                return None
+            start = max(start, self._starts[mine], other._starts[theirs])
+            end = min(self._ends[mine], other._ends[theirs], start + limit)
+            if start < end:
+                return start, end
+
+    def copy(self) -> RangeSet:
+        """Return an independent set of the same bytes."""
+        result = RangeSet()
+        result._starts, result._ends, result._total = self._starts[:], self._ends[:], self._total
+        return result
+
+    def to_list(self) -> List[List[int]]:
+        """Return the ranges as JSON: [[start, end], ...]."""
+        return [[start, end] for start, end in self]
+
+    def __iter__(self) -> Iterator[Range]:
+        return zip(self._starts, self._ends)
+
+    def __bool__(self) -> bool:
+        return bool(self._starts)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RangeSet):
+            return NotImplemented
+        return self._starts == other._starts and self._ends == other._ends
+
+    def __repr__(self) -> str:
+        return "RangeSet(%r)" % (list(self),)
+
+    def __or__(self, other: RangeSet) -> RangeSet:
+        result = self.copy()
+        result.update(other)
+        return result
+
+    def __sub__(self, other: RangeSet) -> RangeSet:
+        result = self.copy()
+        result.difference_update(other)
+        return result
+
+    def __and__(self, other: RangeSet) -> RangeSet:
+        result = RangeSet()
+        mine = theirs = 0
+        while mine < len(self._starts) and theirs < len(other._starts):
+            start = max(self._starts[mine], other._starts[theirs])
+            end = min(self._ends[mine], other._ends[theirs])
+            if start < end:
+                result._append(start, end)
+            if self._ends[mine] == end:
+                mine += 1
+            if other._ends[theirs] == end:
+                theirs += 1
+        return result
+
+    def _append(self, start: int, end: int) -> None:
+        """Add a range that is known to lie behind all others and to touch none."""
+        self._starts.append(start)
+        self._ends.append(end)
+        self._total += end - start
+
+    def _complement(self, end: int) -> RangeSet:
+        result, last = RangeSet(), 0
+        for start, stop in self:
+            if start >= end:
+                break
+            if last < start:
+                result._append(last, start)
+            last = stop
+        if last < end:
+            result._append(last, end)
+        return result
+
+    def _replace(self, other: RangeSet) -> None:
+        self._starts, self._ends, self._total = other._starts, other._ends, other._total
+
+
+def _check(start: int, end: int) -> None:
+    if not 0 <= start <= end:
+        raise ValueError("range [%r, %r): expected 0 <= start <= end" % (start, end))
+
+
+def _untrusted_range(position: int, item: Any) -> Range:
+    if not isinstance(item, (list, tuple)) or len(item) != 2 or any(type(value) is not int for value in item):
+        raise ValueError("ranges[%d]: expected a pair of integers" % position)
+    start, end = item
+    if not 0 <= start < end:
+        raise ValueError("ranges[%d]: [%d, %d), expected 0 <= start < end" % (position, start, end))
+    return start, end
