@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two interfaces of this folder: Target, before any byte is written, and Store, from then on.
+
+    facts = inspect_target(path)         look
+    check_target(facts, ...)             refuse
+    target = open_target(path)
+    target.prepare()                     lock; the target is as it was
+    store = target.begin(size)           only after START
+    store.receive / zero / send / read   from several threads
+    store.flush(); store.commit(); store.close()       or store.abort()
+
+Storage never sees a socket: the caller hands in a Lane, which moves bytes between a socket and what the
+store names, the fastest way it knows.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import List, Protocol
+
+from .facts import TargetFacts
+
+
+class Lane(Protocol):
+    """The socket's side. Its own failures are DollyErrors; an OSError is the file's."""
+
+    def to_file(self, fd: int, offset: int, length: int) -> int:
+        """Socket to file: between 1 and `length` bytes; the count."""
+
+    def to_view(self, view: memoryview) -> int:
+        """Socket to memory: between 1 and `len(view)` bytes; the count."""
+
+    def from_file(self, fd: int, offset: int, length: int) -> int:
+        """File to socket; the count sent, 0 where the file ended early."""
+
+    def from_view(self, view: memoryview) -> None:
+        """Memory to socket, all of it."""
+
+
+class Readable(Protocol):
+    """What bytes can be sent from: a source, or a store that others are served from."""
+
+    path: str
+    size: int
+
+    def send(self, lane: Lane, offset: int, length: int) -> None:
+        """Send all of a range."""
+
+    def read(self, offset: int, view: memoryview) -> int:
+        """Fill `view` from `offset`; the count is less only where the image ends."""
+
+    def close(self) -> None:
+        """Let go of everything. May be called twice."""
+
+
+class Store(abc.ABC):
+    """The image as it arrives, in a place that can be read back. Offsets and lengths are in bytes.
+
+    Every method may be called from any thread; whoever calls sees to it that a range has one writer at a
+    time and that nobody reads what was not written. A failure to write is sticky: from then on `receive`,
+    `zero`, `flush` and `commit` raise that first TargetError, because after a failed fsync the page cache
+    still reads back good and a second fsync returns 0.
+    """
+
+    path: str
+    size: int
+    #: Oddities that do not make the result wrong, as sentences.
+    notes: List[str]
+
+    @abc.abstractmethod
+    def receive(self, lane: Lane, offset: int, length: int) -> int:
+        """One step of at most `length` bytes from the lane; they are stored when it returns their count.
+
+        Raises TargetError, and what the lane raises; then any part of the range may have been written.
+        """
+
+    @abc.abstractmethod
+    def zero(self, offset: int, length: int) -> None:
+        """Make a range read as zeros, on the medium too once flushed. Raises TargetError."""
+
+    @abc.abstractmethod
+    def send(self, lane: Lane, offset: int, length: int) -> None:
+        """Send all of a range. Raises TargetError, and what the lane raises."""
+
+    @abc.abstractmethod
+    def read(self, offset: int, view: memoryview) -> int:
+        """Fill `view` from `offset`; the count is less only where the image ends. Raises TargetError."""
+
+    @abc.abstractmethod
+    def flush(self) -> None:
+        """Bring everything written so far to the medium. Raises TargetError."""
+
+    @abc.abstractmethod
+    def commit(self) -> None:
+        """Flush, then let the image take its place for good. Raises TargetError. Reading goes on after it."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of everything; without `commit` the target stays unfinished. May be called twice."""
+
+    @abc.abstractmethod
+    def abort(self) -> None:
+        """Give up now. Calls under way in other threads end as they can; later ones raise TargetError."""
+
+
+class Target(abc.ABC):
+    """A place that an image may go to."""
+
+    facts: TargetFacts
+
+    @abc.abstractmethod
+    def prepare(self) -> None:
+        """Lock what can be locked without changing anything. Raises Refused, TargetError."""
+
+    @abc.abstractmethod
+    def begin(self, size: int) -> Store:
+        """Make room for `size` bytes and hand out the store, once. Raises Refused, TargetError."""
+
+    @abc.abstractmethod
+    def release(self) -> None:
+        """Undo `prepare`; nothing happens where `begin` has handed the locks to a store."""

@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A disk or a partition as target: held exclusively from `prepare` to the end, written in place."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from typing import Callable
+
+from ..errors import Refused, TargetError
+from . import linux
+from .base import Target
+from .descriptor import DescriptorStore
+from .facts import TargetFacts
+
+#: BLKZEROOUT wants whole logical blocks; whole pages keep it away from pages that others write to.
+_PAGE = 4096
+#: udev holds a shared lock while it looks at a device that somebody has just closed.
+_LOCK_TRIES = 20
+_LOCK_PAUSE_S = 0.1
+
+_REASONS = {
+    errno.EBUSY: "it is mounted, swap, part of something larger, or another run writes to it (EBUSY)",
+    errno.EROFS: "it is read-only",
+    errno.EACCES: "this user may not write to it",
+    errno.EPERM: "this user may not write to it",
+    errno.ENOENT: "there is no such device",
+    errno.ENXIO: "there is no such device",
+    errno.ENODEV: "there is no such device",
+    errno.ENOMEDIUM: "there is no medium in it",
+    errno.ELOOP: "it has become a symbolic link",
+}
+
+
+class BlockStore(DescriptorStore):
+    """An open block device; `size` is the image's, the device may be larger."""
+
+    def __init__(self, fd: int, path: str, size: int, is_whole_disk: bool) -> None:
+        super().__init__(fd, path, size)
+        self._is_whole_disk = is_whole_disk
+        self._alignment = max(_PAGE, linux.block_size(fd))
+        self._can_zero_out = True
+
+    def _zero_step(self, fd: int, offset: int, length: int) -> None:
+        end = offset + length
+        first = min(end, -(-offset // self._alignment) * self._alignment)
+        last = max(first, end // self._alignment * self._alignment)
+        if self._can_zero_out and first < last:
+            self._can_zero_out = linux.zero_out(fd, first, last - first)
+        if not self._can_zero_out:
+            first = last = end
+        linux.write_zeros(fd, offset, first - offset)
+        linux.write_zeros(fd, last, end - last)
+
+    def _publish(self, fd: int) -> None:
+        if not self._is_whole_disk:
+            return
+        try:
+            linux.reread_partitions(fd)
+        except OSError as error:  # the image is good all the same, and not every device has partitions
+            self.notes.append(
+                "the partition table of %s was not read again: %s" % (self.path, error.strerror)
+            )
+
+
+class BlockTarget(Target):
+    """A block device. `facts` say which one is meant; another one under the same name is refused."""
+
+    def __init__(self, facts: TargetFacts) -> None:
+        self.facts = facts
+        self._path = facts.real_path
+        self._fd = -1
+        self._size = 0
+
+    def prepare(self) -> None:
+        """Open it O_EXCL, which the kernel refuses for what is in use, and lock it against udev."""
+        try:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            raise self._refusal(error) from error
+        try:
+            self._guard("open", self._look)
+            self._guard("lock", self._lock)
+        except BaseException:
+            self.release()
+            raise
+
+    def begin(self, size: int) -> BlockStore:
+        if self._fd < 0:
+            raise RuntimeError("begin() without prepare()")
+        if size > self._size:
+            found = "it has %d bytes and the image has %d" % (self._size, size)
+            self.release()
+            raise Refused(self._path, found)
+        store = BlockStore(self._fd, self._path, size, not self.facts.is_partition)
+        self._fd = -1
+        return store
+
+    def release(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _refusal(self, error: OSError) -> Exception:
+        reason = _REASONS.get(error.errno or 0)
+        if reason is None:
+            return TargetError(self._path, "open", 0, error.errno or errno.EIO)
+        return Refused(self._path, reason)
+
+    def _guard(self, operation: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except OSError as error:
+            raise TargetError(self._path, operation, 0, error.errno or errno.EIO) from error
+
+    def _look(self) -> None:
+        found = os.fstat(self._fd)
+        if not stat.S_ISBLK(found.st_mode) or linux.device_name(found.st_rdev) != self.facts.device:
+            raise Refused(self._path, "it is not device %s any more" % self.facts.device)
+        if linux.is_read_only_device(self._fd):
+            raise Refused(self._path, _REASONS[errno.EROFS])
+        self._size = linux.device_size(self._fd)
+
+    def _lock(self) -> None:
+        for left in reversed(range(_LOCK_TRIES)):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if not left:
+                    raise Refused(self._path, "another process holds a lock on it") from None
+                time.sleep(_LOCK_PAUSE_S)

@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a target is refused. Works on facts alone, and writes one sentence for each reason."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ..errors import Refused
+from ..units import format_size
+from .facts import SourceFacts, TargetFacts, TargetPolicy
+from .sysfs import same_wwn
+
+NO_EXPECTATIONS = TargetPolicy()
+
+
+def check_target(
+    facts: TargetFacts,
+    image_size: Optional[int],
+    needed_bytes: Optional[int] = None,
+    source: Optional[SourceFacts] = None,
+    policy: TargetPolicy = NO_EXPECTATIONS,
+) -> None:
+    """Raise Refused, with the gravest reason, if the image must not be written to this target.
+
+    `image_size`: bytes, None if not known yet. `needed_bytes`: what the image takes on a file system once
+    its holes are left out; `image_size` if None. `source`: also from another host, which its boot id shows.
+    """
+    _check_expectations(facts, policy)
+    _check_source(facts, source)
+    _check_use(facts)
+    if image_size is not None:
+        _check_room(facts, image_size, image_size if needed_bytes is None else needed_bytes)
+
+
+def _check_expectations(facts: TargetFacts, policy: TargetPolicy) -> None:
+    if facts.kind != "block":
+        if policy != NO_EXPECTATIONS:
+            found = "it is a file, and a device with a given size, serial number or WWN was expected"
+            raise Refused(facts.path, found)
+        return
+    if policy.expect_size is not None and policy.expect_size != facts.size:
+        _refuse_other(facts, "size", str(facts.size), str(policy.expect_size))
+    if policy.expect_serial is not None and policy.expect_serial.strip() != (facts.serial or None):
+        _refuse_other(facts, "serial", facts.serial, policy.expect_serial)
+    if policy.expect_wwn is not None and not same_wwn(policy.expect_wwn, facts.wwn):
+        _refuse_other(facts, "wwn", facts.wwn, policy.expect_wwn)
+
+
+def _refuse_other(facts: TargetFacts, name: str, found: str, expected: str) -> None:
+    if not found:
+        raise Refused(facts.path, "its %s is not known, expected was %s" % (name, expected))
+    sentence = "it is another device: its %s is %s, expected was %s" % (name, found, expected)
+    raise Refused(facts.path, sentence, "expect_%s: %s" % (name, found))
+
+
+def _check_source(facts: TargetFacts, source: Optional[SourceFacts]) -> None:
+    if source is None or not source.boot_id or source.boot_id != facts.boot_id:
+        return
+    if source.kind == "file":
+        if facts.kind == "file" and (facts.device, facts.inode) == (source.device, source.inode):
+            raise Refused(facts.path, "it is the source, %s, under another name or the same" % source.path)
+    elif source.device == facts.device and facts.kind == "block":
+        raise Refused(facts.path, "it is the source, %s, itself" % source.path)
+    elif source.device in facts.related:
+        raise Refused(facts.path, "it shares its bytes with the source, %s" % source.path)
+
+
+def _check_use(facts: TargetFacts) -> None:
+    if facts.is_system_disk:
+        raise Refused(facts.path, "the running system lives on it" + _identity(facts))
+    if facts.mounted_at:
+        places = ", ".join(facts.mounted_at)
+        raise Refused(facts.path, "it is mounted (%s)%s; unmount it first" % (places, _identity(facts)))
+    if facts.swap:
+        raise Refused(facts.path, "it is active swap space; run swapoff first")
+    if facts.holders:
+        names = ", ".join(facts.holders)
+        found = "%s is built on it (LVM, RAID, encryption or multipath); take that apart first" % names
+        raise Refused(facts.path, found)
+    if facts.read_only:
+        raise Refused(facts.path, "it is read-only")
+
+
+def _check_room(facts: TargetFacts, image_size: int, needed_bytes: int) -> None:
+    if facts.kind == "block":
+        if facts.size < image_size:
+            sizes = _bytes(facts.size), _bytes(image_size)
+            raise Refused(facts.path, "it is too small: it has %s, the image has %s" % sizes)
+    elif facts.free is not None and facts.free < needed_bytes:
+        found = "its file system has %s free, the image needs %s beside what is there" % (
+            _bytes(facts.free),
+            _bytes(needed_bytes),
+        )
+        raise Refused(facts.path, found)
+
+
+def _bytes(count: int) -> str:
+    return "%d bytes (%s)" % (count, format_size(count))
+
+
+def _identity(facts: TargetFacts) -> str:
+    known = [text for text in (facts.model, facts.serial, facts.content) if text]
+    return " [%s]" % ", ".join(known) if known else ""

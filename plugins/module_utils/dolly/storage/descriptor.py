@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stores over a file descriptor have in common: safe closing, sticky errors, moving bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from typing import Iterator, List, Optional
+
+from ..errors import TargetError
+from . import linux
+from .base import Lane, Store
+
+
+class Descriptor:
+    """A file descriptor that several threads use and any of them may close.
+
+    The number is given back to the kernel when the last user has left: a thread that wrote to a number
+    that meanwhile meant another file would overwrite that one.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._users = 0
+        self._is_closed = False
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[int]:
+        """The number, valid inside the `with`. Raises OSError ECANCELED after `close`."""
+        with self._lock:
+            if self._is_closed:
+                raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+            self._users += 1
+        try:
+            yield self._fd
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._close_if_idle()
+
+    def close(self) -> None:
+        """No new users; closed when the present ones have left. May be called twice."""
+        with self._lock:
+            self._is_closed = True
+            self._close_if_idle()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._is_closed
+
+    def _close_if_idle(self) -> None:
+        if self._is_closed and not self._users and self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # what was to be kept has been through fsync; Linux frees the number in any case
+
+
+class DescriptorStore(Store):
+    """A store whose bytes are in a file or a device. How to zero and to publish is up to the subclass."""
+
+    def __init__(self, fd: int, path: str, size: int) -> None:
+        self.path = path
+        self.size = size
+        self.notes: List[str] = []
+        self._descriptor = Descriptor(fd)
+        self._error: Optional[TargetError] = None
+        self._error_lock = threading.Lock()
+
+    def receive(self, lane: Lane, offset: int, length: int) -> int:
+        self._check_bounds(offset, length)
+        with self._writing("write", offset) as fd:
+            self._before_write(offset, length)
+            return lane.to_file(fd, offset, length)
+
+    def zero(self, offset: int, length: int) -> None:
+        self._check_bounds(offset, length)
+        with self._writing("zero", offset) as fd:
+            end = offset + length
+            while offset < end:
+                count = min(linux.ZERO_STEP, end - offset)
+                self._raise_if_closed()
+                self._zero_step(fd, offset, count)
+                offset += count
+
+    def send(self, lane: Lane, offset: int, length: int) -> None:
+        self._check_bounds(offset, length)
+        end = offset + length
+        with self._reading(offset) as fd:
+            while offset < end:
+                count = lane.from_file(fd, offset, end - offset)
+                if not count:  # somebody cut the target short behind our back
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                offset += count
+
+    def read(self, offset: int, view: memoryview) -> int:
+        with self._reading(offset) as fd:
+            return linux.read_into(fd, view[: max(0, self.size - offset)], offset)
+
+    def flush(self) -> None:
+        with self._writing("fsync", 0) as fd:
+            os.fsync(fd)
+        self._raise_if_failed()  # another thread's write may have failed meanwhile
+
+    def commit(self) -> None:
+        self.flush()
+        with self._writing("commit", 0) as fd:
+            self._publish(fd)
+
+    def close(self) -> None:
+        self._descriptor.close()
+
+    def abort(self) -> None:
+        self.close()
+
+    def _before_write(self, offset: int, length: int) -> None:
+        """A range is about to be written, perhaps only in part."""
+
+    def _zero_step(self, fd: int, offset: int, length: int) -> None:
+        raise NotImplementedError
+
+    def _publish(self, fd: int) -> None:
+        raise NotImplementedError
+
+    def _check_bounds(self, offset: int, length: int) -> None:
+        # Callers check what a peer asks for; this is the last line before the bytes behind an image
+        # that is smaller than its disk.
+        if offset < 0 or length < 1 or offset + length > self.size:
+            raise ValueError("range %d+%d is outside the image of %d bytes" % (offset, length, self.size))
+
+    def _raise_if_failed(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _raise_if_closed(self) -> None:
+        if self._descriptor.is_closed:
+            raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+
+    @contextlib.contextmanager
+    def _writing(self, operation: str, offset: int) -> Iterator[int]:
+        self._raise_if_failed()
+        try:
+            with self._descriptor.use() as fd:
+                yield fd
+        except OSError as error:
+            raise self._fail(TargetError(self.path, operation, offset, error.errno or errno.EIO)) from error
+
+    @contextlib.contextmanager
+    def _reading(self, offset: int) -> Iterator[int]:
+        try:
+            with self._descriptor.use() as fd:
+                yield fd
+        except OSError as error:
+            raise TargetError(self.path, "read", offset, error.errno or errno.EIO) from error
+
+    def _fail(self, error: TargetError) -> TargetError:
+        """Remember the first failure; returned is the one to raise."""
+        with self._error_lock:
+            if self._error is None:
+                self._error = error
+            return self._error

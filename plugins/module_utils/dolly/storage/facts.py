@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was found out about a source or a target, what the user expects: values that travel as dicts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceFacts:
+    """A source as it was when somebody looked. Device numbers are "major:minor"."""
+
+    path: str
+    kind: str  #: "file" or "block"
+    size: int
+    allocated: int  #: bytes that take room: less than `size` for a file with holes
+    device: str  #: of a block device its own number, of a file the one of its file system
+    inode: int
+    mtime_ns: int
+    boot_id: str  #: the same on two hosts: they are one machine
+
+    def to_dict(self) -> Dict[str, Any]:
+        """For a module's result, and for the hosts that compare their target with it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SourceFacts:
+        """The reverse of `to_dict`; what a newer version added is left out. Raises KeyError."""
+        return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetFacts:
+    """A target as it was when somebody looked, its symlinks followed. Sizes in bytes."""
+
+    path: str  #: as the user wrote it
+    real_path: str
+    kind: str  #: "file", "block", or "missing": a file that is to be made
+    size: int  #: of the device or of the existing file
+    boot_id: str
+    device: str = ""  #: "major:minor" of the device, or of the file's file system
+    inode: int = 0  #: of the existing file
+    related: Tuple[str, ...] = ()  #: every device that shares bytes with the target, itself included
+    model: str = ""
+    serial: str = ""
+    wwn: str = ""
+    mounted_at: Tuple[str, ...] = ()
+    swap: bool = False
+    holders: Tuple[str, ...] = ()  #: names of what is built on the device: dm-0, md127
+    is_system_disk: bool = False
+    read_only: bool = False
+    is_partition: bool = False
+    free: Optional[int] = None  #: of the file system a file goes to; None where it does not say
+    content: str = ""  #: what seems to be on a device: a guess for messages
+
+    def to_dict(self) -> Dict[str, Any]:
+        """For a module's result."""
+        values = dataclasses.asdict(self)
+        for name in ("related", "mounted_at", "holders"):
+            values[name] = list(values[name])
+        return values
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetPolicy:
+    """What the user says the target is; None: said nothing."""
+
+    expect_size: Optional[int] = None
+    expect_serial: Optional[str] = None
+    expect_wwn: Optional[str] = None

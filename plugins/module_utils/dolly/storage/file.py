@@ -1,0 +1,206 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A regular file as target: written beside its final name, renamed over it when it is whole.
+
+Everything happens relative to one open directory, so that a directory that is swapped for another one
+during a run changes nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import threading
+from typing import Callable
+
+from ..errors import Refused, TargetError
+from ..ranges import RangeSet
+from . import linux
+from .base import Target
+from .descriptor import Descriptor, DescriptorStore
+from .facts import TargetFacts
+
+_PARTIAL_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def partial_name(name: str) -> str:
+    """What a file is called until it is whole; without a run id, so that a later run finds it."""
+    return ".%s.dolly-partial" % name
+
+
+class FileStore(DescriptorStore):
+    """A partial file that becomes the final one in `commit`. Owns both descriptors."""
+
+    def __init__(self, fd: int, directory: int, path: str, size: int) -> None:
+        super().__init__(fd, path, size)
+        self._directory = Descriptor(directory)
+        self._name = os.path.basename(path)
+        self._partial = partial_name(self._name)
+        self._is_committed = False
+        self._touched = RangeSet()  # the rest is a fresh hole: it reads as zeros already
+        self._touched_lock = threading.Lock()
+
+    def close(self) -> None:
+        super().close()
+        self._directory.close()
+
+    def abort(self) -> None:
+        """Leave the partial file for a later run, unless nothing was written to it."""
+        if not self._touched.total:
+            self._unlink_partial()
+        self.close()
+
+    def _before_write(self, offset: int, length: int) -> None:
+        with self._touched_lock:
+            self._touched.add(offset, offset + length)
+
+    def _zero_step(self, fd: int, offset: int, length: int) -> None:
+        with self._touched_lock:
+            is_hole = not self._touched.overlaps(offset, offset + length)
+        if is_hole or linux.punch_hole(fd, offset, length):
+            return
+        linux.write_zeros(fd, offset, length)
+
+    def _unlink_partial(self) -> None:
+        try:
+            with self._descriptor.use() as fd, self._directory.use() as directory:
+                if _is_named(fd, self._partial, directory):
+                    os.unlink(self._partial, dir_fd=directory)
+        except OSError:
+            pass  # an empty file more: not worth hiding why the run was given up
+
+    def _publish(self, fd: int) -> None:
+        if self._is_committed:
+            return
+        with self._directory.use() as directory:
+            if not _is_named(fd, self._partial, directory) or os.fstat(fd).st_size != self.size:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            self._take_over_mode(fd, directory)
+            os.fsync(fd)
+            os.rename(self._partial, self._name, src_dir_fd=directory, dst_dir_fd=directory)
+            self._sync_directory(directory)
+        self._is_committed = True
+
+    def _take_over_mode(self, fd: int, directory: int) -> None:
+        try:
+            old = os.stat(self._name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            os.fchmod(fd, 0o644 & ~linux.parse_umask(linux.read_text("/proc/self/status")))
+            return
+        if not stat.S_ISREG(old.st_mode):
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+        if os.geteuid() == 0:
+            try:
+                os.fchown(fd, old.st_uid, old.st_gid)
+            except PermissionError as error:  # NFS does not let every root do that
+                self.notes.append("the owner of %s could not be kept: %s" % (self.path, error.strerror))
+        os.fchmod(fd, stat.S_IMODE(old.st_mode) & 0o777)
+
+    def _sync_directory(self, directory: int) -> None:
+        try:
+            os.fsync(directory)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self.notes.append("the file system of %s cannot sync a directory" % self.path)
+
+
+class FileTarget(Target):
+    """A regular file, there already or not. `facts.real_path` is where it goes."""
+
+    def __init__(self, facts: TargetFacts) -> None:
+        self.facts = facts
+        self._path = facts.real_path
+        self._partial = partial_name(os.path.basename(self._path))
+        self._directory = -1
+        self._fd = -1
+
+    def prepare(self) -> None:
+        """Open the directory; lock the partial file if a run before left one."""
+        self._guard("open", self._open_directory)
+        try:
+            self._guard("open", self._lock_existing)
+        except BaseException:
+            self.release()
+            raise
+
+    def begin(self, size: int) -> FileStore:
+        if self._directory < 0:
+            raise RuntimeError("begin() without prepare()")
+        try:
+            self._guard("create", self._lock_new)
+            self._guard("truncate", lambda: self._make_room(size))
+        except BaseException:
+            self.release()
+            raise
+        store = FileStore(self._fd, self._directory, self._path, size)
+        self._fd = self._directory = -1
+        return store
+
+    def release(self) -> None:
+        fds = (self._fd, self._directory)
+        self._fd = self._directory = -1
+        for fd in fds:
+            if fd >= 0:
+                os.close(fd)
+
+    def _guard(self, operation: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except OSError as error:
+            raise TargetError(self._path, operation, 0, error.errno or errno.EIO) from error
+
+    def _open_directory(self) -> None:
+        directory = os.path.dirname(self._path)
+        self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if not os.access(directory, os.W_OK | os.X_OK):
+            self.release()
+            raise Refused(self._path, "no file can be made in its directory %s" % directory)
+
+    def _lock_existing(self) -> None:
+        try:
+            fd = os.open(self._partial, _PARTIAL_FLAGS, dir_fd=self._directory)
+        except FileNotFoundError:
+            return
+        self._fd = self._lock(fd)
+
+    def _lock_new(self) -> None:
+        if self._fd < 0:
+            flags = _PARTIAL_FLAGS | os.O_CREAT
+            self._fd = self._lock(os.open(self._partial, flags, 0o600, dir_fd=self._directory))
+
+    def _lock(self, fd: int) -> int:
+        try:
+            self._check_partial(fd)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_named(fd, self._partial, self._directory):
+                # The run that held the lock has just renamed it: what is open here is the finished file.
+                raise BlockingIOError(errno.EWOULDBLOCK, "renamed")
+        except BlockingIOError:
+            os.close(fd)
+            raise Refused(self._path, "another run is writing to it (%s is locked)" % self._partial) from None
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _check_partial(self, fd: int) -> None:
+        found = os.fstat(fd)
+        # A second link would let somebody else's file be overwritten through a directory open to all.
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_uid != os.geteuid():
+            raise Refused(self._path, "%s beside it is not a file of an earlier run" % self._partial)
+
+    def _make_room(self, size: int) -> None:
+        os.ftruncate(self._fd, 0)  # first, so that nothing of an earlier run is left anywhere
+        os.ftruncate(self._fd, size)
+
+
+def _is_named(fd: int, name: str, directory: int) -> bool:
+    """Whether `name` in `directory` still is the open file."""
+    try:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(fd))

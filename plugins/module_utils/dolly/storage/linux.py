@@ -1,0 +1,254 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Linux offers for disks and files beyond the os module: ioctls, fallocate, /proc tables."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import re
+import struct
+from typing import Any, List, NamedTuple, Optional, Tuple
+
+# include/uapi/asm-generic/ioctl.h; these four architectures have their own: arch/*/include/uapi/asm/ioctl.h
+_is_odd_machine = os.uname().machine.startswith(("ppc", "mips", "sparc", "alpha"))
+_IOC_NONE = 0x20000000 if _is_odd_machine else 0
+_IOC_READ = 0x40000000 if _is_odd_machine else 0x80000000
+
+BLKROGET = _IOC_NONE | 0x125E  # linux/fs.h: _IO(0x12, 94), int: device is read-only
+BLKRRPART = _IOC_NONE | 0x125F  # linux/fs.h: _IO(0x12, 95): re-read the partition table
+BLKSSZGET = _IOC_NONE | 0x1268  # linux/fs.h: _IO(0x12, 104), int: logical block size
+BLKZEROOUT = _IOC_NONE | 0x127F  # linux/fs.h: _IO(0x12, 127), uint64_t[2]: offset and length
+# linux/fs.h: _IOR(0x12, 114, size_t), uint64_t: bytes; 0x80081272 on most 64-bit machines
+BLKGETSIZE64 = _IOC_READ | struct.calcsize("N") << 16 | 0x1272
+
+FALLOC_FL_KEEP_SIZE = 0x01  # linux/falloc.h
+FALLOC_FL_PUNCH_HOLE = 0x02  # linux/falloc.h; only together with KEEP_SIZE
+
+#: One ioctl cannot be interrupted; at 64 MiB even a disk without WRITE ZEROES comes back within a second.
+ZERO_STEP = 64 << 20
+_ZEROS = bytes(1 << 20)
+#: "This kernel or file system cannot": answers of fallocate and BLKZEROOUT that call for written zeros.
+_NOT_SUPPORTED = frozenset((errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EINVAL, errno.ENODEV))
+
+
+class Mount(NamedTuple):
+    """A line of /proc/PID/mountinfo."""
+
+    device: str  #: "major:minor"; on btrfs an anonymous one that is no disk's
+    point: str
+    fstype: str
+    source: str
+
+
+class Swap(NamedTuple):
+    """A line of /proc/swaps."""
+
+    path: str
+    kind: str  #: "partition" (any block device) or "file"
+
+
+def _find_fallocate() -> Optional[Any]:
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+    except OSError:
+        return None
+    # On 32-bit glibc plain fallocate takes 32-bit offsets; musl knows only the plain name, with 64 bits.
+    function = getattr(libc, "fallocate64", None) or getattr(libc, "fallocate", None)
+    if function is not None:
+        function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+        function.restype = ctypes.c_int
+    return function
+
+
+_fallocate = _find_fallocate()
+
+
+def punch_hole(fd: int, offset: int, length: int) -> bool:
+    """Make a range of a file read as zeros and give its blocks back; False where that is not supported.
+
+    Raises OSError for every other failure.
+    """
+    if _fallocate is None:
+        return False
+    while _fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length) != 0:
+        code = ctypes.get_errno()
+        if code in _NOT_SUPPORTED:
+            return False
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
+    return True
+
+
+def zero_out(fd: int, offset: int, length: int) -> bool:
+    """Let the device zero a range that is a multiple of its block size; False where it cannot.
+
+    The kernel drops the page cache of the range first, so that reading it back asks the device.
+    """
+    try:
+        fcntl.ioctl(fd, BLKZEROOUT, struct.pack("=QQ", offset, length))
+    except OSError as error:
+        if error.errno in _NOT_SUPPORTED:
+            return False
+        raise
+    return True
+
+
+def write_all(fd: int, data: memoryview, offset: int) -> None:
+    """pwrite until everything is written."""
+    while data:
+        count = os.pwrite(fd, data, offset)
+        offset += count
+        data = data[count:]
+
+
+def write_zeros(fd: int, offset: int, length: int) -> None:
+    """The way to zero that always exists."""
+    zeros = memoryview(_ZEROS)
+    end = offset + length
+    while offset < end:
+        count = min(len(zeros), end - offset)
+        write_all(fd, zeros[:count], offset)
+        offset += count
+
+
+def read_into(fd: int, view: memoryview, offset: int) -> int:
+    """pread until `view` is full or the file ends; the count read."""
+    done = 0
+    while done < len(view):
+        count = os.preadv(fd, [view[done:]], offset + done)
+        if not count:
+            break
+        done += count
+    return done
+
+
+def device_size(fd: int) -> int:
+    """Bytes of an open block device."""
+    answer = fcntl.ioctl(fd, BLKGETSIZE64, bytes(8))
+    return int(struct.unpack("=Q", answer)[0])
+
+
+def block_size(fd: int) -> int:
+    """Bytes of a logical block of an open block device."""
+    return int(struct.unpack("=i", fcntl.ioctl(fd, BLKSSZGET, bytes(4)))[0])
+
+
+def is_read_only_device(fd: int) -> bool:
+    """Whether an open block device refuses writes."""
+    return bool(struct.unpack("=i", fcntl.ioctl(fd, BLKROGET, bytes(4)))[0])
+
+
+def reread_partitions(fd: int) -> None:
+    """Make the kernel look at the partition table of an open whole disk again."""
+    fcntl.ioctl(fd, BLKRRPART)
+
+
+def device_name(number: int) -> str:
+    """A device number as sysfs and mountinfo write it, "major:minor"."""
+    return "%d:%d" % (os.major(number), os.minor(number))
+
+
+def unescape(text: str) -> str:
+    r"""Undo the octal escapes of /proc tables: a space is written \040 there (proc(5))."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), text)
+
+
+def parse_mountinfo(text: str) -> List[Mount]:
+    """Mounts of one namespace, from mountinfo (proc(5)); lines of another shape are left out."""
+    mounts = []
+    for line in text.split("\n"):
+        left, dash, right = line.partition(" - ")
+        head, tail = left.split(" "), right.split(" ")
+        if dash and len(head) >= 6 and len(tail) >= 2:
+            mounts.append(Mount(head[2], unescape(head[4]), unescape(tail[0]), unescape(tail[1])))
+    return mounts
+
+
+def parse_swaps(text: str) -> List[Swap]:
+    """Active swap areas, from /proc/swaps: a header, then lines that start with path and kind."""
+    swaps = []
+    for line in text.split("\n")[1:]:
+        fields = re.split("[ \t]+", line)
+        if len(fields) >= 5:
+            swaps.append(Swap(unescape(fields[0]), fields[1]))
+    return swaps
+
+
+def parse_umask(status: str) -> int:
+    """The umask in /proc/self/status (since Linux 4.7): umask(2) would change it for all threads."""
+    found = re.search(r"^Umask:\s*([0-7]+)$", status, re.MULTILINE)
+    return int(found.group(1), 8) if found else 0o022
+
+
+def read_text(path: str) -> str:
+    """A small file of /proc or /sys; empty when it is not there or not for us."""
+    try:
+        # surrogateescape: mount points may be named in any encoding
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def boot_id(proc: str = "/proc") -> str:
+    """Names this boot of this machine (random(4)): two processes with the same one share their devices."""
+    return read_text(proc + "/sys/kernel/random/boot_id").strip()
+
+
+def mount_tables(proc: str = "/proc") -> List[List[Mount]]:
+    """The mounts of every mount namespace that a visible process lives in, our own first."""
+    tables = [parse_mountinfo(read_text(proc + "/self/mountinfo"))]
+    seen = {_namespace(proc, "self")}
+    for pid in _processes(proc):
+        name = _namespace(proc, pid)
+        if name is not None and name not in seen:
+            seen.add(name)
+            tables.append(parse_mountinfo(read_text("%s/%s/mountinfo" % (proc, pid))))
+    return tables
+
+
+def _processes(proc: str) -> List[str]:
+    try:
+        return [name for name in os.listdir(proc) if name.isdigit()]
+    except OSError:
+        return []
+
+
+def _namespace(proc: str, pid: str) -> Optional[str]:
+    try:
+        return os.readlink("%s/%s/ns/mnt" % (proc, pid))
+    except OSError:  # ended meanwhile, or another user's
+        return None
+
+
+#: Where a format leaves its mark: name, offset, bytes (libblkid's superblocks/*.c and partitions/*.c).
+_MARKS: Tuple[Tuple[str, int, bytes], ...] = (
+    ("LUKS", 0, b"LUKS\xba\xbe"),
+    ("xfs", 0, b"XFSB"),
+    ("squashfs", 0, b"hsqs"),
+    ("ntfs", 3, b"NTFS    "),
+    ("vfat", 54, b"FAT16   "),
+    ("vfat", 82, b"FAT32   "),
+    ("GPT partition table", 512, b"EFI PART"),
+    ("GPT partition table", 4096, b"EFI PART"),
+    ("LVM physical volume", 512, b"LABELONE"),
+    ("ext2/3/4", 1080, b"\x53\xef"),
+    ("md RAID member", 4096, b"\xfc\x4e\x2b\xa9"),
+    ("swap", 4086, b"SWAPSPACE2"),
+    ("iso9660", 32769, b"CD001"),
+    ("btrfs", 65600, b"_BHRfS_M"),
+    ("MBR partition table", 510, b"\x55\xaa"),
+)
+#: How many bytes `guess_content` wants to see.
+CONTENT_LENGTH = 65600 + 8
+
+
+def guess_content(head: bytes) -> str:
+    """A word for what seems to be on a disk, from its first bytes; empty when nothing is known."""
+    for name, offset, mark in _MARKS:
+        if head[offset : offset + len(mark)] == mark:
+            return name
+    return ""

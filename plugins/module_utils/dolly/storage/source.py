@@ -1,0 +1,175 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The image that is cloned: a regular file or a block device, opened to be read only."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import Iterator, Optional, Tuple
+
+from ..errors import SourceChanged, SourceError, UsageError
+from ..ranges import RangeSet
+from . import linux
+from .base import Lane
+from .descriptor import Descriptor
+from .facts import SourceFacts
+
+_EXPECTED = "a regular file or a block device"
+#: Reports holes where data was written a moment ago (openzfs issue 15526, fixed in 2.2.2 and 2.1.14).
+_UNTRUSTED_HOLES = frozenset(("zfs",))
+_OTHER_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def inspect_source(path: str, proc_root: str = "/proc") -> SourceFacts:
+    """Look at a source. Raises UsageError for what cannot be one, SourceError where it cannot be read."""
+    fd = _open(path)
+    try:
+        return _facts(path, fd, proc_root)
+    except OSError as error:
+        raise SourceError(path, 0, error.errno) from error
+    finally:
+        os.close(fd)
+
+
+class Source:
+    """An open source. May be used from any thread; gives the interface that children are served from.
+
+    `expected`: what an earlier `inspect_source` found; SourceChanged when this is not that any more.
+    """
+
+    def __init__(self, path: str, expected: Optional[SourceFacts] = None, proc_root: str = "/proc") -> None:
+        fd = _open(path)
+        try:
+            self.facts = _facts(path, fd, proc_root)
+            if expected is not None and _identity(expected) != _identity(self.facts):
+                raise SourceChanged(path, 0)
+        except OSError as error:
+            os.close(fd)
+            raise SourceError(path, 0, error.errno) from error
+        except BaseException:
+            os.close(fd)
+            raise
+        self.path = path
+        self.size = self.facts.size
+        self._proc_root = proc_root
+        self._descriptor = Descriptor(fd)
+
+    def send(self, lane: Lane, offset: int, length: int) -> None:
+        """Send all of a range. Raises SourceError, SourceChanged where it got shorter, the lane's errors."""
+        end = offset + length
+        try:
+            with self._descriptor.use() as fd:
+                while offset < end:
+                    count = lane.from_file(fd, offset, end - offset)
+                    if not count:
+                        raise SourceChanged(self.path, offset)
+                    offset += count
+        except OSError as error:
+            raise SourceError(self.path, offset, error.errno) from error
+
+    def read(self, offset: int, view: memoryview) -> int:
+        """Fill `view` from `offset`; the count is less only where the image ends. Raises like `send`."""
+        part = view[: max(0, self.size - offset)]
+        try:
+            with self._descriptor.use() as fd:
+                count = linux.read_into(fd, part, offset)
+        except OSError as error:
+            raise SourceError(self.path, offset, error.errno) from error
+        if count < len(part):
+            raise SourceChanged(self.path, offset + count)
+        return count
+
+    def data_ranges(self) -> RangeSet:
+        """What is no hole: everything, where the file system does not tell or is not trusted."""
+        if self.facts.kind != "file" or not self._can_trust_holes():
+            return RangeSet.span(0, self.size)
+        try:
+            with self._descriptor.use() as fd:
+                return RangeSet(_data(fd, self.size))
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
+                return RangeSet.span(0, self.size)
+            raise SourceError(self.path, 0, error.errno) from error
+
+    def check_unchanged(self) -> None:
+        """Raise SourceChanged when a file's size or time of change is not what it was when it was opened."""
+        if self.facts.kind != "file":
+            return
+        try:
+            with self._descriptor.use() as fd:
+                found = os.fstat(fd)
+        except OSError as error:
+            raise SourceError(self.path, 0, error.errno) from error
+        if (found.st_size, found.st_mtime_ns) != (self.size, self.facts.mtime_ns):
+            raise SourceChanged(self.path, min(found.st_size, self.size) if found.st_size != self.size else 0)
+
+    def close(self) -> None:
+        """Let go of it. May be called twice."""
+        self._descriptor.close()
+
+    def _can_trust_holes(self) -> bool:
+        table = linux.parse_mountinfo(linux.read_text(self._proc_root + "/self/mountinfo"))
+        kinds = {mount.fstype for mount in table if mount.device == self.facts.device}
+        return not kinds & _UNTRUSTED_HOLES
+
+
+def _open(path: str) -> int:
+    try:
+        # Before it is opened: that alone would rewind a tape, or make the writer of a pipe start.
+        _check_kind(path, os.stat(path).st_mode)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise UsageError("source", path, _EXPECTED + " that exists") from None
+    except OSError as error:
+        raise SourceError(path, 0, error.errno) from error
+
+
+def _check_kind(path: str, mode: int) -> None:
+    for is_kind, name in _OTHER_KINDS:
+        if is_kind(mode):
+            raise UsageError("source", path, "%s, not %s" % (_EXPECTED, name))
+
+
+def _facts(path: str, fd: int, proc_root: str) -> SourceFacts:
+    found = os.fstat(fd)
+    _check_kind(path, found.st_mode)
+    is_block = stat.S_ISBLK(found.st_mode)
+    size = linux.device_size(fd) if is_block else found.st_size
+    return SourceFacts(
+        path=path,
+        kind="block" if is_block else "file",
+        size=size,
+        allocated=size if is_block else min(size, found.st_blocks * 512),  # stat(2): units of 512 bytes
+        device=linux.device_name(found.st_rdev if is_block else found.st_dev),
+        inode=found.st_ino,
+        mtime_ns=found.st_mtime_ns,
+        boot_id=linux.boot_id(proc_root),
+    )
+
+
+def _identity(facts: SourceFacts) -> Tuple[object, ...]:
+    """What must not differ between two looks; a block device's times and inode say nothing."""
+    common = (facts.kind, facts.size, facts.device)
+    return common if facts.kind == "block" else common + (facts.inode, facts.mtime_ns)
+
+
+def _data(fd: int, size: int) -> Iterator[Tuple[int, int]]:
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # lseek(2): nothing but a hole from here on
+                return
+            raise
+        if start >= size:
+            return
+        end = min(size, os.lseek(fd, start, os.SEEK_HOLE))
+        yield start, end

@@ -1,0 +1,181 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How block devices hang together, read from /sys and /proc. Devices are named "major:minor" here.
+
+A device's directory is /sys/dev/block/MAJOR:MINOR; its partitions are subdirectories with a file `partition`,
+the disk of a partition is the parent directory; `slaves` and `holders` name what it is built on and what is
+built on it (Documentation/ABI/stable/sysfs-block and testing/sysfs-block-dm of the kernel).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import Iterable, List, Optional, Set, Tuple
+
+from . import linux
+
+#: Whoever holds one of these is the disk of the running system.
+SYSTEM_MOUNTS = frozenset(("/", "/boot", "/boot/efi", "/efi", "/usr"))
+
+
+class Devices:
+    """The block devices of this machine; other roots than /sys and /proc are for tests."""
+
+    def __init__(self, sys_root: str = "/sys", proc_root: str = "/proc") -> None:
+        self.sys_root = sys_root
+        self.proc_root = proc_root
+        self._mounts: Optional[List[linux.Mount]] = None
+
+    def size(self, device: str) -> int:
+        """Bytes; 0 where sysfs does not say."""
+        text = self._read(device, "size")
+        return int(text) * 512 if text.isdigit() else 0  # in sectors of 512 bytes whatever the disk's are
+
+    def is_partition(self, device: str) -> bool:
+        """Whether it is a part of a disk."""
+        return os.path.exists(self._path(device, "partition"))
+
+    def is_read_only(self, device: str) -> bool:
+        """Whether the kernel refuses writes to it or to its disk."""
+        return "1" in (self._read(device, "ro"), self._read(self.disk(device), "ro"))
+
+    def disk(self, device: str) -> str:
+        """The disk of a partition; a disk itself."""
+        if self.is_partition(device):
+            return linux.read_text(os.path.join(os.path.dirname(self._path(device)), "dev")).strip()
+        return device
+
+    def partitions(self, device: str) -> Set[str]:
+        """The partitions of a disk."""
+        found = set()
+        for name in self._list(device, ""):
+            if os.path.exists(self._path(device, name, "partition")):
+                found.add(self._read(device, name, "dev"))
+        return found - {""}
+
+    def holders(self, device: str) -> Set[str]:
+        """Names of the devices that are built directly on this one."""
+        return set(self._list(device, "holders"))
+
+    def below(self, device: str) -> Set[str]:
+        """The device, all that it is built on, and the disks of all of these."""
+        found: Set[str] = set()
+        todo = [device]
+        while todo:
+            current = todo.pop()
+            if current and current not in found:
+                found.add(current)
+                todo.append(self.disk(current))
+                todo += [self._read(current, "slaves", name, "dev") for name in self._list(current, "slaves")]
+        return found
+
+    def identity(self, device: str) -> Tuple[str, str, str]:
+        """Model, serial number and WWN of its disk, empty where the disk does not say."""
+        disk = self.disk(device)
+        serial = self._first(disk, ("serial",), ("device", "serial")) or self._scsi_serial(disk)
+        return (
+            self._first(disk, ("device", "model")),
+            serial,
+            self._first(disk, ("wwid",), ("device", "wwid")),
+        )
+
+    def mounts(self) -> List[linux.Mount]:
+        """The mounts of all namespaces, read once."""
+        if self._mounts is None:
+            self._mounts = [mount for table in linux.mount_tables(self.proc_root) for mount in table]
+        return self._mounts
+
+    def mounted_at(self, devices: Set[str]) -> Set[str]:
+        """Where any of `devices` is mounted, in any namespace."""
+        points = {mount.point for mount in self.mounts() if self.mount_devices(mount) & devices}
+        return points | self._btrfs_members(devices)
+
+    def mount_devices(self, mount: linux.Mount) -> Set[str]:
+        """The device of a mount; where its number is no disk's (btrfs), the one that its source names."""
+        if not mount.device.startswith("0:"):
+            return {mount.device}
+        source = self._device_of(mount.source) if mount.source.startswith("/") else ""
+        return {source} - {""}
+
+    def system_devices(self) -> Set[str]:
+        """What the running system lives on, down to the disks."""
+        found: Set[str] = set()
+        for mount in self.mounts():
+            if mount.point in SYSTEM_MOUNTS:
+                for device in self.mount_devices(mount):
+                    found |= self.below(device)
+        return found
+
+    def swaps(self) -> List[linux.Swap]:
+        """Active swap areas."""
+        return linux.parse_swaps(linux.read_text(self.proc_root + "/swaps"))
+
+    def is_swap(self, devices: Set[str]) -> bool:
+        """Whether any of `devices` is an active swap area."""
+        return any(
+            swap.kind == "partition" and self._device_of(swap.path) in devices for swap in self.swaps()
+        )
+
+    def _btrfs_members(self, devices: Set[str]) -> Set[str]:
+        # mountinfo names one member of a mounted btrfs; this directory has all, while it is mounted.
+        base = os.path.join(self.sys_root, "fs", "btrfs")
+        found = set()
+        for uuid in _list_directory(base):
+            for name in _list_directory(os.path.join(base, uuid, "devices")):
+                if linux.read_text(os.path.join(base, uuid, "devices", name, "dev")).strip() in devices:
+                    found.add("btrfs " + uuid)
+        return found
+
+    def _device_of(self, path: str) -> str:
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):  # of another namespace: its name is all there is
+            name = os.path.basename(path)
+            return linux.read_text(os.path.join(self.sys_root, "class", "block", name, "dev")).strip()
+        return linux.device_name(found.st_rdev) if stat.S_ISBLK(found.st_mode) else ""
+
+    def _scsi_serial(self, disk: str) -> str:
+        """The unit serial number page that the kernel keeps (SPC-4, page 80h: four bytes, then text)."""
+        try:
+            with open(self._path(disk, "device", "vpd_pg80"), "rb") as file:
+                return _clean(file.read()[4:].decode("ascii", "replace"))
+        except OSError:
+            return ""
+
+    def _first(self, device: str, *places: Iterable[str]) -> str:
+        for place in places:
+            text = _clean(self._read(device, *place))
+            if text:
+                return text
+        return ""
+
+    def _path(self, device: str, *below: str) -> str:
+        return os.path.join(os.path.realpath(os.path.join(self.sys_root, "dev", "block", device)), *below)
+
+    def _read(self, device: str, *below: str) -> str:
+        return linux.read_text(self._path(device, *below)).strip() if device else ""
+
+    def _list(self, device: str, below: str) -> List[str]:
+        return _list_directory(self._path(device, below))
+
+
+def same_wwn(left: str, right: str) -> bool:
+    """Whether two spellings mean one name: sysfs says naa.5000..., lsblk and udev say 0x5000..."""
+    return _bare_wwn(left) == _bare_wwn(right) != ""
+
+
+def _bare_wwn(text: str) -> str:
+    return re.sub(r"^(naa\.|eui\.|uuid\.|0x)", "", text.strip().lower())
+
+
+def _clean(text: str) -> str:
+    return " ".join(text.replace("\x00", " ").split())
+
+
+def _list_directory(path: str) -> List[str]:
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []

@@ -1,0 +1,191 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a path given as target is. Looking opens nothing for writing and creates nothing."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Optional, Set, Tuple
+
+from ..errors import Refused, UsageError
+from . import linux
+from .base import Target
+from .block import BlockTarget
+from .checks import check_target
+from .facts import TargetFacts, TargetPolicy
+from .file import FileTarget, partial_name
+from .sysfs import Devices
+
+__all__ = ["TargetFacts", "TargetPolicy", "check_target", "inspect_device", "inspect_target", "open_target"]
+
+_OTHER_KINDS = (
+    (stat.S_ISDIR, "a directory: give the name of a file in it"),
+    (stat.S_ISFIFO, "a named pipe, which cannot be read back"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISLNK, "a symbolic link that leads nowhere"),
+)
+
+
+def inspect_target(path: str, sys_root: str = "/sys", proc_root: str = "/proc") -> TargetFacts:
+    """Look at a target. Raises Refused for what can never be one, UsageError for what is no path."""
+    if not path or path.endswith("/") or "\0" in path:
+        raise UsageError("target", path, "the path of a block device or of a file")
+    devices = Devices(sys_root, proc_root)
+    real_path = os.path.realpath(path)
+    found = _stat(path, real_path)
+    if found is not None and stat.S_ISBLK(found.st_mode):
+        return inspect_device(path, real_path, linux.device_name(found.st_rdev), devices)
+    if found is not None:
+        for is_kind, name in _OTHER_KINDS:
+            if is_kind(found.st_mode):
+                raise Refused(path, "it is %s" % name)
+    _check_not_dev(path, real_path, devices)
+    return _inspect_file(path, real_path, found, devices)
+
+
+def inspect_device(path: str, real_path: str, device: str, devices: Devices) -> TargetFacts:
+    """Look at the block device whose number is `device`, "major:minor"."""
+    own = {device} | devices.partitions(device)
+    group = own | {devices.disk(device)}
+    size, content = _look_inside(real_path)
+    model, serial, wwn = devices.identity(device)
+    return TargetFacts(
+        path=path,
+        real_path=real_path,
+        kind="block",
+        size=devices.size(device) or size,
+        boot_id=linux.boot_id(devices.proc_root),
+        device=device,
+        related=_sorted(own | devices.below(device)),
+        model=model,
+        serial=serial,
+        wwn=wwn,
+        mounted_at=_sorted(devices.mounted_at(group)),
+        swap=devices.is_swap(group),
+        holders=_sorted({name for member in group for name in devices.holders(member)}),
+        is_system_disk=bool(own & devices.system_devices()),
+        read_only=devices.is_read_only(device),
+        is_partition=devices.is_partition(device),
+        content=content,
+    )
+
+
+def open_target(
+    path: str, facts: Optional[TargetFacts] = None, sys_root: str = "/sys", proc_root: str = "/proc"
+) -> Target:
+    """The target at `path`, nothing of it open yet. `facts`: what was checked; looked up if None."""
+    if facts is None:
+        facts = inspect_target(path, sys_root, proc_root)
+    return BlockTarget(facts) if facts.kind == "block" else FileTarget(facts)
+
+
+def _stat(path: str, real_path: str) -> Optional[os.stat_result]:
+    try:
+        return os.lstat(real_path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Refused(path, "it cannot be looked at: %s" % error.strerror) from error
+
+
+def _check_not_dev(path: str, real_path: str, devices: Devices) -> None:
+    """A mistyped device must not become a file that fills the memory behind /dev."""
+    directory = os.path.dirname(real_path)
+    is_below_dev = real_path.startswith("/dev/") and not real_path.startswith("/dev/shm/")
+    if is_below_dev or _is_device_directory(directory, devices):
+        if os.path.lexists(real_path):
+            raise Refused(path, "it lies among the devices and is none")
+        raise Refused(path, "there is no such device")
+
+
+def _is_device_directory(directory: str, devices: Devices) -> bool:
+    """Whether it is on the file system that holds the device nodes, wherever that is mounted."""
+    try:
+        number = os.stat(directory).st_dev
+        if number == os.stat("/dev").st_dev != os.stat("/").st_dev:
+            return True
+    except OSError:
+        return False
+    name = linux.device_name(number)
+    return any(mount.fstype == "devtmpfs" and mount.device == name for mount in devices.mounts())
+
+
+def _inspect_file(
+    path: str, real_path: str, found: Optional[os.stat_result], devices: Devices
+) -> TargetFacts:
+    directory = os.path.dirname(real_path)
+    try:
+        parent = os.stat(directory)
+        free, read_only = _room(directory)
+    except OSError as error:
+        raise Refused(path, "its directory %s cannot be used: %s" % (directory, error.strerror)) from error
+    if not stat.S_ISDIR(parent.st_mode):
+        raise Refused(path, "%s is not a directory" % directory)
+    return TargetFacts(
+        path=path,
+        real_path=real_path,
+        kind="missing" if found is None else "file",
+        size=0 if found is None else found.st_size,
+        boot_id=linux.boot_id(devices.proc_root),
+        device=linux.device_name(parent.st_dev),
+        inode=0 if found is None else found.st_ino,
+        related=_sorted(_devices_of_directory(parent.st_dev, devices)),
+        mounted_at=_sorted({mount.point for mount in devices.mounts() if mount.point == real_path}),
+        swap=any(_is_same_file(swap.path, found) for swap in devices.swaps() if swap.kind == "file"),
+        read_only=read_only,
+        free=None if free is None else free + _partial_bytes(real_path),
+    )
+
+
+def _room(directory: str) -> Tuple[Optional[int], bool]:
+    """Bytes an ordinary user may still fill, None where nobody counts; whether it is read-only."""
+    room = os.statvfs(directory)
+    return (room.f_bavail * room.f_frsize if room.f_blocks else None), bool(room.f_flag & os.ST_RDONLY)
+
+
+def _partial_bytes(real_path: str) -> int:
+    """What an earlier run's partial file takes: that room comes back when a new run begins."""
+    directory, name = os.path.split(real_path)
+    try:
+        return os.lstat(os.path.join(directory, partial_name(name))).st_blocks * 512
+    except OSError:
+        return 0
+
+
+def _devices_of_directory(number: int, devices: Devices) -> Set[str]:
+    name = linux.device_name(number)
+    found: Set[str] = set()
+    for mount in devices.mounts():
+        if mount.device == name:
+            for device in devices.mount_devices(mount):
+                found |= devices.below(device)
+    return found
+
+
+def _is_same_file(path: str, found: Optional[os.stat_result]) -> bool:
+    try:
+        return found is not None and os.path.samestat(os.stat(path), found)
+    except (OSError, ValueError):
+        return False
+
+
+def _look_inside(real_path: str) -> Tuple[int, str]:
+    """Size and a guess at the content of a device; nothing where it cannot be opened or read."""
+    size = 0
+    try:
+        fd = os.open(real_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return 0, ""
+    try:
+        size = linux.device_size(fd)
+        return size, linux.guess_content(os.pread(fd, linux.CONTENT_LENGTH, 0))
+    except OSError:
+        return size, ""
+    finally:
+        os.close(fd)
+
+
+def _sorted(names: Set[str]) -> Tuple[str, ...]:
+    return tuple(sorted(names))

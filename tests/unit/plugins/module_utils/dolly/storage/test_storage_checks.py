@@ -1,0 +1,143 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every reason to refuse a target, from facts alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import (
+    SourceFacts,
+    TargetFacts,
+    TargetPolicy,
+)
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import check_target
+
+GIB = 1 << 30
+DISK = TargetFacts(
+    path="/dev/disk/by-id/x",
+    real_path="/dev/sdb",
+    kind="block",
+    size=10 * GIB,
+    boot_id="this boot",
+    device="8:16",
+    related=("8:16", "8:17"),
+    model="Fast Disk",
+    serial="S1",
+    wwn="naa.5000c500a1b2c3d4",
+)
+FILE = TargetFacts(
+    path="/srv/a.img",
+    real_path="/srv/a.img",
+    kind="file",
+    size=5,
+    boot_id="this boot",
+    device="8:1",
+    inode=77,
+    related=("8:0", "8:1"),
+    free=GIB,
+)
+BLOCK_SOURCE = SourceFacts("/dev/src", "block", GIB, GIB, "8:32", 1, 1, "this boot")
+FILE_SOURCE = SourceFacts("/srv/src.img", "file", GIB, GIB, "8:1", 78, 1, "this boot")
+
+
+@pytest.mark.parametrize("facts", [DISK, FILE, dataclasses.replace(FILE, kind="missing", free=None)])
+@pytest.mark.parametrize("source", [None, BLOCK_SOURCE, FILE_SOURCE])
+def test_good_targets(facts, source):
+    check_target(facts, GIB, GIB, source)
+    check_target(facts, None, None, source)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"is_system_disk": True}, "running system lives on it.*Fast Disk, S1"),
+        ({"mounted_at": ("/a", "/b")}, "mounted .*/a, /b.*unmount"),
+        ({"swap": True}, "active swap.*swapoff"),
+        ({"holders": ("dm-0", "md127")}, "dm-0, md127 is built on it"),
+        ({"read_only": True}, "read-only"),
+        ({"size": GIB - 1}, "too small: it has 1073741823 bytes .*, the image has 1073741824 bytes"),
+    ],
+)
+def test_refused_disks(change, words):
+    with pytest.raises(Refused, match=words) as error:
+        check_target(dataclasses.replace(DISK, **change), GIB)
+    assert error.value.fields["what"] == "/dev/disk/by-id/x"
+    assert error.value.fields["allow"] is None
+
+
+def test_the_gravest_reason_comes_first():
+    facts = dataclasses.replace(DISK, is_system_disk=True, mounted_at=("/",), size=1)
+    with pytest.raises(Refused, match="running system"):
+        check_target(facts, GIB)
+
+
+def test_room_for_a_file():
+    check_target(FILE, 100 * GIB, needed_bytes=GIB)  # holes take no room
+    with pytest.raises(Refused, match="1073741824 bytes .* free, .* 1073741825 bytes"):
+        check_target(FILE, GIB + 1)
+    check_target(dataclasses.replace(FILE, free=None), 100 * GIB)
+
+
+@pytest.mark.parametrize("change", [{"mounted_at": ("/srv/a.img",)}, {"swap": True}, {"read_only": True}])
+def test_refused_files(change):
+    with pytest.raises(Refused):
+        check_target(dataclasses.replace(FILE, **change), 1)
+
+
+@pytest.mark.parametrize(
+    "policy, allowed",
+    [
+        (TargetPolicy(expect_size=10 * GIB, expect_serial=" S1 ", expect_wwn="0x5000C500A1B2C3D4"), None),
+        (TargetPolicy(expect_wwn="naa.5000c500a1b2c3d4"), None),
+        (TargetPolicy(expect_size=GIB), "expect_size: %d" % (10 * GIB)),
+        (TargetPolicy(expect_serial="S2"), "expect_serial: S1"),
+        (TargetPolicy(expect_wwn="naa.5000c500a1b2c3d5"), "expect_wwn: naa.5000c500a1b2c3d4"),
+    ],
+)
+def test_expectations(policy, allowed):
+    if allowed is None:
+        check_target(DISK, GIB, policy=policy)
+        return
+    with pytest.raises(Refused, match="another device") as error:
+        check_target(DISK, GIB, policy=policy)
+    assert error.value.fields["allow"] == allowed
+
+
+@pytest.mark.parametrize("policy", [TargetPolicy(expect_serial=""), TargetPolicy(expect_wwn="")])
+def test_unknown_identity_is_not_a_match(policy):
+    facts = dataclasses.replace(DISK, serial="", wwn="")
+    with pytest.raises(Refused, match="not known"):
+        check_target(facts, GIB, policy=policy)
+
+
+def test_file_where_a_device_was_expected():
+    with pytest.raises(Refused, match="it is a file"):
+        check_target(FILE, 1, policy=TargetPolicy(expect_serial="S1"))
+
+
+@pytest.mark.parametrize(
+    "facts, source",
+    [
+        (DISK, dataclasses.replace(BLOCK_SOURCE, device="8:16")),
+        (DISK, dataclasses.replace(BLOCK_SOURCE, device="8:17")),
+        (FILE, dataclasses.replace(FILE_SOURCE, inode=77)),
+        (FILE, dataclasses.replace(BLOCK_SOURCE, device="8:0")),
+    ],
+    ids=["same disk", "partition of the target", "same file", "file system on the source"],
+)
+def test_target_that_is_the_source(facts, source):
+    with pytest.raises(Refused, match="source"):
+        check_target(facts, 1, 1, source)
+    check_target(facts, 1, 1, dataclasses.replace(source, boot_id="another machine"))
+    unknown = dataclasses.replace(facts, boot_id="")
+    check_target(unknown, 1, 1, dataclasses.replace(source, boot_id=""))
+
+
+def test_facts_travel():
+    values = dataclasses.replace(DISK, holders=("md0",)).to_dict()
+    assert values["holders"] == ["md0"]
+    assert values["wwn"] == "naa.5000c500a1b2c3d4"

@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every store passes the same cases. Block devices: tests/integration/storage."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import linux
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.memory import MemoryStore
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import open_target
+from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.storage import storage_doubles
+
+
+@pytest.fixture(params=["memory", "file", "file over an old one", "file without punch_hole"])
+def store(request, tmp_path, monkeypatch):
+    if request.param == "memory":
+        made = MemoryStore(storage_doubles.IMAGE_SIZE)
+    else:
+        if request.param == "file over an old one":
+            (tmp_path / "image").write_bytes(b"o" * storage_doubles.IMAGE_SIZE * 2)
+            (tmp_path / ".image.dolly-partial").write_bytes(b"p" * storage_doubles.IMAGE_SIZE * 2)
+        if request.param == "file without punch_hole":
+            monkeypatch.setattr(linux, "_fallocate", None)
+        target = open_target(str(tmp_path / "image"))
+        target.prepare()
+        made = target.begin(storage_doubles.IMAGE_SIZE)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("case", storage_doubles.CASES.values(), ids=storage_doubles.CASES)
+def test_store(case, store):
+    case(store)
+
+
+def test_memory_of_no_bytes():
+    store = MemoryStore(0)
+    store.flush()
+    store.commit()
+    assert storage_doubles.content(store) == b""
+    store.close()
