@@ -1,0 +1,73 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+PYTHON ?= python3
+export PYTHON
+
+BIN := .venv/bin
+# The installed copy is what a user has; every call of Ansible here looks for collections there alone.
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
+# A checkout that belongs to somebody else is still this checkout (reuse asks git what is ignored).
+own_checkout := GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$(CURDIR)
+SHELL_SCRIPTS := .ci/run demo/run tools/make-venv tools/install-collection tests/tools/sanity \
+	tests/tools/system-packages
+TESTED := tests/unit tests/integration tests/tools
+PYTEST = $(BIN)/python -m pytest --no-skips-as-root
+
+.PHONY: help
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+.PHONY: install
+install: ## Make .venv and install the collection below build/collections
+	@tools/make-venv
+	@tools/install-collection
+
+.PHONY: demo
+demo: ## Clone a disk image to one of two racks of local nodes, and prove it (needs no root)
+	@demo/run check
+	@$(MAKE) --no-print-directory install
+	@demo/run prepare clone prove
+
+.PHONY: pyz
+pyz: ## Write dist/dolly.pyz, the command line (needs only Python 3.9 or later)
+	@$(PYTHON) tools/make_pyz.py
+
+.PHONY: test
+test: ## Everything: lint, unit and ring tests, sanity
+	@tests/tools/system-packages
+	@$(MAKE) --no-print-directory install
+	@$(MAKE) --no-print-directory lint
+	@mkdir -p build && rm -f build/test-counts
+	$(PYTEST) --counts build/test-counts $(wildcard $(TESTED))
+	@$(MAKE) --no-print-directory sanity
+	@echo "make test: $$(cat build/test-counts); lint and sanity passed"
+
+.PHONY: lint
+lint: install ## ruff, mypy, ansible-lint, changelog, licences, shell scripts
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck $(wildcard $(SHELL_SCRIPTS))
+	$(BIN)/antsibull-changelog lint
+	$(own_checkout) $(BIN)/reuse lint --quiet || { $(own_checkout) $(BIN)/reuse lint; exit 1; }
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline --profile production --nocolor </dev/null
+
+.PHONY: unit
+unit: install ## Unit tests of the engine and of the tools
+	$(PYTEST) $(wildcard tests/unit tests/tools)
+
+.PHONY: ring
+ring: install ## Ring and Ansible tests; the ones that need root are skipped without it
+	@tests/tools/system-packages
+	$(PYTEST) $(wildcard tests/integration)
+
+.PHONY: sanity
+sanity: install ## ansible-test sanity on the installed collection
+	tests/tools/sanity
+
+.PHONY: clean
+clean: ## Remove everything that was made here
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packs the engine into dist/dolly.pyz, a command that runs wherever Python 3.9 or later does.
+
+The same sources give the same bytes: entries are sorted, carry no time of day and are stored with fixed rights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENGINE = ROOT / "plugins" / "module_utils" / "dolly"
+SHEBANG = b"#!/usr/bin/env python3\n"
+MAIN = b"from dolly.run.cli import main\n\nraise SystemExit(main())\n"
+#: The earliest time that a zip entry can carry.
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.create_system = 3  # Unix, also when made elsewhere
+    entry.external_attr = 0o100644 << 16
+    archive.writestr(entry, content)
+
+
+def encode(engine: Path) -> bytes:
+    """The bytes of the archive, with `engine` in it as the package `dolly`."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        _add(archive, "__main__.py", MAIN)
+        for source in sorted(engine.rglob("*.py")):
+            _add(archive, "dolly/" + source.relative_to(engine).as_posix(), source.read_bytes())
+    return SHEBANG + buffer.getvalue()
+
+
+def write(target: Path, content: bytes) -> None:
+    """Put `content` at `target` in one step, executable."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".part")
+    partial.write_bytes(content)
+    partial.chmod(0o755)
+    os.replace(partial, target)
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("output", nargs="?", type=Path, default=ROOT / "dist" / "dolly.pyz")
+    output = parser.parse_args(argv).output
+    content = encode(ENGINE)
+    write(output, content)
+    print(f"Wrote {output} ({len(content)} bytes)")
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.version_info < (3, 9):
+        sys.exit("make pyz: needs Python 3.9 or later, this is %d.%d" % sys.version_info[:2])
+    sys.exit(main(sys.argv[1:]))
