@@ -39,3 +39,8 @@ def _is_importable() -> bool:
 
 if not _is_importable():
     _make_importable()
+
+pytest_plugins = [
+    "ansible_collections.dolly.ring.tests.plugins.leaks",
+    "ansible_collections.dolly.ring.tests.plugins.skips",
+]
