@@ -13,8 +13,9 @@ from ..net import sockets
 from ..net.channel import Channel
 from ..net.reactor import Timer
 from ..plan.job import NodeSpec
-from ..wire.auth import DialerHandshake, Established, Hello
+from ..wire.auth import DialerHandshake, Established
 from ..wire.codec import NEED_MORE
+from ..wire.greeting import Hello
 from .context import Context
 from .threads import Worker
 

@@ -10,8 +10,9 @@ from typing import Callable, Dict, List
 from ..errors import DollyError
 from ..net import sockets
 from ..net.channel import Channel
-from ..wire.auth import Established, Hello, HelloReceived, ListenerHandshake
+from ..wire.auth import Established, HelloReceived, ListenerHandshake
 from ..wire.codec import NEED_MORE
+from ..wire.greeting import Hello
 from .context import Context
 
 #: Unfinished handshakes: in all, and from one address. Beyond either the oldest has to go, so that strangers who

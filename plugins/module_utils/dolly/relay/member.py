@@ -16,7 +16,8 @@ from ..progress import RateMeter, Snapshot
 from ..ranges import RangeSet
 from ..recovery import healer as heal
 from ..storage.base import Store, Target
-from ..wire.auth import Established, Hello
+from ..wire.auth import Established
+from ..wire.greeting import Hello
 from ..wire.messages import Bye, Manifest, Start
 from .context import Context
 from .ledger import Ledger

@@ -12,7 +12,8 @@ from ..net.channel import Channel
 from ..plan.job import Plan
 from ..progress import Board, Snapshot
 from ..recovery import healer as heal
-from ..wire.auth import Established, Hello
+from ..wire.auth import Established
+from ..wire.greeting import Hello
 from ..wire.messages import Need
 from .context import Context
 from .dialer import Dialer

@@ -26,7 +26,7 @@ from .threads import Worker
 
 @dataclass(frozen=True)
 class Policy:
-    """What the run asks for. `min_nodes` 0 means all of them; `checksum` and `wants_sha256` are about the whole image."""
+    """What the run asks for: `min_nodes` (0 means all), the SHA-256 of the whole image as expected, or as wanted."""
 
     min_nodes: int = 0
     checksum: str = ""
