@@ -15,7 +15,8 @@ from ..plan.job import Timeouts
 class Context:
     """The node's run and name, its reactor, and where time, nonces and log lines come from.
 
-    `name` may be empty until a parent has proved itself and said what it calls this node.
+    `name` may be empty until a parent has proved itself and said what it calls this node; the plan that it
+    brings replaces the limits.
     """
 
     run_id: str

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Optional
 
 from ..errors import Aborted, AuthError, DollyError, PeerLost, ProtocolError, TimedOut, from_dict
 from ..net.channel import Channel
@@ -22,8 +22,8 @@ from ..wire.messages import Bye, Manifest, Start
 from .context import Context
 from .ledger import Ledger
 from .node import Node, Reporter, as_fields
-from .parent import ParentLink
 from .threads import Worker
+from .upstream import Upstream
 from .verifier import Verifier
 
 #: A parent that says goodbye because nobody took it in: its children look for an ancestor themselves, but not
@@ -47,8 +47,7 @@ class Member(Node):
         self.word = Snapshot(0, context.name or "this node", incarnation, 1, "waiting")
         self._choose_target = choose_target
         self._target: Optional[Target] = None
-        self._parent: Optional[ParentLink] = None
-        self._closing: List[ParentLink] = []
+        self._upstream = Upstream(context, self)
         self._start: Optional[Start] = None
         self._rejected = RangeSet()
         self._told = 0
@@ -71,50 +70,36 @@ class Member(Node):
     def _current_epoch(self, hello: Hello) -> int:
         if self.is_leaving:
             raise AuthError("this node is about to end")
-        return self.word.epoch
+        return self._upstream.epoch
 
     def _link_established(self, established: Established, channel: Channel) -> None:
         if established.hello.kind == "lane":
-            parent = self._parent
-            if parent is None or parent.name != established.hello.sender or parent.epoch != established.epoch:
-                channel.abort()
-            else:
-                parent.add_lane(established, channel)
-            return
-        if established.epoch <= self.word.epoch:
-            channel.abort()  # another parent was faster with the same epoch
-            return
-        self.context.name = established.hello.to
-        self.word = replace(self.word, name=self.context.name, epoch=established.epoch)
-        old, self._parent = self._parent, ParentLink(self.context, established, channel, self)
-        if old is not None:
-            old.bye("superseded")
-            self._retire(old)
-        self._parent.begin(established.leftover)
-
-    def _retire(self, link: ParentLink) -> None:
-        link.abort()
-        self._closing.append(link)
+            self._upstream.accept_lane(established, channel)
+        elif self._upstream.accept_link(established, channel):
+            self.context.name = established.hello.to
+            self.word = replace(self.word, name=self.context.name)
+            self._upstream.begin(established.leftover)
 
     # --- what the parent says -----------------------------------------------------------------------
 
-    def parent_setup(self, link: ParentLink, plan: Dict[str, Any]) -> None:
+    def upstream_setup(self, parent: str, plan: Dict[str, Any]) -> None:
         """The plan; the first time it says who this node is."""
         try:
             parsed = Plan.from_dict(plan)
             rank = parsed.rank_of(self.context.name)
-            parent = parsed.rank_of(link.name)
+            parent_rank = parsed.rank_of(parent)
         except (ValueError, KeyError) as error:
-            self.fail(ProtocolError(link.name, "a plan that makes no sense: %s" % error))
+            self.fail(ProtocolError(parent, "a plan that makes no sense: %s" % error))
             return
         self._told = 0
         if self.plan is None:
             self._take_place(parsed, rank)
-        self._say(parent=parent, epoch=link.epoch)
+        self._say(parent=parent_rank, epoch=self._upstream.epoch)
         if self.downstream is not None:
-            self.downstream.handle(heal.ParentFound(parent))
+            self.downstream.handle(heal.ParentFound(parent_rank))
 
     def _take_place(self, plan: Plan, rank: int) -> None:
+        self.context.timeouts = plan.timeouts  # one set of limits for the whole ring: the server's
         self.word = replace(self.word, rank=rank, total=plan.image.size)
         downstream = self.set_up(plan, rank, Ledger(plan.image, plan.verify != "none"))
         children = topology.children(rank, plan.fanout, len(plan.nodes))
@@ -135,7 +120,7 @@ class Member(Node):
             self._say(state="ready")
             self._try_to_start()
 
-    def parent_start(self, link: ParentLink, message: Start) -> None:
+    def upstream_start(self, message: Start) -> None:
         """Go, or not."""
         if message.abort is not None:
             self.fail(_aborted(message.abort))
@@ -170,38 +155,29 @@ class Member(Node):
         self._finisher.start()
         self._ask()
 
-    def parent_manifest(self, link: ParentLink, message: Manifest) -> None:
+    def upstream_manifest(self, parent: str, message: Manifest) -> bool:
         """Digests, for this node and for those below."""
         if self.ledger is None or self.downstream is None:
-            return
+            return True
         try:
             self.ledger.learn(message.first, message.digests)
-        except (ProtocolError, ValueError) as error:
-            self.context.log("digests from %s were refused: %s" % (link.name, error))
-            link.abort()
-            self.parent_lost(link, str(error))
-            return
+        except ProtocolError as error:
+            self.context.log("digests from %s were refused: %s" % (parent, error))
+            return False
         self.downstream.manifest(message.first, message.digests)
+        return True
 
-    def parent_bye(self, link: ParentLink, message: Bye) -> None:
-        """The parent goes, or has heard that this node does."""
-        if message.reason == "aborted":
-            self.fail(_aborted(message.error))
-        patience = _ORPHANED_PATIENCE_S if message.reason == "orphaned" else self.context.timeouts.orphan
-        self._without_parent(link, "it said goodbye: %s" % message.reason, patience)
-
-    def parent_lost(self, link: ParentLink, reason: str) -> None:
-        """The link broke."""
-        self._without_parent(link, reason, self.context.timeouts.orphan)
-
-    def _without_parent(self, link: ParentLink, reason: str, patience_s: float) -> None:
-        self._retire(link)
-        if link is not self._parent:
-            return
-        self._parent = None
+    def upstream_gone(self, parent: str, reason: str, goodbye: Optional[Bye]) -> None:
+        """Without a parent: wait to be adopted, unless the run is over."""
+        self.context.log("lost the parent %s: %s" % (parent, reason))
+        if goodbye is not None and goodbye.reason == "aborted":
+            self.fail(_aborted(goodbye.error))
         if self.is_leaving or self.downstream is None:
+            self.context.reactor.call(self._try_to_leave)
             return
-        self.context.log("lost the parent %s: %s" % (link.name, reason))
+        patience_s = self.context.timeouts.orphan
+        if goodbye is not None and goodbye.reason == "orphaned":
+            patience_s = min(patience_s, _ORPHANED_PATIENCE_S)
         if self.word.is_terminal:
             patience_s = min(patience_s, self.context.timeouts.dead_after)
         rank = self.word.parent if self.word.parent is not None else 0
@@ -210,17 +186,9 @@ class Member(Node):
     # --- asking, finishing, failing -----------------------------------------------------------------
 
     def _ask(self) -> None:
-        """Tell the parent what is missing. Only once no thread of an earlier parent may still be writing."""
-        parent, ledger, store = self._parent, self.ledger, self.store
-        if parent is None or ledger is None or store is None or self._start is None or self.word.is_terminal:
-            return
-        if any(link.is_receiving for link in self._closing):
-            return  # the heartbeat asks again
-        parent.open(store, ledger)
-        with ledger.changed:
-            missing = ledger.missing()
-            self._rejected = self._rejected & missing
-            parent.need(missing, self._rejected)
+        """Tell the parent what is missing."""
+        if self.ledger is not None and self.store is not None and not self.word.is_terminal:
+            self._upstream.ask(self.store, self.ledger, self._rejected)
 
     def _chunk_was_bad(self, index: int) -> None:
         if self.ledger is not None:
@@ -255,13 +223,7 @@ class Member(Node):
             self._update()
             digest = self.ledger.manifest.root() if self.ledger.manifest.is_complete else ""
             self._say(state="done", digest=digest, synced=self._is_synced, changed=True, blocked_on="")
-            self._ask_nothing()
             self._leave_if_idle()
-
-    def _ask_nothing(self) -> None:
-        if self._parent is not None and self.ledger is not None:
-            with self.ledger.changed:
-                self._parent.need(RangeSet(), RangeSet())
 
     def fail(self, error: BaseException) -> None:
         """This node cannot get the image. Its children look for, or are given, another parent."""
@@ -278,8 +240,7 @@ class Member(Node):
         if self.downstream is not None:
             self.downstream.bye(reason, fields)
         self._tell()
-        if self._parent is not None:
-            self._parent.bye("failed", fields)
+        self._upstream.bye("failed", fields)
         self.leave()
 
     def storage_failed(self, error: BaseException) -> None:
@@ -314,23 +275,20 @@ class Member(Node):
         downstream = self.downstream
         if self.word.state != "done" or downstream is None or not downstream.is_finished or self.is_leaving:
             return
-        if self._parent is not None:
+        if self._upstream.has_parent:
             self._tell()
-            self._parent.bye("finished")
+            self._upstream.bye("finished")
             self.leave()
 
     def _has_said_goodbye(self) -> bool:
-        return super()._has_said_goodbye() and self._parent is None
+        return super()._has_said_goodbye() and not self._upstream.has_parent
 
     def _end_links(self) -> None:
         super()._end_links()
-        if self._parent is not None:
-            self._retire(self._parent)
-            self._parent = None
+        self._upstream.end()
 
     def _is_busy(self) -> bool:
-        self._closing = [link for link in self._closing if link.is_receiving]
-        return bool(self._closing) or self._finisher is not None or super()._is_busy()
+        return self._upstream.is_receiving or self._finisher is not None or super()._is_busy()
 
     def _release(self) -> None:
         if self.store is None:
@@ -344,12 +302,11 @@ class Member(Node):
     def _on_beat(self, now: float) -> None:
         if self.downstream is not None:
             self.downstream.handle(heal.Ticked())
-        self._closing = [link for link in self._closing if link.is_receiving]
         self._update()
         self._tell()
         self._ask()
-        if self._parent is not None:
-            self._parent.beat(now)
+        self._leave_if_idle()
+        self._upstream.beat(now)
 
     def _update(self) -> None:
         """Bring the figures of this node's own word up to date."""
@@ -364,7 +321,7 @@ class Member(Node):
         state, blocked_on = "receiving", "parent"
         if held == ledger.size:
             state, blocked_on = "verifying", "target" if is_verifying else "parent"
-        elif self._parent is not None and not self._parent.is_waiting_for_parent:
+        elif not self._upstream.is_waiting:
             blocked_on = "target"
         if self._is_flushing:
             state, blocked_on = "flushing", "flush"
@@ -388,12 +345,12 @@ class Member(Node):
 
     def _tell(self) -> None:
         """Send up what the parent has not heard yet."""
-        if self._parent is None or self.plan is None:
+        if not self._upstream.has_parent or self.plan is None:
             return
         news = self.board.changed_since(self._told)
         self._told = self.board.serial
         if news:
-            self._parent.status([snapshot.to_dict() for snapshot in news])
+            self._upstream.status([snapshot.to_dict() for snapshot in news])
 
     def _calls_back(
         self, callback: Callable[[Optional[BaseException]], None]

@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parents of one node: the one it has, and those whose threads are still on their way out."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Protocol
+
+from ..net.channel import Channel
+from ..ranges import RangeSet
+from ..storage.base import Store
+from ..wire.auth import Established
+from ..wire.messages import Bye, Manifest, Start
+from .context import Context
+from .ledger import Ledger
+from .parent import ParentLink
+
+
+class UpstreamOwner(Protocol):
+    """What a node hears from above; every call comes on the reactor."""
+
+    def upstream_setup(self, parent: str, plan: Dict[str, Any]) -> None:
+        """A parent brought the plan."""
+
+    def upstream_start(self, message: Start) -> None:
+        """Go, or an abort."""
+
+    def upstream_manifest(self, parent: str, message: Manifest) -> bool:
+        """Digests; False when they cannot be, so that the link is not to be trusted."""
+
+    def upstream_gone(self, parent: str, reason: str, goodbye: Optional[Bye]) -> None:
+        """There is no parent any more; `goodbye` is its last word, where it had one."""
+
+    def storage_failed(self, error: BaseException) -> None:
+        """The target cannot be written."""
+
+
+class Upstream:
+    """One parent at a time. A new one replaces the old one, whose epoch is smaller.
+
+    Nothing is asked of a parent before every lane thread of earlier parents has ended: a range has one
+    writer at a time.
+    """
+
+    def __init__(self, context: Context, owner: UpstreamOwner) -> None:
+        self.epoch = 0
+        self._context = context
+        self._owner = owner
+        self._link: Optional[ParentLink] = None
+        self._closing: List[ParentLink] = []
+
+    @property
+    def has_parent(self) -> bool:
+        """Whether there is a link to a parent."""
+        return self._link is not None
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether any lane's thread still runs, which may be writing."""
+        return self._is_closing() or (self._link is not None and self._link.is_receiving)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the node waits for bytes from above, rather than for its own target."""
+        return self._link is None or self._link.is_waiting_for_parent
+
+    def accept_link(self, established: Established, channel: Channel) -> bool:
+        """Take a new parent; False when another one was faster with the same epoch."""
+        if established.epoch <= self.epoch:
+            channel.abort()
+            return False
+        self.epoch = established.epoch
+        old, self._link = self._link, ParentLink(self._context, established, channel, self)
+        if old is not None:
+            old.bye("superseded")
+            self._retire(old)
+        return True
+
+    def begin(self, leftover: bytes) -> None:
+        """Take what came right behind the new parent's handshake."""
+        if self._link is not None:
+            self._link.begin(leftover)
+
+    def accept_lane(self, established: Established, channel: Channel) -> None:
+        """Take a lane, if it is the present parent's."""
+        link = self._link
+        if link is None or link.name != established.hello.sender or link.epoch != established.epoch:
+            channel.abort()
+        else:
+            link.add_lane(established, channel)
+
+    def ask(self, store: Store, ledger: Ledger, rejected: RangeSet) -> None:
+        """Tell the parent what is missing; `rejected` is the part of it that came out wrong before."""
+        if self._link is None or self._is_closing():
+            return  # the heartbeat asks again
+        self._link.open(store, ledger)
+        with ledger.changed:
+            missing = ledger.missing()
+            self._link.need(missing, rejected & missing)
+
+    def status(self, snapshots: List[Dict[str, Any]]) -> None:
+        """Send news of the subtree up."""
+        if self._link is not None:
+            self._link.status(snapshots)
+
+    def bye(self, reason: str, error: Optional[Dict[str, Any]] = None) -> None:
+        """Say goodbye; `upstream_gone` follows when it was answered."""
+        if self._link is not None:
+            self._link.bye(reason, error)
+
+    def beat(self, now: float) -> None:
+        """Once in a while: pings, silence."""
+        self._is_closing()
+        if self._link is not None:
+            self._link.beat(now)
+
+    def end(self) -> None:
+        """Close everything; `is_receiving` tells when the last thread has gone."""
+        if self._link is not None:
+            self._retire(self._link)
+            self._link = None
+
+    # --- what the link tells ------------------------------------------------------------------------
+
+    def parent_setup(self, link: ParentLink, plan: Dict[str, Any]) -> None:
+        """Hand on."""
+        if link is self._link:
+            self._owner.upstream_setup(link.name, plan)
+
+    def parent_start(self, link: ParentLink, message: Start) -> None:
+        """Hand on."""
+        if link is self._link:
+            self._owner.upstream_start(message)
+
+    def parent_manifest(self, link: ParentLink, message: Manifest) -> None:
+        """Hand on; a parent whose digests contradict earlier ones is no parent any more."""
+        if link is self._link and not self._owner.upstream_manifest(link.name, message):
+            self._drop(link, "it sent digests that cannot be", None)
+
+    def parent_bye(self, link: ParentLink, message: Bye) -> None:
+        """The parent goes, or has heard that this node does."""
+        self._drop(link, "it said goodbye: %s" % message.reason, message)
+
+    def parent_lost(self, link: ParentLink, reason: str) -> None:
+        """The link broke."""
+        self._drop(link, reason, None)
+
+    def storage_failed(self, error: BaseException) -> None:
+        """Hand on."""
+        self._owner.storage_failed(error)
+
+    def _drop(self, link: ParentLink, reason: str, goodbye: Optional[Bye]) -> None:
+        if link is self._link:
+            self._link = None
+            self._retire(link)
+            self._owner.upstream_gone(link.name, reason, goodbye)
+
+    def _retire(self, link: ParentLink) -> None:
+        link.abort()
+        self._closing.append(link)
+
+    def _is_closing(self) -> bool:
+        self._closing = [link for link in self._closing if link.is_receiving]
+        return bool(self._closing)
