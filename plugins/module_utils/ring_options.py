@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What dolly_client and dolly_server share: options, their checks, and how a failure is told."""
+
+from __future__ import annotations
+
+import math
+import re
+import typing as t
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, UsageError
+
+SECRET_BYTES_MIN = 32
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
+_NAME_LENGTH_MAX = 200
+
+_SECONDS_POSITIVE = (
+    "dead_after",
+    "stall_timeout",
+    "connect_timeout",
+    "handshake_timeout",
+    "join_timeout",
+    "barrier_timeout",
+    "orphan_timeout",
+    "flush_timeout",
+)
+
+
+def shared_spec() -> t.Dict[str, t.Any]:
+    """Return the argument spec of the options that both modules have."""
+    return {
+        "run_id": {"type": "str"},
+        "run_dir": {"type": "path"},
+        "secret": {"type": "str", "no_log": True},
+        "verify": {"type": "str", "choices": ["readback", "none"], "default": "readback"},
+        "bind": {"type": "str", "default": ""},
+        "dead_after": {"type": "float", "default": 5.0},
+        "stall_timeout": {"type": "float", "default": 30.0},
+        "connect_timeout": {"type": "float", "default": 10.0},
+        "handshake_timeout": {"type": "float", "default": 5.0},
+    }
+
+
+def check_run_id(text: str) -> str:
+    if not _RUN_ID.fullmatch(text):
+        expected = "1 to 64 letters, digits, dots, underscores and dashes, a letter or digit first"
+        raise UsageError("run_id", text, expected)
+    return text
+
+
+def check_name(text: str, option: str = "name") -> str:
+    """Check a node's name. It becomes the name of a folder."""
+    is_folder_name = text.isprintable() and "/" not in text and text not in ("", ".", "..")
+    if not is_folder_name or len(text.encode("utf-8")) > _NAME_LENGTH_MAX:
+        expected = "a node's name: 1 to %d printable characters without a slash" % _NAME_LENGTH_MAX
+        raise UsageError(option, text, expected)
+    return text
+
+
+def check_port(port: int, option: str = "port", lowest: int = 0) -> int:
+    if not lowest <= port <= 65535:
+        raise UsageError(option, port, "a port, %d to 65535" % lowest)
+    return port
+
+
+def check_at_least(value: int, lowest: int, option: str) -> int:
+    if value < lowest:
+        raise UsageError(option, value, "%d or more" % lowest)
+    return value
+
+
+def check_seconds(params: t.Mapping[str, t.Any]) -> t.Dict[str, float]:
+    """Return the timeouts among *params*; each must be a finite number of seconds above zero."""
+    given = {name: params[name] for name in _SECONDS_POSITIVE if name in params}
+    for name, value in given.items():
+        if not (math.isfinite(value) and value > 0):
+            raise UsageError(name, value, "seconds, more than 0")
+    return given
+
+
+def check_checksum(text: str) -> str:
+    """Return *text* in lower case. The empty string means that no checksum is expected."""
+    lowered = text.lower()
+    if lowered and not _CHECKSUM.fullmatch(lowered):
+        raise UsageError("checksum", text, "sha256: and 64 hexadecimal digits")
+    return lowered
+
+
+def decode_secret(text: str) -> bytes:
+    """Return the bytes of a secret. The messages never hold any part of it."""
+    try:
+        secret = bytes.fromhex(text)
+    except ValueError:
+        raise UsageError("secret", "(hidden)", "64 hexadecimal digits or more") from None
+    if len(secret) < SECRET_BYTES_MIN:
+        raise UsageError("secret", "(%d bits)" % (8 * len(secret)), "%d bits or more" % (8 * SECRET_BYTES_MIN))
+    return secret
+
+
+def megabytes_per_second(rate: t.Optional[float]) -> float:
+    """Turn bytes per second into MB/s (10**6 bytes), to one decimal."""
+    return round((rate or 0.0) / 1e6, 1)
+
+
+def sentence_of(error: t.Any) -> str:
+    """Return the sentence in an error that travelled as a dictionary; empty when there is none."""
+    if isinstance(error, dict):
+        return str(error.get("message") or error.get("sentence") or error.get("kind") or "")
+    return str(error or "")
+
+
+def describe(error: Exception) -> t.Dict[str, t.Any]:
+    """Return what fail_json gets for *error*."""
+    if isinstance(error, DollyError):
+        return {"msg": error.sentence, "error": error.to_dict()}
+    return {"msg": str(error)}

@@ -1,0 +1,545 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One node of the ring: check the target and start its receiver, collect its result, clean up."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dolly_client
+short_description: One receiving node of a ring that clones a disk image
+version_added: 1.0.0
+description:
+  - Checks the target on a host and starts a receiver there, collects its result, or ends it and cleans up.
+  - The receiver is a process of its own. It outlives the task, belongs to no session, and ends by itself
+    when it is done, or when nobody talks to it.
+  - No target is touched before the server has said that the run starts.
+  - The role P(dolly.ring.dolly_ring#role) puts this module and M(dolly.ring.dolly_server) together.
+author:
+  - The dolly.ring authors (!UNKNOWN)
+extends_documentation_fragment:
+  - dolly.ring.run
+  - dolly.ring.run.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - With O(state=started) everything is checked, nothing is started, and the result says what would
+        be overwritten.
+  diff_mode:
+    support: none
+  platform:
+    support: full
+    platforms: linux
+options:
+  state:
+    description:
+      - V(started) checks the target and starts the receiver. It returns as soon as the receiver listens.
+      - V(finished) waits for the result of the receiver. It fails unless the whole image is on the
+        target, verified and flushed.
+      - V(absent) ends the receiver, if it runs, and removes what the run keeps on this host. The target
+        is left as it is.
+    type: str
+    choices: [started, finished, absent]
+    default: started
+  run_id:
+    required: true
+  name:
+    description:
+      - The name of this node in the ring, usually the name of the host in the inventory.
+    type: str
+    required: true
+  dest:
+    description:
+      - What is overwritten. An absolute path, of a block device or of a regular file.
+      - A file is written beside its final name and takes that name when it is verified.
+      - Required with O(state=started).
+    type: path
+  source:
+    description:
+      - The image, as RV(dolly.ring.dolly_server#module:source) describes it.
+      - Required with O(state=started).
+    type: dict
+  address:
+    description:
+      - The address or name under which the other nodes reach this one.
+    type: str
+    default: ''
+  interface:
+    description:
+      - Without O(address), the interface whose address is used. IPv4 comes before global IPv6.
+    type: str
+    default: ''
+  ansible_host:
+    description:
+      - Without O(address) and O(interface), the address that is used. Pass what Ansible connects to.
+      - Without this one too it is O(name).
+    type: str
+    default: ''
+  port:
+    description:
+      - The TCP port to listen on. V(0) takes a free one.
+    type: int
+    default: 9998
+  expect_size:
+    description:
+      - Refuse a block device that has not exactly so many bytes.
+    type: int
+  expect_serial:
+    description:
+      - Refuse a block device with another serial number.
+    type: str
+  expect_wwn:
+    description:
+      - Refuse a block device with another World Wide Name.
+    type: str
+  join_timeout:
+    description:
+      - The receiver ends when no parent has connected within so many seconds.
+      - With few forks the last receiver of a large ring starts minutes after the first.
+    type: float
+    default: 600
+  orphan_timeout:
+    description:
+      - The receiver gives up when it has had no parent for so many seconds.
+    type: float
+    default: 60
+  timeout:
+    description:
+      - With O(state=finished), how many seconds to wait for the result.
+    type: float
+    default: 120
+  reported:
+    description:
+      - With O(state=finished), what the server said about this node, an entry of
+        RV(dolly.ring.dolly_server#module:nodes). It says that the server has ended, so a receiver that
+        still waits for a start is not waited for.
+      - The result of the node itself outweighs it.
+    type: dict
+seealso:
+  - module: dolly.ring.dolly_server
+"""
+
+EXAMPLES = r"""
+- name: Look at the image
+  dolly.ring.dolly_server:
+    state: inspected
+    source: /srv/images/node.img
+  delegate_to: localhost
+  run_once: true
+  register: image
+
+- name: Start a receiver on every host
+  dolly.ring.dolly_client:
+    run_id: "{{ run_id }}"
+    name: "{{ inventory_hostname }}"
+    dest: /dev/disk/by-id/nvme-eui.0025388b91d0e41a
+    source: "{{ image.source }}"
+    secret: "{{ secret }}"
+    interface: eno1
+  register: receiver
+
+# The server streams here, see dolly_server.
+
+- name: Collect the result of every host
+  dolly.ring.dolly_client:
+    state: finished
+    run_id: "{{ run_id }}"
+    name: "{{ inventory_hostname }}"
+    run_dir: "{{ receiver.run_dir }}"
+
+- name: Clean up
+  dolly.ring.dolly_client:
+    state: absent
+    run_id: "{{ run_id }}"
+    name: "{{ inventory_hostname }}"
+    run_dir: "{{ receiver.run_dir }}"
+"""
+
+RETURN = r"""
+run_id:
+  description: The name of the run.
+  returned: always
+  type: str
+  sample: 8c1f60d3a0f54e21
+name:
+  description: The name of this node.
+  returned: always
+  type: str
+  sample: rack3-n1
+run_dir:
+  description: The folder of the run on this host. Pass it to the later tasks of the run.
+  returned: always
+  type: str
+  sample: /run/dolly
+msg:
+  description: What was done or, in check mode, what would be overwritten; or why the node failed.
+  returned: always
+  type: str
+  sample: would overwrite /dev/sdb (block device of 500107862016 bytes, QEMU HARDDISK, serial 3)
+node:
+  description: This node as O(dolly.ring.dolly_server#module:nodes) takes it. In check mode its port is the wished one.
+  returned: with O(state=started)
+  type: dict
+  contains:
+    name:
+      description: The name of this node.
+      type: str
+    host:
+      description: The address under which it is reached.
+      type: str
+    port:
+      description: The port it listens on.
+      type: int
+address:
+  description: The address under which the other nodes reach this one.
+  returned: with O(state=started)
+  type: str
+  sample: 10.3.0.11
+address_rule:
+  description: The option that the address comes from, one of V(address), V(interface), V(ansible_host) and V(name).
+  returned: with O(state=started)
+  type: str
+  sample: interface
+port:
+  description: The port the receiver listens on.
+  returned: with O(state=started)
+  type: int
+  sample: 9998
+target:
+  description: What was found out about the target, such as its size, model and serial number.
+  returned: with O(state=started)
+  type: dict
+bytes:
+  description: The bytes of the image that this node holds.
+  returned: with O(state=finished)
+  type: int
+seconds:
+  description: The time from the first byte to the end.
+  returned: with O(state=finished)
+  type: float
+rate_mb_s:
+  description: The mean rate in MB/s, 10**6 bytes per second.
+  returned: with O(state=finished)
+  type: float
+digest:
+  description: The SHA-256 over the digests of all chunks. The same for every node of a run that holds the image.
+  returned: with O(state=finished)
+  type: str
+position:
+  description: The rank of this node in the ring. The server is 0.
+  returned: with O(state=finished)
+  type: int
+verified:
+  description: Whether every chunk was read back from the target, through the page cache, and matched.
+  returned: with O(state=finished)
+  type: bool
+synced:
+  description: Whether the image was flushed to the medium, and a file has its final name.
+  returned: with O(state=finished)
+  type: bool
+repaired:
+  description: How many chunks arrived or were read back damaged and were sent again.
+  returned: with O(state=finished)
+  type: int
+notes:
+  description: Oddities of the target that do not make the result wrong, as sentences.
+  returned: with O(state=finished)
+  type: list
+  elements: str
+refused_connections:
+  description: How many connections were turned away, because the peer could not prove that it belongs to the run.
+  returned: with O(state=finished)
+  type: int
+clean:
+  description: That nothing of the run is left on this host, in check mode that nothing would be.
+  returned: on success, with O(state=absent)
+  type: bool
+log:
+  description: The last lines that the receiver wrote.
+  returned: when a receiver failed
+  type: list
+  elements: str
+error:
+  description: The failure in parts, C(kind) and C(message) among them.
+  returned: on failure, where the engine named one
+  type: dict
+"""
+
+import os
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dolly.ring.plugins.module_utils import ring_options
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import cli, launch, rundir
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import checks, facts, target
+from ansible_collections.dolly.ring.plugins.module_utils.node_address import choose_address
+
+# AnsiballZ packs only what is imported statically; the receiver starts from the packed command line.
+ENGINE = (cli,)
+
+LISTEN_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
+#: How long a receiver may go on waiting for its start after the server has ended.
+GRACE_S = 5.0
+POLL_S = 0.2
+NOT_STARTED = ("waiting", "ready")
+LOG_LINES = 20
+
+RECEIVER_TIMEOUTS = (
+    "join_timeout",
+    "orphan_timeout",
+    "dead_after",
+    "stall_timeout",
+    "connect_timeout",
+    "handshake_timeout",
+)
+
+
+class NodeFailed(Exception):
+    """The receiver has no good result; `returned` is what the task returns with the reason."""
+
+    def __init__(self, reason, **returned):
+        super().__init__(reason)
+        self.returned = returned
+
+
+def argument_spec():
+    spec = ring_options.shared_spec()
+    spec["run_id"] = {"type": "str", "required": True}
+    spec.update(
+        state={"type": "str", "choices": ["started", "finished", "absent"], "default": "started"},
+        name={"type": "str", "required": True},
+        dest={"type": "path"},
+        source={"type": "dict"},
+        address={"type": "str", "default": ""},
+        interface={"type": "str", "default": ""},
+        ansible_host={"type": "str", "default": ""},
+        port={"type": "int", "default": 9998},
+        expect_size={"type": "int"},
+        expect_serial={"type": "str"},
+        expect_wwn={"type": "str"},
+        join_timeout={"type": "float", "default": 600.0},
+        orphan_timeout={"type": "float", "default": 60.0},
+        timeout={"type": "float", "default": 120.0},
+        reported={"type": "dict"},
+    )
+    return spec
+
+
+# state: started
+
+
+def start(params, folder, check_mode):
+    """Check everything, then start the receiver unless *check_mode*."""
+    secret = ring_options.decode_secret(params["secret"])
+    timeouts = ring_options.check_seconds(params)
+    ring_options.check_port(params["port"])
+    source = source_facts(params["source"])
+    address, rule = choose_address(
+        params["name"], params["address"], params["interface"], params["ansible_host"]
+    )
+    found = check_dest(params, source)
+    port = params["port"]
+    if not check_mode:
+        port = listen(folder, receiver_config(params, timeouts), secret)
+    return {
+        "changed": True,
+        "msg": "%s %s" % ("would" if check_mode else "is ready to", describe_write(found)),
+        "address": address,
+        "address_rule": rule,
+        "port": port,
+        "node": {"name": params["name"], "host": address, "port": port},
+        "target": found.to_dict(),
+    }
+
+
+def source_facts(values):
+    try:
+        source = facts.SourceFacts.from_dict(values)
+    except KeyError as error:
+        raise UsageError("source", "without %s" % error, "what dolly_server returns with state=inspected") from None
+    if not isinstance(source.size, int) or source.size < 0:
+        raise UsageError("source.size", source.size, "a number of bytes")
+    return source
+
+
+def check_dest(params, source):
+    """Return the facts about the target. Raises Refused when it must not be overwritten."""
+    dest = params["dest"]
+    if not os.path.isabs(dest):
+        raise UsageError("dest", dest, "an absolute path")
+    found = target.inspect_target(dest)
+    policy = facts.TargetPolicy(**policy_of(params))
+    checks.check_target(found, source.size, min(source.size, source.allocated), source, policy)
+    return found
+
+
+def policy_of(params):
+    return {name: params[name] for name in ("expect_size", "expect_serial", "expect_wwn")}
+
+
+def receiver_config(params, timeouts):
+    """What the receiver is told; all else comes with the plan of the server."""
+    config = {
+        "run_id": params["run_id"],
+        "name": params["name"],
+        "target": params["dest"],
+        "bind": params["bind"],
+        "port": params["port"],
+        "policy": policy_of(params),
+    }
+    config.update((name, timeouts[name]) for name in RECEIVER_TIMEOUTS)
+    return config
+
+
+def listen(folder, config, secret):
+    """Start the receiver and return its port. Leaves nothing behind when it does not get that far."""
+    if folder.exists():
+        raise UsageError(
+            "run_id", config["run_id"], "a run that %s has no part in yet; state=absent removes it" % config["name"]
+        )
+    try:
+        launch.launch(folder, "receiver", config, secret)
+        return launch.await_listening(folder, LISTEN_TIMEOUT_S)["port"]
+    except Exception:
+        folder.stop(STOP_TIMEOUT_S)
+        folder.remove()
+        raise
+
+
+def describe_write(found):
+    """Return what a run does to *found*, a TargetFacts, with what identifies the disk."""
+    if found.kind == "missing":
+        return "make the file %s" % found.path
+    parts = ["%s of %d bytes" % ({"block": "block device"}.get(found.kind, found.kind), found.size)]
+    parts += [found.model] if found.model else []
+    parts += ["serial %s" % found.serial] if found.serial else []
+    parts += ["it seems to hold %s" % found.content] if found.content else []
+    return "overwrite %s (%s)" % (found.path, ", ".join(parts))
+
+
+# state: finished
+
+
+def finish(params, folder, check_mode):
+    """Wait for the receiver's result and return it. Raises NodeFailed unless the image is on the target."""
+    if check_mode:
+        return {"changed": False, "msg": "check mode: no receiver was started, there is no result to collect"}
+    result = await_result(folder, params["timeout"], params["reported"])
+    returned = result_fields(result)
+    reason = shortcoming(result, params["verify"])
+    if reason:
+        error = result.get("error")
+        extra = {"error": error} if error else {}
+        raise NodeFailed(reason, log=folder.log_tail(LOG_LINES), **dict(returned, **extra))
+    returned["msg"] = "%(bytes)d bytes in %(seconds).1f s, %(rate_mb_s).1f MB/s" % returned
+    return returned
+
+
+def await_result(folder, timeout_s, reported, clock=time.monotonic, sleep=time.sleep):
+    """Return result.json as soon as it is there. Raises NodeFailed when it will not come, or not in time."""
+    if not folder.exists():
+        raise NodeFailed("there is no such run on this host: %s does not exist" % folder.path)
+    begin = clock()
+    while True:
+        is_running = folder.is_running()
+        result = folder.read_result()  # in this order: it may write the result and end in between
+        if result is not None:
+            return result
+        waited_s = clock() - begin
+        reason = hopeless(folder, is_running, waited_s, timeout_s, reported)
+        if reason:
+            raise NodeFailed(reason, log=folder.log_tail(LOG_LINES))
+        sleep(POLL_S)
+
+
+def hopeless(folder, is_running, waited_s, timeout_s, reported):
+    """Return why it makes no sense to wait on, or the empty string."""
+    if not is_running:
+        return "the receiver ended without a result"
+    state = (folder.read_status() or {}).get("state", "unknown")
+    if reported is not None and state in NOT_STARTED and waited_s >= min(GRACE_S, timeout_s):
+        said = ring_options.sentence_of(reported.get("error")) or "the server ended without starting this node"
+        return "nothing was written: %s" % said
+    if waited_s >= timeout_s:
+        return "no result after %g s (timeout); the receiver's state is %s" % (timeout_s, state)
+    return ""
+
+
+def result_fields(result):
+    return {
+        "changed": bool(result.get("changed")),
+        "bytes": int(result.get("bytes") or 0),
+        "seconds": round(float(result.get("seconds") or 0.0), 3),
+        "rate_mb_s": ring_options.megabytes_per_second(result.get("rate")),
+        "digest": result.get("digest") or "",
+        "position": result.get("position"),
+        "verified": bool(result.get("verified")),
+        "synced": bool(result.get("synced")),
+        "repaired": int(result.get("repaired") or 0),
+        "notes": list(result.get("notes") or ()),
+        "refused_connections": int(result.get("refused_connections") or 0),
+    }
+
+
+def shortcoming(result, verify):
+    """Return what *result* lacks to be a success, or the empty string."""
+    if result.get("state") != "done":
+        said = ring_options.sentence_of(result.get("error"))
+        return said or "the receiver ended in the state %s" % result.get("state")
+    if verify != "none" and not result.get("verified"):
+        return "the receiver says that it is done, but not that the image was verified"
+    if not result.get("synced"):
+        return "the receiver says that it is done, but not that the image was flushed"
+    return ""
+
+
+# state: absent
+
+
+def remove(params, folder, check_mode):
+    """End the receiver and remove its folder."""
+    is_running = folder.is_running()
+    if not is_running and not folder.exists():
+        return {"changed": False, "clean": True, "msg": "there is nothing to clean up"}
+    if not check_mode:
+        if is_running and not folder.stop(STOP_TIMEOUT_S):
+            raise NodeFailed(
+                "the receiver did not end; it hangs in the kernel, probably on its disk",
+                log=folder.log_tail(LOG_LINES),
+            )
+        folder.remove()
+    verbs = "ended the receiver and removed its folder" if is_running else "removed the receiver's folder"
+    return {"changed": True, "clean": True, "msg": verbs}
+
+
+ACTIONS = {"started": start, "finished": finish, "absent": remove}
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=argument_spec(),
+        supports_check_mode=True,
+        required_if=[("state", "started", ("dest", "source", "secret"))],
+    )
+    params = module.params
+    common = {"run_id": params["run_id"], "name": params["name"], "changed": False}
+    try:
+        run_id = ring_options.check_run_id(params["run_id"])
+        name = ring_options.check_name(params["name"])
+        common["run_dir"] = params["run_dir"] or rundir.default_base()
+        folder = rundir.RunDir(common["run_dir"], run_id, name)
+        common.update(ACTIONS[params["state"]](params, folder, module.check_mode))
+    except NodeFailed as failure:
+        module.fail_json(**dict(common, **dict(failure.returned, msg=str(failure))))
+    except (DollyError, OSError) as error:
+        module.fail_json(**dict(common, **ring_options.describe(error)))
+    module.exit_json(**common)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,609 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The server of the ring: look at the image, send it through the ring, clean up."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dolly_server
+short_description: The server of a ring that clones a disk image
+version_added: 1.0.0
+description:
+  - Looks at an image, sends it through a ring of nodes, or ends that and cleans up.
+  - The sender is a process of its own. It outlives the task, and a second task with the same O(run_id)
+    waits for the sender that runs, or returns its result.
+  - The ring has the order of O(nodes). The parent of node C(n), counted from 1, is C((n - 1) // fanout);
+    0 is the server.
+  - The role P(dolly.ring.dolly_ring#role) puts this module and M(dolly.ring.dolly_client) together.
+author:
+  - The dolly.ring authors (!UNKNOWN)
+extends_documentation_fragment:
+  - dolly.ring.run
+  - dolly.ring.run.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The source and the options are checked, and O(checksum) is compared with the source, which is read
+        for that. Nothing is sent.
+  diff_mode:
+    support: none
+  platform:
+    support: full
+    platforms: linux
+options:
+  state:
+    description:
+      - V(inspected) looks at the source and returns what the nodes need to know about it.
+      - V(finished) starts the sender, unless this run has one already, and waits until it has ended. It
+        fails when the run failed as a whole; what became of each node is in RV(nodes).
+      - V(absent) ends the sender, if it runs, and removes what the run keeps on this host.
+    type: str
+    choices: [inspected, finished, absent]
+    default: finished
+  run_id:
+    description:
+      - The name of this run. The nodes and the server of one run share it.
+      - Letters, digits, C(.), C(_) and C(-), at most 64 of them; the first is a letter or a digit.
+      - Required except with O(state=inspected).
+  name:
+    description:
+      - The name of the server. No node may have the same.
+    type: str
+    default: server
+  source:
+    description:
+      - The image to send, the absolute path of a regular file, a block device or a partition.
+      - Required except with O(state=absent).
+    type: path
+  source_facts:
+    description:
+      - What an earlier task found out about the source, its RV(source). The run is refused when the source
+        has changed since.
+    type: dict
+  nodes:
+    description:
+      - The nodes in the order of the ring. Required with O(state=finished).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - The name of the node.
+        type: str
+        required: true
+      host:
+        description:
+          - The address or name under which the node is reached.
+        type: str
+        required: true
+      port:
+        description:
+          - The port that the node listens on.
+        type: int
+        required: true
+  fanout:
+    description:
+      - To how many others each node sends. V(1) is a chain, which moves an image to any number of nodes
+        at the speed of one link. A tree is shorter but shares the links.
+    type: int
+    default: 1
+  checksum:
+    description:
+      - The expected checksum of the source, C(sha256:) and 64 hexadecimal digits. The run is refused when
+        the source has another.
+    type: str
+    default: ''
+  sha256:
+    description:
+      - Compute the SHA-256 of the whole image, as C(sha256sum) prints it. With O(checksum) it is computed anyway.
+    type: bool
+    default: false
+  min_nodes:
+    description:
+      - The run starts without the nodes that are not ready after O(barrier_timeout) when at least so many
+        are. V(0) means all of them.
+    type: int
+    default: 0
+  server_address:
+    description:
+      - The address under which nodes reach the server. They need it only when they have lost everyone else.
+      - Empty means the local address of the first connection to a node.
+    type: str
+    default: ''
+  port:
+    description:
+      - The TCP port to listen on. V(0) takes a free one.
+    type: int
+    default: 9998
+  chunk_size:
+    description:
+      - How many bytes one digest covers. V(0) means 4 MiB, and more for very large images.
+    type: int
+    default: 0
+  barrier_timeout:
+    description:
+      - How many seconds to wait for all nodes to be ready before the first byte is sent.
+    type: float
+    default: 60
+  flush_timeout:
+    description:
+      - How many seconds a node may take to bring what it has received to the medium.
+    type: float
+    default: 1800
+  timeout:
+    description:
+      - Fail when the sender has not ended after so many seconds. It runs on then; O(state=absent) ends it.
+      - V(0) means no limit. The sender has its own limits for nodes that do not answer or make no progress,
+        so it ends without this one too.
+    type: float
+    default: 0
+seealso:
+  - module: dolly.ring.dolly_client
+"""
+
+EXAMPLES = r"""
+- name: Look at the image
+  dolly.ring.dolly_server:
+    state: inspected
+    source: /srv/images/node.img
+  register: image
+
+- name: Send the image to the nodes whose receivers were started
+  dolly.ring.dolly_server:
+    run_id: "{{ run_id }}"
+    name: localhost
+    source: /srv/images/node.img
+    secret: "{{ secret }}"
+    nodes: "{{ ansible_play_batch | map('extract', hostvars, ['receiver', 'node']) }}"
+    checksum: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    min_nodes: 2
+  delegate_to: localhost
+  run_once: true
+  register: stream
+
+- name: Clean up
+  dolly.ring.dolly_server:
+    state: absent
+    run_id: "{{ run_id }}"
+    name: localhost
+  delegate_to: localhost
+  run_once: true
+"""
+
+RETURN = r"""
+run_id:
+  description: The name of the run.
+  returned: except with O(state=inspected)
+  type: str
+  sample: 8c1f60d3a0f54e21
+run_dir:
+  description: The folder of the run on this host. Pass it to the later tasks of the run.
+  returned: except with O(state=inspected)
+  type: str
+  sample: /run/dolly
+msg:
+  description: What was done or, in check mode, what would be sent; or why the run failed.
+  returned: always
+  type: str
+  sample: sent 67108864 bytes to 4 of 4 nodes in 1.3 s
+source:
+  description: What was found out about the image. Pass it to O(dolly.ring.dolly_client#module:source).
+  returned: with O(state=inspected), and in check mode
+  type: dict
+  contains:
+    path:
+      description: The path of the image.
+      type: str
+    kind:
+      description: V(file) or V(block).
+      type: str
+    size:
+      description: The size of the image in bytes.
+      type: int
+    allocated:
+      description: How many bytes of it take room. Less than C(size) for a file with holes.
+      type: int
+size:
+  description: The size of the image in bytes.
+  returned: with O(state=inspected), and in check mode
+  type: int
+  sample: 67108864
+kind:
+  description: What the source is, V(file) or V(block).
+  returned: with O(state=inspected), and in check mode
+  type: str
+  sample: file
+state:
+  description: >-
+    V(done) when every node holds the image, V(partial) when some do, V(failed) when the run failed,
+    V(unknown) when the sender left no result, and V(predicted) in check mode.
+  returned: with O(state=finished)
+  type: str
+  sample: done
+bytes:
+  description: The bytes of the image.
+  returned: with O(state=finished)
+  type: int
+seconds:
+  description: The time from the first byte to the end of the last node.
+  returned: with O(state=finished)
+  type: float
+rate_mb_s:
+  description: The mean rate in MB/s, 10**6 bytes per second, to each node.
+  returned: with O(state=finished)
+  type: float
+digest:
+  description: The SHA-256 over the digests of all chunks.
+  returned: with O(state=finished)
+  type: str
+sha256:
+  description: The SHA-256 of the whole image. Empty when it was not asked for.
+  returned: with O(state=finished)
+  type: str
+server_reachable:
+  description: Whether a node could reach the server. Null when that was not tried.
+  returned: with O(state=finished)
+  type: bool
+refused_connections:
+  description: How many connections were turned away, because the peer could not prove that it belongs to the run.
+  returned: with O(state=finished)
+  type: int
+nodes:
+  description: One entry per node, in the order of the ring.
+  returned: with O(state=finished)
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The name of the node.
+      type: str
+    position:
+      description: The rank of the node. The server is 0.
+      type: int
+    state:
+      description: V(done), V(failed), V(unreachable), V(lost) or V(excluded).
+      type: str
+    bytes:
+      description: The bytes of the image that the node holds.
+      type: int
+    seconds:
+      description: The time from its first byte to its end.
+      type: float
+    rate_mb_s:
+      description: Its mean rate in MB/s.
+      type: float
+    digest:
+      description: The SHA-256 over the digests of all chunks.
+      type: str
+    verified:
+      description: Whether every chunk was read back from the target, through the page cache, and matched.
+      type: bool
+    synced:
+      description: Whether the image was flushed to the medium.
+      type: bool
+    repaired:
+      description: How many chunks were sent again.
+      type: int
+    error:
+      description: Why the node failed, C(kind) and C(message) among others. Null when it did not.
+      type: dict
+clean:
+  description: That nothing of the run is left on this host, in check mode that nothing would be.
+  returned: on success, with O(state=absent)
+  type: bool
+log:
+  description: The last lines that the sender wrote.
+  returned: when the sender failed
+  type: list
+  elements: str
+error:
+  description: The failure in parts, C(kind) and C(message) among them.
+  returned: on failure, where the engine named one
+  type: dict
+"""
+
+import hashlib
+import os
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.dolly.ring.plugins.module_utils import ring_options
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
+    ChecksumMismatch,
+    DollyError,
+    UsageError,
+)
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import cli, launch, rundir
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import source as image
+
+# AnsiballZ packs only what is imported statically; the sender starts from the packed command line.
+ENGINE = (cli,)
+
+LISTEN_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
+POLL_FIRST_S = 0.1
+POLL_LAST_S = 1.0
+LOG_LINES = 20
+HASH_STEP = 1 << 20
+
+SENDER_TIMEOUTS = (
+    "barrier_timeout",
+    "flush_timeout",
+    "dead_after",
+    "stall_timeout",
+    "connect_timeout",
+    "handshake_timeout",
+)
+
+
+class RunFailed(Exception):
+    """The run failed as a whole; `returned` is what the task returns with the reason."""
+
+    def __init__(self, reason, **returned):
+        super().__init__(reason)
+        self.returned = returned
+
+
+def argument_spec():
+    spec = ring_options.shared_spec()
+    node = {
+        "name": {"type": "str", "required": True},
+        "host": {"type": "str", "required": True},
+        "port": {"type": "int", "required": True},
+    }
+    spec.update(
+        state={"type": "str", "choices": ["inspected", "finished", "absent"], "default": "finished"},
+        name={"type": "str", "default": "server"},
+        source={"type": "path"},
+        source_facts={"type": "dict"},
+        nodes={"type": "list", "elements": "dict", "options": node},
+        fanout={"type": "int", "default": 1},
+        checksum={"type": "str", "default": ""},
+        sha256={"type": "bool", "default": False},
+        min_nodes={"type": "int", "default": 0},
+        server_address={"type": "str", "default": ""},
+        port={"type": "int", "default": 9998},
+        chunk_size={"type": "int", "default": 0},
+        barrier_timeout={"type": "float", "default": 60.0},
+        flush_timeout={"type": "float", "default": 1800.0},
+        timeout={"type": "float", "default": 0.0},
+    )
+    return spec
+
+
+# state: inspected
+
+
+def inspect(params):
+    """Return the facts about the source. Raises SourceError and UsageError."""
+    ring_options.check_checksum(params["checksum"])
+    path = params["source"]
+    if not os.path.isabs(path):
+        raise UsageError("source", path, "an absolute path")
+    found = image.inspect_source(path)
+    return {
+        "changed": False,
+        "msg": "%s is a %s of %d bytes" % (path, {"block": "block device"}.get(found.kind, found.kind), found.size),
+        "source": found.to_dict(),
+        "size": found.size,
+        "kind": found.kind,
+    }
+
+
+# state: finished
+
+
+def finish(params, folder, check_mode):
+    """Start the sender unless it runs already, and wait for its end. Raises RunFailed."""
+    secret = ring_options.decode_secret(params["secret"])
+    config = sender_config(params)
+    if check_mode:
+        return predict(params)
+    if not folder.exists():
+        start(folder, config, secret)
+    result = await_result(folder, params["timeout"])
+    returned = result_fields(result)
+    if returned["state"] not in ("done", "partial"):
+        reason = ring_options.sentence_of(result.get("error")) or "the run failed without a reason"
+        if result.get("error"):
+            returned["error"] = result["error"]
+        raise RunFailed(reason, log=folder.log_tail(LOG_LINES), **returned)
+    returned["msg"] = summary(returned)
+    return returned
+
+
+def sender_config(params):
+    """Check the options and return the configuration of the sender. Raises UsageError."""
+    timeouts = ring_options.check_seconds(params)
+    config = {
+        "run_id": params["run_id"],
+        "source": params["source"],
+        "source_facts": params["source_facts"],
+        "nodes": check_nodes(params["nodes"], params["name"]),
+        "fanout": ring_options.check_at_least(params["fanout"], 1, "fanout"),
+        "verify": params["verify"],
+        "checksum": ring_options.check_checksum(params["checksum"]),
+        "min_nodes": ring_options.check_at_least(params["min_nodes"], 0, "min_nodes"),
+        "server_name": params["name"],
+        "server_address": params["server_address"],
+        "bind": params["bind"],
+        "port": ring_options.check_port(params["port"]),
+        "chunk_size": ring_options.check_at_least(params["chunk_size"], 0, "chunk_size"),
+        "compute_sha256": params["sha256"],
+    }
+    if config["min_nodes"] > len(config["nodes"]):
+        raise UsageError("min_nodes", config["min_nodes"], "at most the number of nodes, %d" % len(config["nodes"]))
+    config.update((name, timeouts[name]) for name in SENDER_TIMEOUTS)
+    return config
+
+
+def check_nodes(nodes, server_name):
+    if not nodes:
+        raise UsageError("nodes", nodes, "at least one node")
+    taken = {server_name: "the name of the server"}
+    for node in nodes:
+        name = ring_options.check_name(node["name"], "nodes.name")
+        if name in taken:
+            raise UsageError("nodes.name", name, "a name that is not %s" % taken[name])
+        taken[name] = "the name of another node"
+        if not node["host"]:
+            raise UsageError("nodes.host", node["host"], "the address of %s" % name)
+        ring_options.check_port(node["port"], "nodes.port")
+    return [{"name": node["name"], "host": node["host"], "port": node["port"]} for node in nodes]
+
+
+def predict(params):
+    """Look at the source as closely as a run would, and return what would happen."""
+    returned = inspect(params)
+    checksum = ring_options.check_checksum(params["checksum"])
+    if checksum:
+        actual = "sha256:" + sha256_of(params["source"])
+        if actual != checksum:
+            raise ChecksumMismatch(params["source"], checksum, actual)
+    returned.update(
+        changed=True,
+        state="predicted",
+        msg="would send %s, %d bytes, to %d nodes" % (params["source"], returned["size"], len(params["nodes"])),
+    )
+    return returned
+
+
+def sha256_of(path):
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as stream:
+        while True:
+            piece = stream.read(HASH_STEP)
+            if not piece:
+                return digest.hexdigest()
+            digest.update(piece)
+
+
+def start(folder, config, secret):
+    """Start the sender. Leaves nothing behind when it does not get that far."""
+    try:
+        launch.launch(folder, "sender", config, secret)
+        launch.await_listening(folder, LISTEN_TIMEOUT_S)
+    except Exception:
+        folder.stop(STOP_TIMEOUT_S)
+        folder.remove()
+        raise
+
+
+def await_result(folder, timeout_s, clock=time.monotonic, sleep=time.sleep):
+    """Return result.json as soon as it is there. Raises RunFailed when it will not come, or not in time."""
+    begin = clock()
+    pause_s = POLL_FIRST_S
+    while True:
+        is_running = folder.is_running()
+        result = folder.read_result()  # in this order: it may write the result and end in between
+        if result is not None:
+            return result
+        status = folder.read_status() or {}
+        if not is_running:
+            raise RunFailed("the sender ended without a result", **last_words(folder, status))
+        if timeout_s and clock() - begin >= timeout_s:
+            reason = "no result after %g s (timeout); the sender runs on, state=absent ends it" % timeout_s
+            raise RunFailed(reason, **last_words(folder, status))
+        sleep(pause_s)
+        pause_s = min(POLL_LAST_S, pause_s * 1.5)
+
+
+def last_words(folder, status):
+    """Return what a sender without a result is known to have done."""
+    nodes = [node_fields(node) for node in status.get("nodes") or ()]
+    return {"state": "unknown", "nodes": nodes, "log": folder.log_tail(LOG_LINES)}
+
+
+def result_fields(result):
+    nodes = [node_fields(node) for node in result.get("nodes") or ()]
+    return {
+        "changed": any(node.get("state") == "done" or node.get("bytes") for node in nodes),
+        "state": result.get("state") or "failed",
+        "bytes": int(result.get("bytes") or 0),
+        "seconds": round(float(result.get("seconds") or 0.0), 3),
+        "rate_mb_s": ring_options.megabytes_per_second(result.get("rate")),
+        "digest": result.get("digest") or "",
+        "sha256": result.get("sha256") or "",
+        "nodes": nodes,
+        "server_reachable": result.get("server_reachable"),
+        "refused_connections": int(result.get("refused_connections") or 0),
+    }
+
+
+def node_fields(node):
+    """Return *node* with its rate in MB/s."""
+    fields = {name: value for name, value in node.items() if name != "rate"}
+    fields["rate_mb_s"] = ring_options.megabytes_per_second(node.get("rate"))
+    return fields
+
+
+def summary(returned):
+    good = sum(1 for node in returned["nodes"] if node.get("state") == "done")
+    text = "sent %d bytes to %d of %d nodes in %.1f s" % (
+        returned["bytes"],
+        good,
+        len(returned["nodes"]),
+        returned["seconds"],
+    )
+    if returned["server_reachable"] is False:
+        text += "; no node could reach the server, so it could not have helped a node that lost everyone else"
+    return text
+
+
+# state: absent
+
+
+def remove(params, folder, check_mode):
+    """End the sender and remove its folder."""
+    is_running = folder.is_running()
+    if not is_running and not folder.exists():
+        return {"changed": False, "clean": True, "msg": "there is nothing to clean up"}
+    if not check_mode:
+        if is_running and not folder.stop(STOP_TIMEOUT_S):
+            raise RunFailed(
+                "the sender did not end; it hangs in the kernel, probably on its disk",
+                log=folder.log_tail(LOG_LINES),
+            )
+        folder.remove()
+    verbs = "ended the sender and removed its folder" if is_running else "removed the sender's folder"
+    return {"changed": True, "clean": True, "msg": verbs}
+
+
+def act(params, common, check_mode):
+    """Carry out the state; *common* gets what is returned in any case as soon as it is known."""
+    if params["state"] == "inspected":
+        return inspect(params)
+    common["run_id"] = ring_options.check_run_id(params["run_id"])
+    name = ring_options.check_name(params["name"])
+    common["run_dir"] = params["run_dir"] or rundir.default_base()
+    folder = rundir.RunDir(common["run_dir"], common["run_id"], name)
+    action = {"finished": finish, "absent": remove}[params["state"]]
+    return action(params, folder, check_mode)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=argument_spec(),
+        supports_check_mode=True,
+        required_if=[
+            ("state", "inspected", ("source",)),
+            ("state", "finished", ("run_id", "source", "nodes", "secret")),
+            ("state", "absent", ("run_id",)),
+        ],
+    )
+    common = {"changed": False}
+    try:
+        common.update(act(module.params, common, module.check_mode))
+    except RunFailed as failure:
+        module.fail_json(**dict(common, **dict(failure.returned, msg=str(failure))))
+    except (DollyError, OSError) as error:
+        module.fail_json(**dict(common, **ring_options.describe(error)))
+    module.exit_json(**common)
+
+
+if __name__ == "__main__":
+    main()
