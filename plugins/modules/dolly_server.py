@@ -400,7 +400,7 @@ def inspect(params):
 def finish(params, folder, check_mode):
     """Start the sender unless it runs already, and wait for its end. Raises RunFailed."""
     secret = ring_options.decode_secret(params["secret"])
-    config = sender_config(params)
+    config = sender_config(params, check_mode)
     if check_mode:
         return predict(params)
     if not folder.exists():
@@ -416,14 +416,14 @@ def finish(params, folder, check_mode):
     return returned
 
 
-def sender_config(params):
+def sender_config(params, check_mode):
     """Check the options and return the configuration of the sender. Raises UsageError."""
     timeouts = ring_options.check_seconds(params)
     config = {
         "run_id": params["run_id"],
         "source": params["source"],
         "source_facts": params["source_facts"],
-        "nodes": check_nodes(params["nodes"], params["name"]),
+        "nodes": check_nodes(params["nodes"], params["name"], check_mode),
         "fanout": ring_options.check_at_least(params["fanout"], 1, "fanout"),
         "verify": params["verify"],
         "checksum": ring_options.check_checksum(params["checksum"]),
@@ -441,7 +441,8 @@ def sender_config(params):
     return config
 
 
-def check_nodes(nodes, server_name):
+def check_nodes(nodes, server_name, check_mode):
+    """Return the nodes. In check mode no receiver was started, so a port may be unknown."""
     if not nodes:
         raise UsageError("nodes", nodes, "at least one node")
     taken = {server_name: "the name of the server"}
@@ -452,7 +453,7 @@ def check_nodes(nodes, server_name):
         taken[name] = "the name of another node"
         if not node["host"]:
             raise UsageError("nodes.host", node["host"], "the address of %s" % name)
-        ring_options.check_port(node["port"], "nodes.port")
+        ring_options.check_port(node["port"], "nodes.port", lowest=0 if check_mode else 1)
     return [{"name": node["name"], "host": node["host"], "port": node["port"]} for node in nodes]
 
 

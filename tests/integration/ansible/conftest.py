@@ -1,0 +1,199 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A laboratory for real runs of ansible-playbook: an image, an inventory of local hosts, and what came out.
+
+    DOLLY_ANSIBLE_PLAYBOOK  the ansible-playbook to run; else .venv/bin/ansible-playbook, else that on PATH
+    DOLLY_COLLECTIONS       where ansible_collections/dolly/ring lies; else this checkout
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import typing as t
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+CALLBACKS = HERE / "callbacks"
+RUN_LIMIT_S = 180
+
+#: Short enough that a run with a fault ends while somebody watches, long enough for a busy machine.
+TIMEOUTS = {
+    "dolly_ring_join_timeout": 60,
+    "dolly_ring_barrier_timeout": 20,
+    "dolly_ring_orphan_timeout": 10,
+    "dolly_ring_stall_timeout": 10,
+}
+
+
+def find_playbook_command() -> str:
+    wished = os.environ.get("DOLLY_ANSIBLE_PLAYBOOK")
+    for candidate in (wished, str(ROOT / ".venv/bin/ansible-playbook"), shutil.which("ansible-playbook")):
+        if candidate and os.access(candidate, os.X_OK):
+            return candidate
+        if candidate and candidate == wished:
+            break
+    pytest.fail(
+        "There is no ansible-playbook (DOLLY_ANSIBLE_PLAYBOOK is %s): run 'make install', "
+        "or name one in DOLLY_ANSIBLE_PLAYBOOK." % (wished or "not set")
+    )
+
+
+def find_collections() -> str:
+    wished = os.environ.get("DOLLY_COLLECTIONS")
+    if wished:
+        return wished
+    spec = importlib.util.find_spec("ansible_collections.dolly.ring")
+    assert spec is not None and spec.submodule_search_locations
+    return str(pathlib.Path(next(iter(spec.submodule_search_locations))).parents[2])
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a run of ansible-playbook came to."""
+
+    code: int
+    output: str
+    events: t.List[t.Dict[str, t.Any]]
+
+    def task(self, name: str) -> t.Dict[str, t.Dict[str, t.Any]]:
+        """What the task returned, by host."""
+        return {event["host"]: event["result"] for event in self.events if event["task"] == name}
+
+    def status(self, name: str) -> t.Dict[str, str]:
+        """ok, failed or unreachable, by host."""
+        return {event["host"]: event["status"] for event in self.events if event["task"] == name}
+
+    def stats(self) -> t.Dict[str, t.Dict[str, int]]:
+        return {event["host"]: event["result"] for event in self.events if event["status"] == "stats"}
+
+    def failed(self) -> t.Set[str]:
+        return {host for host, stats in self.stats().items() if stats["failures"]}
+
+    def reasons(self) -> t.Dict[str, str]:
+        """The last failure of each host."""
+        return {event["host"]: event["result"].get("msg", "") for event in self.events if event["status"] == "failed"}
+
+    def summary(self) -> t.Dict[str, t.Any]:
+        (returned,) = self.task("Set the summary of the run").values()
+        return returned["ansible_facts"]["dolly_ring_summary"]
+
+    def results(self) -> t.Dict[str, t.Dict[str, t.Any]]:
+        task = self.task("Set the result of each host")
+        return {host: result["ansible_facts"]["dolly_ring_result"] for host, result in task.items()}
+
+
+class Lab:
+    """Local hosts, each with a target file of its own, and an image."""
+
+    root = ROOT
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self.image = folder / "node.img"
+        self.targets = folder / "targets"
+        self.targets.mkdir()
+        self.runs = folder / "runs"
+        self.inventory = folder / "inventory.yml"
+        self.config = folder / "ansible.cfg"
+        self.config.touch()  # so that nobody's own is read
+        self.write_image(3 * (1 << 20) + 17, seed=1)
+        self.write_inventory({"rack3": {name: {} for name in ("n1", "n2", "n3", "n4")}, "rack4": {"m1": {}, "m2": {}}})
+
+    def write_image(self, size: int, seed: int) -> None:
+        self.image.write_bytes(random.Random(seed).randbytes(size))
+
+    def write_inventory(self, racks: t.Mapping[str, t.Mapping[str, t.Any]], **more: t.Any) -> None:
+        """JSON is YAML. *more* are variables of all hosts."""
+        variables: t.Dict[str, t.Any] = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": os.environ.get("DOLLY_NODE_PYTHON", sys.executable),
+            "dolly_ring_source": str(self.image),
+            "dolly_ring_dest": str(self.targets) + "/{{ inventory_hostname }}.img",
+            "dolly_ring_address": "127.0.0.1",
+            "dolly_ring_port": 0,
+            "dolly_ring_run_dir": str(self.runs),
+        }
+        variables.update(TIMEOUTS)
+        variables.update(more)
+        children = {rack: {"hosts": hosts} for rack, hosts in racks.items()}
+        self.inventory.write_text(json.dumps({"all": {"vars": variables, "children": children}}, indent=1))
+
+    def target(self, host: str) -> pathlib.Path:
+        return self.targets / (host + ".img")
+
+    def copies(self) -> t.Set[str]:
+        """The hosts whose target holds the image."""
+        wanted = sha256(self.image)
+        return {path.stem for path in self.targets.glob("*.img") if sha256(path) == wanted}
+
+    def left_over(self) -> t.List[str]:
+        """Files that a run left in its folder, and partial files beside the targets."""
+        partial = [str(path) for path in self.targets.iterdir() if path.suffix != ".img"]
+        return partial + [str(path) for path in self.runs.rglob("*") if not path.is_dir()]
+
+    def environment(self, record: pathlib.Path) -> t.Dict[str, str]:
+        dropped = ("ANSIBLE_", "PYTHONPATH")
+        own = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+        own.update(
+            ANSIBLE_COLLECTIONS_PATH=find_collections(),
+            ANSIBLE_CALLBACK_PLUGINS=str(CALLBACKS),
+            ANSIBLE_CALLBACKS_ENABLED="dolly_record",
+            ANSIBLE_CONFIG=str(self.config),
+            ANSIBLE_LOCAL_TEMP=str(self.folder / "ansible-local"),
+            ANSIBLE_REMOTE_TEMP=str(self.folder / "ansible-remote"),
+            ANSIBLE_RETRY_FILES_ENABLED="0",
+            ANSIBLE_NOCOLOR="1",
+            DOLLY_RECORD=str(record),
+        )
+        return own
+
+    def run(self, *arguments: str, code: t.Optional[int] = 0, **environment: str) -> Outcome:
+        """Run ansible-playbook. *code*: what it must end with; None: see what comes."""
+        record = self.folder / "record.jsonl"
+        record.unlink(missing_ok=True)
+        command = [find_playbook_command(), "-i", str(self.inventory), *arguments]
+        done = subprocess.run(
+            command,
+            env={**self.environment(record), **environment},
+            cwd=str(self.folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=RUN_LIMIT_S,
+            check=False,
+        )
+        lines = record.read_text("utf-8").splitlines() if record.exists() else []
+        outcome = Outcome(done.returncode, done.stdout.decode("utf-8", "replace"), [json.loads(line) for line in lines])
+        assert code is None or outcome.code == code, outcome.output
+        return outcome
+
+    def clone(self, *arguments: str, code: t.Optional[int] = 0, **environment: str) -> Outcome:
+        return self.run("dolly.ring.clone", *arguments, code=code, **environment)
+
+    def play(
+        self, *plays: t.Mapping[str, t.Any], arguments: t.Sequence[str] = (), code: t.Optional[int] = 0
+    ) -> Outcome:
+        """Run plays given as data; without facts unless they say otherwise."""
+        book = self.folder / "book.yml"
+        book.write_text(json.dumps([{"gather_facts": False, **play} for play in plays], indent=1))
+        return self.run(str(book), *arguments, code=code)
+
+
+def sha256(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def lab(tmp_path: pathlib.Path) -> Lab:
+    return Lab(tmp_path)
