@@ -1,0 +1,181 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Strict JSON: bytes of a peer to plain values, and plain values to the fields of a message.
+
+Everything here raises ValueError, whatever the bytes, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+MAX_OFFSET = (1 << 63) - 1
+"""The largest offset, size or end of a range; off_t is signed."""
+MAX_LANE = 0xFFFF
+MAX_DEPTH = 32
+"""How deep a plan or a snapshot may nest: nobody behind us has to fear for the stack."""
+
+Range = Tuple[int, int]
+Fields = Dict[str, Any]
+Check = Callable[[str, Any], Any]
+"""Takes a field's name and its JSON value; returns the value as the message holds it."""
+
+
+def write_json(fields: Mapping[str, Any]) -> bytes:
+    """Return fields as one compact object."""
+    try:
+        text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    # A file name that is no UTF-8 holds lone surrogates; a "?" in a report is better than no report.
+    return text.encode("utf-8", "replace")
+
+
+def read_json(payload: bytes) -> Fields:
+    """Return the one object that payload is."""
+    try:
+        value = _DECODER.decode(payload.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if not isinstance(value, dict):
+        raise ValueError("is no object")
+    return value
+
+
+def _unique(pairs: List[Tuple[str, Any]]) -> Fields:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key is doubled")
+    return fields
+
+
+def _parse_int(text: str) -> int:
+    # int() of a megabyte of digits takes minutes on a Python without the limit of CVE-2020-10735.
+    if len(text) > 20:
+        raise ValueError("a number is too long")
+    return int(text)
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_int=_parse_int,
+    parse_float=_parse_float,
+    parse_constant=_refuse_constant,
+)
+
+
+def _shown(value: Any) -> str:
+    # The repr of a nested list recurses as deep as a peer made it.
+    return type(value).__name__ if isinstance(value, (dict, list)) else f"{value!r:.50}"
+
+
+# Checks of one field
+
+
+def integer(name: str, value: Any) -> int:
+    """An offset, size, count or rank."""
+    if type(value) is not int or not 0 <= value <= MAX_OFFSET:
+        raise ValueError(f"{name} is no integer from 0 to {MAX_OFFSET}: {_shown(value)}")
+    return value
+
+
+def text(name: str, value: Any) -> str:
+    """Text that can be written as UTF-8."""
+    if type(value) is not str:
+        raise ValueError(f"{name} is no text: {_shown(value)}")
+    _check_leaf(name, value)
+    return value
+
+
+def _list(name: str, value: Any) -> List[Any]:
+    if type(value) is not list:
+        raise ValueError(f"{name} is no list: {_shown(value)}")
+    return value
+
+
+def json_object(name: str, value: Any) -> Fields:
+    """An object of any content, at most MAX_DEPTH objects and lists deep."""
+    if type(value) is not dict:
+        raise ValueError(f"{name} is no object: {_shown(value)}")
+    level: List[Any] = [value]
+    for _depth in range(MAX_DEPTH):
+        level = [child for parent in level for child in _nested(name, parent)]
+        if not level:
+            return value
+    raise ValueError(f"{name} is nested too deep")
+
+
+def _nested(name: str, parent: Any) -> List[Any]:
+    """Check the leaves of an object or a list and return the objects and lists in it."""
+    items = [*parent, *parent.values()] if type(parent) is dict else parent
+    for item in items:
+        _check_leaf(name, item)
+    return [item for item in items if type(item) in (dict, list)]
+
+
+def _check_leaf(name: str, value: Any) -> None:
+    # An escaped lone surrogate is legal JSON, and would fail at the first log line that prints it.
+    if type(value) is str and not value.isascii():
+        value.encode("utf-8")
+    if type(value) is int and abs(value) >= 1 << 64:
+        raise ValueError(f"{name} holds a number beyond 64 bits")
+
+
+def object_or_none(name: str, value: Any) -> Optional[Fields]:
+    """An object of any content, or null."""
+    return None if value is None else json_object(name, value)
+
+
+def objects(name: str, value: Any) -> Tuple[Fields, ...]:
+    """A list of objects of any content."""
+    return tuple(json_object(name, item) for item in _list(name, value))
+
+
+def members(name: str, value: Any) -> Tuple[int, ...]:
+    """Ranks that ascend."""
+    ranks = tuple(integer(name, item) for item in _list(name, value))
+    if any(left >= right for left, right in zip(ranks, ranks[1:])):
+        raise ValueError(f"{name} do not ascend")
+    return ranks
+
+
+def ranges(name: str, value: Any) -> Tuple[Range, ...]:
+    """Ranges [start, end) that ascend and do not overlap; they may touch."""
+    found: List[Range] = []
+    last = 0
+    for item in _list(name, value):
+        if type(item) is not list or len(item) != 2:
+            raise ValueError(f"{name} holds what is no range: {_shown(item)}")
+        start, end = integer(name, item[0]), integer(name, item[1])
+        if not last <= start < end:
+            raise ValueError(f"{name}: {start}..{end} is empty or out of order")
+        found.append((start, end))
+        last = end
+    return tuple(found)
+
+
+_LANE = re.compile(r"0|[1-9][0-9]{0,4}")
+
+
+def lanes(name: str, value: Any) -> Dict[int, int]:
+    """Counts by lane; JSON has the lanes as text."""
+    pieces: Dict[int, int] = {}
+    for key, count in json_object(name, value).items():
+        if not _LANE.fullmatch(key) or int(key) > MAX_LANE:
+            raise ValueError(f"{name}: {key!r:.50} is no lane")
+        pieces[int(key)] = integer(name, count)
+    return pieces
