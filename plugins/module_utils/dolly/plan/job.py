@@ -31,7 +31,10 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """A node: its name in the inventory, the address its parent dials, its port (0: not known yet)."""
+    """A node: its name in the inventory, the address and port that it is dialled at.
+
+    Only of the server they may be unknown, '' and 0: its children find out the address when it dials them.
+    """
 
     name: str
     host: str
@@ -41,7 +44,8 @@ class NodeSpec:
         _check_name("name", self.name)
         if "/" in self.name:
             raise _bad("name", self.name, "a name without '/'")
-        _check_name("host", self.host)
+        if self.host != "":
+            _check_name("host", self.host)
         _check_int("port", self.port, 0, 65535)
 
     def to_dict(self) -> Dict[str, Any]:
@@ -171,6 +175,8 @@ class Plan:
             _check_type("nodes[%d]" % rank, node, NodeSpec, "a node")
             if node.name in self._ranks:
                 raise _bad("nodes[%d].name" % rank, node.name, "a name that no other node has")
+            if not node.host and rank != 0:
+                raise _bad("nodes[%d].host" % rank, "", "an address, for only the server's may be unknown")
             if node.port == 0 and rank != 0:
                 raise _bad("nodes[%d].port" % rank, 0, "1 to 65535, for only the server's may be unknown")
             self._ranks[node.name] = rank

@@ -187,3 +187,12 @@ def test_default_chunk_size(size, chunk_size):
     assert job.default_chunk_size(size) == chunk_size
     if size is not None:
         assert job.Image(size, chunk_size).chunk_count <= 65536
+
+
+def test_only_the_servers_address_may_be_unknown():
+    data = plan_dict()
+    data["nodes"][0].update(host="", port=0)
+    assert job.Plan.from_dict(data).nodes[0].host == ""
+    data["nodes"][2]["host"] = ""
+    with pytest.raises(ValueError, match=r"nodes\[2\].host"):
+        job.Plan.from_dict(data)
