@@ -77,8 +77,12 @@ class Channel:
         sock, self._sock = self._sock, None
         self._reactor.forget(sock)
         sock.setblocking(True)
-        if self._queued:
-            sock.sendall(self._queued)
+        try:
+            if self._queued:
+                sock.sendall(self._queued)
+        except OSError:
+            sock.close()
+            raise
         return sock
 
     @property

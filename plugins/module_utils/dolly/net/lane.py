@@ -28,6 +28,7 @@ PIPE_SIZE = 1024 * 1024
 _PAGE = 4096
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists from Python 3.10 on
 _SPLICE_F_MOVE = 1  # linux/splice.h; no name in the os module
+_SPLICE_F_NONBLOCK = 2
 _SPLICE_F_MORE = 4
 _can_splice = hasattr(os, "splice")
 
@@ -158,13 +159,14 @@ class Lane:
         if pipe is None:
             pipe = self._pipe = _Pipe()
         self.is_waiting_for_peer = True
-        while True:
-            self._fill(pipe, min(length - pipe.filled, pipe.size - pipe.filled))
+        count = 0
+        while count <= 0:
+            is_full = not self._fill(pipe, min(length - pipe.filled, pipe.size - pipe.filled))
             # A block device reads a page from the disk for each page that is written in parts, so the
             # odd end stays in the pipe until its page is whole or the piece is.
-            count = pipe.filled if pipe.filled >= length else pipe.filled - pipe.filled % _PAGE
-            if count:
-                break
+            count = pipe.filled
+            if count < length and not is_full:
+                count -= (offset + count) % _PAGE
         self.is_waiting_for_peer = False
         written = 0
         while written < count:
@@ -173,14 +175,23 @@ class Lane:
             pipe.filled -= step
         return count
 
-    def _fill(self, pipe: _Pipe, room: int) -> None:
+    def _fill(self, pipe: _Pipe, room: int) -> bool:
+        """Wait for bytes and take them into the pipe; False when it has no slot for them."""
+        # A pipe is full when its slots are, and each small packet takes one: 16 of one byte fill a pipe of
+        # 64 KiB. NONBLOCK is about the pipe alone, for tcp_splice_read looks at O_NONBLOCK of the socket.
+        flags = _SPLICE_F_MOVE | _SPLICE_F_MORE | _SPLICE_F_NONBLOCK
         try:
-            count = os.splice(self._sock.fileno(), pipe.writer, room, flags=_SPLICE_F_MOVE | _SPLICE_F_MORE)
+            count = os.splice(self._sock.fileno(), pipe.writer, room, flags=flags)
+        except BlockingIOError as error:
+            if pipe.filled:
+                return False
+            raise self._lost(error) from error
         except OSError as error:
             raise self._lost(error) from error
         if not count:
             raise PeerLost(self.peer, "the data connection ended in the middle of a piece")
         pipe.filled += count
+        return True
 
     def _copy_to_file(self, fd: int, offset: int, length: int) -> int:
         if self._buffer is None:

@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connected sockets, a clock that is set by hand, and threads that a test cannot lose."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any, Callable, Optional, Tuple
+
+#: No wait in a test is longer than this.
+PATIENCE_S = 10.0
+
+
+def tcp_pair() -> Tuple[socket.socket, socket.socket]:
+    """Two ends of a real TCP connection: splice treats other kinds of sockets differently."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname(), timeout=PATIENCE_S)
+        near.settimeout(None)
+        far, _address = server.accept()
+    for sock in (near, far):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return near, far
+
+
+def reset(sock: socket.socket) -> None:
+    """Close a connection the rude way: the peer gets ECONNRESET."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    sock.close()
+
+
+class FakeClock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Background:
+    """Runs a call in a thread of its own; `result` returns or raises what the call did."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work = work
+        self._value: Any = None
+        self._error: Optional[BaseException] = None
+        self._thread = threading.Thread(target=self._run, name="test-background", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._value = self._work()
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def result(self, timeout_s: float = PATIENCE_S) -> Any:
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise AssertionError("still running after %g s" % timeout_s)
+        if self._error is not None:
+            raise self._error
+        return self._value
