@@ -178,6 +178,21 @@ class Lab:
         assert code is None or outcome.code == code, outcome.output
         return outcome
 
+    def tool(self, name: str, *arguments: str) -> str:
+        """What another command of the same Ansible prints."""
+        command = [os.path.join(os.path.dirname(find_playbook_command()), name), *arguments]
+        done = subprocess.run(
+            command,
+            env=self.environment(self.folder / "unused"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=RUN_LIMIT_S,
+            check=False,
+        )
+        text = (done.stdout + done.stderr).decode("utf-8", "replace")
+        assert done.returncode == 0, text
+        return text
+
     def clone(self, *arguments: str, code: t.Optional[int] = 0, **environment: str) -> Outcome:
         return self.run("dolly.ring.clone", *arguments, code=code, **environment)
 

@@ -1,0 +1,224 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module decides from what a run directory says. Real runs: tests/integration/ansible."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("ansible", reason="ansible-core is not installed")
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import TargetFacts
+from ansible_collections.dolly.ring.plugins.modules import dolly_client
+
+GOOD = {
+    "state": "done",
+    "changed": True,
+    "bytes": 5000000,
+    "seconds": 0.5,
+    "rate": 10000000,
+    "digest": "ab",
+    "position": 2,
+    "verified": True,
+    "synced": True,
+    "repaired": 1,
+    "error": None,
+}
+
+
+class Folder:
+    """A run directory that goes through a script: one entry for each look, the last one stays."""
+
+    path = "/run/dolly/r/n1"
+
+    def __init__(self, *script, is_there=True, can_stop=True):
+        self.script = list(script) or [{}]
+        self.is_there = is_there
+        self.can_stop = can_stop
+        self.removed = False
+
+    def exists(self):
+        return self.is_there
+
+    def is_running(self):
+        self.now = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        return self.now.get("is_running", False)
+
+    def read_result(self):
+        return self.now.get("result")
+
+    def read_status(self):
+        return self.now.get("status")
+
+    def log_tail(self, lines):
+        return ["the last words"]
+
+    def stop(self, timeout_s):
+        return self.can_stop
+
+    def remove(self):
+        self.removed = True
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+    def sleep(self, seconds):
+        self.now_s += seconds
+
+
+def running(state):
+    return {"is_running": True, "status": {"state": state}}
+
+
+def wait(folder, timeout_s=60.0, reported=None):
+    clock = Clock()
+    try:
+        return dolly_client.await_result(folder, timeout_s, reported, clock, clock.sleep), clock.now_s
+    except dolly_client.NodeFailed as failure:
+        return failure, clock.now_s
+
+
+def test_the_result_is_returned_as_soon_as_it_is_there():
+    assert wait(Folder(running("receiving"), {"is_running": True, "result": GOOD})) == (GOOD, dolly_client.POLL_S)
+
+
+def test_a_receiver_that_ends_with_its_result_between_two_looks_is_no_failure():
+    assert wait(Folder({"is_running": False, "result": GOOD}))[0] == GOOD
+
+
+def test_a_receiver_that_died_is_told_with_its_last_words():
+    failure, waited_s = wait(Folder(running("receiving"), {}))
+    assert "without a result" in str(failure) and waited_s < 1
+    assert failure.returned["log"] == ["the last words"]
+
+
+def test_no_run_at_all():
+    assert "/run/dolly/r/n1 does not exist" in str(wait(Folder(is_there=False))[0])
+
+
+def test_the_wait_has_an_end():
+    failure, waited_s = wait(Folder(running("flushing")), timeout_s=7.0)
+    assert "no result after 7 s" in str(failure) and "flushing" in str(failure)
+    assert waited_s == pytest.approx(7.0, abs=0.3)
+
+
+@pytest.mark.parametrize("state", ["waiting", "ready"])
+def test_a_receiver_that_the_server_left_out_is_not_waited_for(state):
+    reported = {"state": "excluded", "error": {"message": "it came too late"}}
+    failure, waited_s = wait(Folder(running(state)), reported=reported)
+    assert str(failure) == "nothing was written: it came too late"
+    assert waited_s == pytest.approx(dolly_client.GRACE_S, abs=0.3)
+
+
+def test_a_receiver_that_the_server_lost_sight_of_may_still_end_well():
+    script = [running("verifying")] * 100 + [{"is_running": True, "result": GOOD}]
+    assert wait(Folder(*script), reported={"state": "lost", "error": None})[0] == GOOD
+
+
+def test_a_good_result_is_returned_in_megabytes_per_second():
+    params = {"timeout": 1.0, "reported": None, "verify": "readback"}
+    returned = dolly_client.finish(params, Folder({"result": GOOD}), False)
+    assert returned["rate_mb_s"] == 10.0 and returned["position"] == 2 and returned["changed"] is True
+    assert returned["msg"] == "5000000 bytes in 0.5 s, 10.0 MB/s"
+    assert "skipped" not in returned
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"state": "failed", "error": {"kind": "TargetError", "message": "disk full"}}, "disk full"),
+        ({"state": "failed"}, "ended in the state failed"),
+        ({"verified": False}, "not that the image was verified"),
+        ({"synced": False}, "not that the image was flushed"),
+    ],
+)
+def test_a_result_that_lacks_something_is_a_failure(change, reason):
+    params = {"timeout": 1.0, "reported": None, "verify": "readback"}
+    with pytest.raises(dolly_client.NodeFailed, match=reason) as caught:
+        dolly_client.finish(params, Folder({"result": {**GOOD, **change}}), False)
+    assert caught.value.returned["bytes"] == 5000000
+    assert caught.value.returned["changed"] is True
+
+
+def test_an_unverified_result_is_good_only_where_it_was_asked_for():
+    assert dolly_client.shortcoming({**GOOD, "verified": False}, "none") == ""
+
+
+def test_finished_in_check_mode_has_nothing_to_collect():
+    assert dolly_client.finish({}, Folder(is_there=False), True)["changed"] is False
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_absent_says_whether_there_was_anything(check_mode):
+    folder = Folder(running("waiting"))
+    returned = dolly_client.remove({}, folder, check_mode)
+    assert returned["changed"] is True and folder.removed is not check_mode
+    assert dolly_client.remove({}, Folder(is_there=False), check_mode)["changed"] is False
+
+
+def test_absent_fails_when_the_receiver_cannot_be_ended():
+    folder = Folder(running("flushing"), can_stop=False)
+    with pytest.raises(dolly_client.NodeFailed, match="hangs in the kernel"):
+        dolly_client.remove({}, folder, False)
+    assert not folder.removed
+
+
+def facts_of(**more):
+    disk = {"path": "/dev/sdb", "real_path": "/dev/sdb", "kind": "block", "size": 512, "boot_id": ""}
+    return TargetFacts(**{**disk, **more})
+
+
+def test_what_would_be_overwritten_is_told_so_that_it_can_be_recognised():
+    text = dolly_client.describe_write(facts_of(model="QEMU HARDDISK", serial="3", content="an ext4 file system"))
+    assert text == (
+        "overwrite /dev/sdb (block device of 512 bytes, QEMU HARDDISK, serial 3, it seems to hold an ext4 file system)"
+    )
+    assert dolly_client.describe_write(facts_of(kind="missing", path="/a.img")) == "make the file /a.img"
+
+
+def source_values(**more):
+    values = dict.fromkeys(("path", "kind", "device", "boot_id"), "x")
+    return {**values, "size": 10, "allocated": 10, "inode": 1, "mtime_ns": 1, **more}
+
+
+def test_the_source_must_be_what_the_server_returned():
+    assert dolly_client.source_facts(source_values()).size == 10
+    with pytest.raises(UsageError, match="source is"):
+        dolly_client.source_facts({"path": "/a"})
+    for size in ("10", -1, None):
+        with pytest.raises(UsageError, match="source.size"):
+            dolly_client.source_facts(source_values(size=size))
+
+
+def params_for(dest, **more):
+    return {"dest": str(dest), "expect_size": None, "expect_serial": None, "expect_wwn": None, **more}
+
+
+def test_dest_is_looked_at_and_checked(tmp_path):
+    source = dolly_client.source_facts(source_values())
+    assert dolly_client.check_dest(params_for(tmp_path / "a.img"), source).kind == "missing"
+    with pytest.raises(UsageError, match="dest is 'a.img'"):
+        dolly_client.check_dest(params_for("a.img"), source)
+    huge = dolly_client.source_facts(source_values(size=1 << 60, allocated=1 << 60))
+    with pytest.raises(Refused):
+        dolly_client.check_dest(params_for(tmp_path / "a.img"), huge)
+
+
+def test_every_option_of_the_receiver_is_passed_on():
+    params = {name: spec.get("default") for name, spec in dolly_client.argument_spec().items()}
+    params.update(run_id="r", name="n1", dest="/a.img")
+    config = dolly_client.receiver_config(params, dolly_client.ring_options.check_seconds(params))
+    assert config["target"] == "/a.img" and config["port"] == 9998
+    assert {name: config[name] for name in ("join_timeout", "orphan_timeout", "dead_after", "stall_timeout")} == {
+        "join_timeout": 600.0,
+        "orphan_timeout": 60.0,
+        "dead_after": 5.0,
+        "stall_timeout": 30.0,
+    }
+    assert "secret" not in config
