@@ -107,12 +107,14 @@ class Ledger:
     def accept(self, index: int) -> None:
         """Chunk `index` was read back and matched."""
         with self.changed:
+            self._end_verifying(index)
             self.verified.add(*self.image.chunk_bounds(index))
             self.changed.notify_all()
 
     def reject(self, index: int) -> None:
         """Chunk `index` was read back and did not match: it is not held any more."""
         with self.changed:
+            self._end_verifying(index)
             bounds = self.image.chunk_bounds(index)
             self.held.discard(*bounds)
             self.zeros.discard(*bounds)
@@ -153,9 +155,15 @@ class Ledger:
             self.is_closed = True
             self.changed.notify_all()
 
+    def _end_verifying(self, index: int) -> None:
+        if self.verifying == index:
+            self.verifying = None
+
     def _enqueue(self, index: int) -> None:
         if not self._verifies or index in self._queued or index in self._writers:
             return
+        if index == self.verifying:
+            return  # a new parent sends its digest again; if it is rejected now, nobody may read it back half-written
         if self.manifest.get(index) is None:
             return
         start, end = self.image.chunk_bounds(index)

@@ -56,7 +56,7 @@ class Bench:
         self.reactor.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def bench():
     made = Bench()
     yield made

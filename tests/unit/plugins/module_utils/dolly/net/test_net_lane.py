@@ -51,7 +51,7 @@ def use_splice(request):
     return request.param
 
 
-@pytest.fixture()
+@pytest.fixture
 def lane(use_splice):
     near, far = tcp_pair()
     made = Lane(near, "peer", use_splice)
@@ -61,7 +61,7 @@ def lane(use_splice):
     far.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def file(tmp_path):
     fd = os.open(str(tmp_path / "file"), os.O_RDWR | os.O_CREAT)
     yield fd
@@ -283,7 +283,7 @@ class TestEnds:
             "from_file": lambda: lane.from_file(file, 0, len(DATA)),
         }
         reset(lane.far)
-        with pytest.raises(PeerLost):
+        with pytest.raises(PeerLost):  # noqa: PT012 - the first call may still find room in the socket
             for _unused in range(3):
                 calls[call]()
 

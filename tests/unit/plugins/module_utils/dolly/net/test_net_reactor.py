@@ -16,7 +16,7 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.ne
 )
 
 
-@pytest.fixture()
+@pytest.fixture
 def reactor():
     made = Reactor()
     give_up = made.after(PATIENCE_S, made.stop)
@@ -67,7 +67,7 @@ def test_cancelled_timer(reactor):
 def test_timer_cancelled_by_the_one_before_it(reactor):
     fired = []
     timers = []
-    reactor.after(0.0, lambda: timers[0].cancel())
+    reactor.after(0.0, lambda: timers.pop().cancel())
     timers.append(reactor.after(0.0, lambda: fired.append("late")))
     reactor.after(0.01, reactor.stop)
     reactor.run()
@@ -146,7 +146,7 @@ def test_call_after_close_is_harmless():
 
 
 class TestWatch:
-    @pytest.fixture()
+    @pytest.fixture
     def pair(self):
         near, far = socket.socketpair()
         yield near, far
