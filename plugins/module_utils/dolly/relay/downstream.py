@@ -228,4 +228,5 @@ def _left_out() -> Dict[str, Any]:
         "kind": "Aborted",
         "message": "The server started the run without this node, because it was not ready in time.",
         "fault": "node",
+        "is_left_out": True,
     }

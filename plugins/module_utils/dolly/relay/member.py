@@ -49,6 +49,7 @@ class Member(Node):
         self._target: Optional[Target] = None
         self._upstream = Upstream(context, self)
         self._start: Optional[Start] = None
+        self._is_run_over = False
         self._rejected = RangeSet()
         self._told = 0
         self._started_at = 0.0
@@ -123,7 +124,7 @@ class Member(Node):
     def upstream_start(self, message: Start) -> None:
         """Go, or not."""
         if message.abort is not None:
-            self.fail(_aborted(message.abort))
+            self._called_off(message.abort)
             return
         self._start = message
         self._try_to_start()
@@ -171,7 +172,7 @@ class Member(Node):
         """Without a parent: wait to be adopted, unless the run is over."""
         self.context.log("lost the parent %s: %s" % (parent, reason))
         if goodbye is not None and goodbye.reason == "aborted":
-            self.fail(_aborted(goodbye.error))
+            self._called_off(goodbye.error)
         if self.is_leaving or self.downstream is None:
             self.context.reactor.call(self._try_to_leave)
             return
@@ -225,6 +226,12 @@ class Member(Node):
             self._say(state="done", digest=digest, synced=self._is_synced, changed=True, blocked_on="")
             self._leave_if_idle()
 
+    def _called_off(self, error: Optional[Dict[str, Any]]) -> None:
+        """The server's word: the run is over for everybody, or goes on without this node."""
+        if not (error or {}).get("is_left_out"):
+            self._is_run_over = True
+        self.fail(_aborted(error))
+
     def fail(self, error: BaseException) -> None:
         """This node cannot get the image. Its children look for, or are given, another parent."""
         if self.word.is_terminal:
@@ -234,7 +241,8 @@ class Member(Node):
         self.error = error if isinstance(error, DollyError) else from_dict(fields)
         self._update()
         self._say(state="failed", error=fields, blocked_on="")
-        reason = "aborted" if isinstance(error, Aborted) else "failed"
+        # Only what the server called off is over for the children too.
+        reason = "aborted" if self._is_run_over else "failed"
         if isinstance(error, PeerLost):
             reason = "orphaned"
         if self.downstream is not None:
@@ -359,4 +367,7 @@ class Member(Node):
 
 
 def _aborted(error: Optional[Dict[str, Any]]) -> Aborted:
-    return Aborted(str((error or {}).get("message", "the server gave no reason")))
+    known = from_dict(error)
+    if isinstance(known, Aborted):
+        return known  # in its own words, however many nodes it came through
+    return Aborted(known.sentence if error else "the server gave no reason")
