@@ -50,6 +50,7 @@ class Root(Node):
         self._ranks = range(1, len(plan.nodes))
         self._members: FrozenSet[int] = frozenset()
         self._is_checked = not policy.checksum
+        self._objection: Optional[BaseException] = None
         self._is_barrier_over = False
         self._digester = Digester(source, ledger, self._publish)
         self._digesting: Optional[Worker] = None
@@ -79,13 +80,11 @@ class Root(Node):
         if self.is_leaving:
             return
         expected = self._policy.checksum
-        if error is not None:
-            self.fail(error)
-        elif not hmac.compare_digest(self.sha256 or "", expected):
-            self.fail(ChecksumMismatch(self._source.path, expected, self.sha256 or "nothing"))
-        else:
-            self._is_checked = True
-            self._decide()
+        if error is None and not hmac.compare_digest(self.sha256 or "", expected):
+            error = ChecksumMismatch(self._source.path, expected, self.sha256 or "nothing")
+        self._objection = error
+        self._is_checked = True
+        self._decide()
 
     def _decide(self) -> None:
         """Start when everybody has said whether it can, or when time is over and enough can."""
@@ -94,6 +93,10 @@ class Root(Node):
         ready = [rank for rank in self._ranks if self._state_of(rank) == "ready"]
         waiting = [rank for rank in self._ranks if self._state_of(rank) == "waiting"]
         if waiting and not self._is_barrier_over:
+            return
+        if self._objection is not None:
+            # Not earlier: a node that nobody has linked yet would not hear of it, and wait in vain.
+            self.fail(self._objection)
             return
         needed = self._policy.min_nodes or len(self._ranks)
         if len(ready) < needed or not ready:
