@@ -145,6 +145,9 @@ def _sender_config(options: argparse.Namespace) -> Dict[str, Any]:
     if not options.infile:
         raise UsageError("-I", "nothing", "the file, partition or disk to send")
     hosts = [host.strip() for host in options.hosts.split(",")]
+    if not all(hosts) or len({*hosts, options.server or ""}) <= len(hosts):
+        expected = "names or addresses with commas between them, each once, and not that of the server (-S)"
+        raise UsageError("-H", options.hosts, expected)
     config = dict(vars(options))
     config.update(
         source=options.infile,

@@ -59,7 +59,11 @@ def policy_of(config: Dict[str, Any]) -> Policy:
         checksum = parse_checksum(text) if text else ""
     except ValueError as error:
         raise UsageError("checksum", text, "sha256: and 64 hexadecimal digits") from error
-    return Policy(int(config.get("min_nodes") or 0), checksum, bool(config.get("compute_sha256")))
+    count = len(config.get("nodes") or ())
+    min_nodes = int(config.get("min_nodes") or 0)
+    if count and not 0 <= min_nodes <= count:
+        raise UsageError("min_nodes", str(min_nodes), "0 (all of them) to %d (there are no more)" % count)
+    return Policy(min_nodes, checksum, bool(config.get("compute_sha256")))
 
 
 def plan_of(context: Context, config: Dict[str, Any], server: NodeSpec, source: Source) -> Plan:
@@ -68,10 +72,11 @@ def plan_of(context: Context, config: Dict[str, Any], server: NodeSpec, source: 
     if not nodes:
         raise ValueError("there is no node to send to")
     chunk_size = int(config.get("chunk_size") or 0) or default_chunk_size(source.size)
+    fanout = 1 if config.get("fanout") is None else int(config["fanout"])
     return Plan(
         run_id=context.run_id,
         nodes=(server, *nodes),
-        fanout=int(config.get("fanout") or 1),
+        fanout=fanout,
         image=Image(source.size, chunk_size),
         verify=str(config.get("verify") or "readback"),
         sync=True,
