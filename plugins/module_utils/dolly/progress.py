@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Deque, Dict, List, Optional, Set, Tuple
 
 from .plan.job import CONTROL
+from .ranges import is_integer
 
 OWN_STATES = ("waiting", "ready", "receiving", "verifying", "flushing", "done", "failed")
 TERMINAL_STATES = ("done", "failed")
@@ -244,11 +245,12 @@ def _canonical(snapshot: Snapshot) -> str:
 
 
 def _is_int(value: Any, lowest: int = 0) -> bool:
-    return type(value) is int and lowest <= value <= _LARGEST
+    return is_integer(value) and lowest <= value <= _LARGEST
 
 
 def _is_amount(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value <= _LARGEST  # false for NaN, too
+    is_number = is_integer(value) or isinstance(value, float)
+    return is_number and 0 <= value <= _LARGEST  # false for NaN, too
 
 
 def _is_digest(value: Any) -> bool:

@@ -246,9 +246,14 @@ def _check(start: int, end: int) -> None:
 
 
 def _untrusted_range(position: int, item: Any) -> Range:
-    if not isinstance(item, (list, tuple)) or len(item) != 2 or any(type(value) is not int for value in item):
+    if not isinstance(item, (list, tuple)) or len(item) != 2 or not all(map(is_integer, item)):
         raise ValueError("ranges[%d]: expected a pair of integers" % position)
     start, end = item
     if not 0 <= start < end:
         raise ValueError("ranges[%d]: [%d, %d), expected 0 <= start < end" % (position, start, end))
     return start, end
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value from JSON is a whole number; true and false are none, though Python counts them."""
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -13,6 +13,7 @@ import reprlib
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Dict, Iterable, Optional, Pattern, Tuple
 
+from ..ranges import is_integer
 from . import topology
 
 VERIFY_LEVELS = ("none", "readback")
@@ -245,7 +246,7 @@ def _members(what: str, data: Any, required: Iterable[str], optional: Iterable[s
 
 
 def _check_int(name: str, value: Any, lowest: int, highest: int) -> None:
-    if type(value) is not int or not lowest <= value <= highest:
+    if not is_integer(value) or not lowest <= value <= highest:
         raise _bad(name, value, "an integer from %d to %d" % (lowest, highest))
 
 

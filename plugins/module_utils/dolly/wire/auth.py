@@ -33,7 +33,6 @@ from . import greeting
 from .codec import NEED_MORE, Bytes, NeedMore
 from .greeting import MAX_EPOCH, MAX_MESSAGE, Hello
 from .keys import check_mac, checked_secret, frame_keys, mac_key
-from .keys import hkdf as hkdf
 
 _Event = TypeVar("_Event")
 

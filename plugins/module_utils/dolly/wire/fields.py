@@ -12,6 +12,8 @@ import math
 import re
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
+from ..ranges import is_integer
+
 MAX_OFFSET = (1 << 63) - 1
 """The largest offset, size or end of a range; off_t is signed."""
 MAX_LANE = 0xFFFF
@@ -88,28 +90,29 @@ def _shown(value: Any) -> str:
 
 def integer(name: str, value: Any) -> int:
     """An offset, size, count or rank."""
-    if type(value) is not int or not 0 <= value <= MAX_OFFSET:
+    if not is_integer(value) or not 0 <= value <= MAX_OFFSET:
         raise ValueError(f"{name} is no integer from 0 to {MAX_OFFSET}: {_shown(value)}")
-    return value
+    number: int = value
+    return number
 
 
 def text(name: str, value: Any) -> str:
     """Text that can be written as UTF-8."""
-    if type(value) is not str:
+    if not isinstance(value, str):
         raise ValueError(f"{name} is no text: {_shown(value)}")
     _check_leaf(name, value)
     return value
 
 
 def _list(name: str, value: Any) -> List[Any]:
-    if type(value) is not list:
+    if not isinstance(value, list):
         raise ValueError(f"{name} is no list: {_shown(value)}")
     return value
 
 
 def json_object(name: str, value: Any) -> Fields:
     """An object of any content, at most MAX_DEPTH objects and lists deep."""
-    if type(value) is not dict:
+    if not isinstance(value, dict):
         raise ValueError(f"{name} is no object: {_shown(value)}")
     level: List[Any] = [value]
     for _depth in range(MAX_DEPTH):
@@ -121,17 +124,17 @@ def json_object(name: str, value: Any) -> Fields:
 
 def _nested(name: str, parent: Any) -> List[Any]:
     """Check the leaves of an object or a list and return the objects and lists in it."""
-    items = [*parent, *parent.values()] if type(parent) is dict else parent
+    items = [*parent, *parent.values()] if isinstance(parent, dict) else parent
     for item in items:
         _check_leaf(name, item)
-    return [item for item in items if type(item) in (dict, list)]
+    return [item for item in items if isinstance(item, (dict, list))]
 
 
 def _check_leaf(name: str, value: Any) -> None:
     # An escaped lone surrogate is legal JSON, and would fail at the first log line that prints it.
-    if type(value) is str and not value.isascii():
+    if isinstance(value, str) and not value.isascii():
         value.encode("utf-8")
-    if type(value) is int and abs(value) >= 1 << 64:
+    if is_integer(value) and abs(value) >= 1 << 64:
         raise ValueError(f"{name} holds a number beyond 64 bits")
 
 
@@ -158,7 +161,7 @@ def ranges(name: str, value: Any) -> Tuple[Range, ...]:
     found: List[Range] = []
     last = 0
     for item in _list(name, value):
-        if type(item) is not list or len(item) != 2:
+        if not isinstance(item, list) or len(item) != 2:
             raise ValueError(f"{name} holds what is no range: {_shown(item)}")
         start, end = integer(name, item[0]), integer(name, item[1])
         if not last <= start < end:

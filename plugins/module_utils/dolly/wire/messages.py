@@ -20,8 +20,6 @@ from typing import Any, ClassVar, Dict, Optional, Tuple, Type, Union
 
 from ..errors import ProtocolError
 from . import fields as rules
-from .fields import MAX_LANE as MAX_LANE
-from .fields import MAX_OFFSET as MAX_OFFSET
 from .fields import Check, Fields, Range
 
 DATA = 1

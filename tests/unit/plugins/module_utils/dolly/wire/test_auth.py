@@ -24,7 +24,6 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.auth import 
     HelloReceived,
     ListenerHandshake,
     Reply,
-    hkdf,
 )
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import (
     NEED_MORE,
@@ -32,6 +31,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import
     LaneOpener,
     Sealer,
 )
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.keys import hkdf
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import DATA
 
 SECRET = b"s" * 32

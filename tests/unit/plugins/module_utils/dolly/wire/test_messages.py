@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import ProtocolError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import MAX_PAYLOAD
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.fields import MAX_OFFSET
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import (
     CAPS,
     MAX_DIGESTS,
-    MAX_OFFSET,
     Bye,
     End,
     Gone,
