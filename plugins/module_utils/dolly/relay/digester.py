@@ -38,6 +38,8 @@ class Digester:
             if self._ledger.is_closed:
                 return
             group.append(self._digest(index) if whole is None else self._digest_into(index, whole))
+            if index == count - 1:
+                self._source.check_unchanged()  # without the last digests no node can be done
             if len(group) == _GROUP or index == count - 1:
                 self._learn(index + 1 - len(group), group)
                 group = []

@@ -55,6 +55,7 @@ class Downstream:
         self._store: Optional[Readable] = None
         self._sent = 0
         self._moved: Dict[int, Tuple[Tuple[Any, ...], float]] = {}
+        self._is_ending = False
 
     @property
     def is_finished(self) -> bool:
@@ -95,7 +96,8 @@ class Downstream:
                 link.manifest([(first, digests)])
 
     def bye(self, reason: str, error: Optional[Dict[str, Any]] = None) -> None:
-        """Say goodbye to every child."""
+        """Say goodbye to every child. Their children are not adopted any more: this node is no parent for them."""
+        self._is_ending = True
         for link in list(self._links.values()):
             link.bye(reason, error)
 
@@ -185,6 +187,8 @@ class Downstream:
         link.bye("aborted", _left_out())
 
     def _orphans_of(self, rank: int) -> Tuple[int, ...]:
+        if self._is_ending:
+            return ()
         return tuple(child for child in self._children_of(rank) if self._has_work(child))
 
     def _children_of(self, rank: int) -> List[int]:

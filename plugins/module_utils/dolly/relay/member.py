@@ -54,7 +54,7 @@ class Member(Node):
         self._told = 0
         self._started_at = 0.0
         self._meter = RateMeter()
-        self._finisher: Optional[Worker] = None
+        self._working = 0
         self._is_flushing = False
         self._is_synced = False
 
@@ -110,7 +110,7 @@ class Member(Node):
             self._target = self._choose_target(plan)
             self._target.prepare()
 
-        Worker("prepare", prepare, self._calls_back(self._prepared)).start()
+        self._work("prepare", prepare, self._prepared)
         if self.word.parent is None and plan.parent(rank) == 0:
             self.knock(0, lambda why: self.context.log("the server cannot be dialled from here: %s" % why), "probe")
 
@@ -143,7 +143,7 @@ class Member(Node):
             if target is not None:
                 self.store = target.begin(size)
 
-        Worker("begin", begin, self._calls_back(self._begun)).start()
+        self._work("begin", begin, self._begun)
 
     def _begun(self, error: Optional[BaseException]) -> None:
         if error is not None or self.store is None or self.ledger is None or self.downstream is None:
@@ -152,8 +152,7 @@ class Member(Node):
         if self.word.is_terminal or self._start is None:
             return
         self.downstream.start(self._start, self.store)
-        self._finisher = Worker("finish", self._finish, self._calls_back(self._finished))
-        self._finisher.start()
+        self._work("finish", self._finish, self._finished)
         self._ask()
 
     def upstream_manifest(self, parent: str, message: Manifest) -> bool:
@@ -206,8 +205,8 @@ class Member(Node):
             self.ledger.wait_complete()
         else:
             Verifier(self.store, self.ledger, lambda index: call(lambda: self._chunk_was_bad(index))).run()
-        if not self.ledger.is_complete:
-            return
+        if self.ledger.is_closed or not self.ledger.is_complete:
+            return  # a node that failed meanwhile, or was stopped, must not put the image in its place
         self._is_flushing = True
         if self.plan.sync:
             self.store.flush()
@@ -215,7 +214,6 @@ class Member(Node):
         self._is_synced = self.plan.sync
 
     def _finished(self, error: Optional[BaseException]) -> None:
-        self._finisher = None
         if self.word.is_terminal or self.ledger is None:
             return
         if error is not None:
@@ -231,6 +229,9 @@ class Member(Node):
         if not (error or {}).get("is_left_out"):
             self._is_run_over = True
         self.fail(_aborted(error))
+        if self.word.state == "done" and self.downstream is not None:
+            self.downstream.bye("aborted", error)
+            self.leave()
 
     def fail(self, error: BaseException) -> None:
         """This node cannot get the image. Its children look for, or are given, another parent."""
@@ -247,6 +248,8 @@ class Member(Node):
             reason = "orphaned"
         if self.downstream is not None:
             self.downstream.bye(reason, fields)
+        if self.ledger is not None:
+            self.ledger.close()
         self._tell()
         self._upstream.bye("failed", fields)
         self.leave()
@@ -296,7 +299,7 @@ class Member(Node):
         self._upstream.end()
 
     def _is_busy(self) -> bool:
-        return self._upstream.is_receiving or self._finisher is not None or super()._is_busy()
+        return self._upstream.is_receiving or self._working > 0 or super()._is_busy()
 
     def _release(self) -> None:
         if self.store is None:
@@ -360,10 +363,17 @@ class Member(Node):
         if news:
             self._upstream.status([snapshot.to_dict() for snapshot in news])
 
-    def _calls_back(
-        self, callback: Callable[[Optional[BaseException]], None]
-    ) -> Callable[[Optional[BaseException]], None]:
-        return lambda error: self.context.reactor.call(lambda: callback(error))
+    def _work(
+        self, name: str, work: Callable[[], None], on_end: Callable[[Optional[BaseException]], None]
+    ) -> None:
+        """Have something done on a thread of its own, which may use the target until `on_end` is called here."""
+
+        def ended(error: Optional[BaseException]) -> None:
+            self._working -= 1
+            on_end(error)
+
+        self._working += 1
+        Worker(name, work, lambda error: self.context.reactor.call(lambda: ended(error))).start()
 
 
 def _aborted(error: Optional[Dict[str, Any]]) -> Aborted:

@@ -42,6 +42,7 @@ class Node:
         self._report = report
         self._listener = Listener(context, sock, self._judge, self._on_established)
         self._leave_by: Optional[float] = None
+        self._has_left = False
         #: Whether another node has tried to reach this one, and could.
         self.is_reachable = False
         self.port = self._listener.port
@@ -127,7 +128,7 @@ class Node:
         return self.downstream is None or self.downstream.is_finished
 
     def _try_to_leave(self) -> None:
-        if self._leave_by is None:
+        if self._leave_by is None or self._has_left:
             return
         is_late = self.context.reactor.now() > self._leave_by
         if not is_late and not self._has_said_goodbye():
@@ -140,6 +141,7 @@ class Node:
             return
         if not is_busy:  # else a thread hangs in a system call, and the end of the process has to do
             self._release()
+        self._has_left = True
         self.context.reactor.stop()
 
     def _beat(self) -> None:

@@ -232,18 +232,27 @@ class Running:
         return box[0]
 
     def kill(self) -> None:
-        """As if the process had been killed: connections break, nobody says goodbye."""
+        """As if the process had been killed: connections break, nobody says goodbye.
+
+        What the kernel would clean up is cleaned up as soon as the node's threads come back; `join` waits for it.
+        """
         if self.is_running:
             self.node.context.reactor.call(self._die)
-            self.join()
+            until(lambda: not self.is_running or self.node._listener._sock.fileno() < 0)
 
     def _die(self) -> None:
-        node = self.node
-        node._listener.close()
-        node._end_links()
-        if node.ledger is not None:
-            node.ledger.close()
-        node.context.reactor.stop()
+        self.node._listener.close()
+        self.node._end_links()
+        if self.node.ledger is not None:
+            self.node.ledger.close()
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        if self.node._is_busy():
+            self.node.context.reactor.after(0.01, self._clean_up)
+        else:
+            self.node._release()
+            self.node.context.reactor.stop()
 
 
 class RingBench:
@@ -299,6 +308,7 @@ class RingBench:
         """End whatever still runs, the rude way."""
         for running in [self.root, *self.members.values()]:
             running.kill()
+        self.join()
 
     @property
     def states(self) -> List[str]:
