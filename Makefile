@@ -13,7 +13,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 # A checkout that belongs to somebody else is still this checkout (reuse asks git what is ignored).
 own_checkout := GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$(CURDIR)
 SHELL_SCRIPTS := .ci/run demo/run tools/make-venv tools/install-collection tests/tools/sanity \
-	tests/tools/system-packages
+	tests/tools/system-packages tests/bench/prepare
 TESTED := tests/unit tests/integration tests/tools
 PYTEST = $(BIN)/python -m pytest --no-skips-as-root
 
@@ -67,6 +67,11 @@ ring: install ## Ring and Ansible tests; the ones that need root are skipped wit
 .PHONY: sanity
 sanity: install ## ansible-test sanity on the installed collection
 	tests/tools/sanity
+
+.PHONY: bench
+bench: install ## Measure it beside other tools (BENCH='--quick'; see BENCH=--help); writes docs/performance.md
+	@tests/bench/prepare
+	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
 .PHONY: clean
 clean: ## Remove everything that was made here
