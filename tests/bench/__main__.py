@@ -24,6 +24,9 @@ from .options import Group
 from .statistics import Results
 from .workspace import Workspace
 
+#: The load above which figures are not to be believed.
+_BUSY = 0.7
+
 
 class Bench:
     """A run: what it measures, with what, and what it noted on the way."""
@@ -37,6 +40,9 @@ class Bench:
         self._engine = os.path.join(self._folder, "dolly.pyz")
         self._key = os.path.join(self._folder, "key")
         self._contenders = self._available(chosen.contenders)
+        load = os.getloadavg()[0]
+        if load > _BUSY:
+            self._note("the machine was busy with something else when this began (load %.1f)" % load)
 
     def prepare(self) -> None:
         """Pack the engine and make a key."""
@@ -178,6 +184,7 @@ def _measure(chosen: Any) -> Dict[str, Any]:
 def main() -> int:
     """Measure, then write; the exit status."""
     chosen = options.parser().parse_args()
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where Debian keeps ip and tc
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGHUP, _end)
     path = Path(chosen.json)

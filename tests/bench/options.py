@@ -74,14 +74,7 @@ QUICK = Profile(
     disk_nodes=(3,),
     sparse_data=256 * MIB,
 )
-DEFAULT = Profile(
-    size=512 * MIB,
-    shaped_size=256 * MIB,
-    memory_rounds=5,
-    disk_rounds=2,
-    shaped_rounds=2,
-    shaped_targets=("memory",),
-)
+DEFAULT = Profile(size=512 * MIB, shaped_size=256 * MIB, memory_rounds=5, disk_rounds=2, shaped_rounds=2)
 FULL = Profile(size=GIB, shaped_size=512 * MIB, memory_rounds=7, disk_rounds=3, shaped_rounds=3)
 
 
@@ -98,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="make bench BENCH='...'; OPTIONS", description=__doc__)
     options.add_argument("--quick", action="store_true", help="under 3 minutes, noisier")
     options.add_argument(
-        "--full", action="store_true", help="larger images, more rounds, shaped links to disks too"
+        "--full", action="store_true", help="larger images, more rounds"
     )
     options.add_argument("--size", type=size_of, metavar="SIZE", help="image on unshaped links, such as 1GiB")
     options.add_argument("--shaped-size", type=size_of, metavar="SIZE", help="image on shaped links")

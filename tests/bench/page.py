@@ -99,7 +99,7 @@ def markdown(run: Dict[str, Any], results: Results, drawn: Sequence[str]) -> str
     for group in results.groups():
         parts += ["### %s, %s" % (group.title.capitalize(), _size(group)), group_table(results, group)]
     if run["notes"]:
-        parts += ["## Left out", "\n".join("- " + note for note in run["notes"])]
+        parts += ["## Notes", "\n".join("- " + note for note in run["notes"])]
     return "\n\n".join(parts)
 
 
