@@ -42,6 +42,8 @@ def listen(bind: str, port: int, backlog: int = 128) -> socket.socket:
 
     Raises UsageError when the address is not one of this machine or the port is taken.
     """
+    if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
+        raise UsageError("port", port, "0 (any free one) to 65535")
     try:
         if not bind:
             return _listen_everywhere(port, backlog)

@@ -169,7 +169,7 @@ class Healer:
         if event.outcome == "superseded":
             return actions  # it lives, under another parent, and its children with it
         for orphan in event.orphans:
-            if orphan not in self._children:
+            if orphan > self.rank and orphan not in self._children:
                 self.adopted += 1
                 actions.append(self._dial(orphan, True))
         return actions
@@ -220,4 +220,4 @@ class Healer:
     @property
     def _is_round_over(self) -> bool:
         """Whether all ancestors were tried since the last pause: a refused knock must not become a busy loop."""
-        return self._next_ancestor % len(self._ancestors) == 0
+        return not self._ancestors or self._next_ancestor % len(self._ancestors) == 0

@@ -11,7 +11,7 @@ import shutil
 import signal
 import stat
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from ..errors import Refused, UsageError
 
@@ -35,7 +35,7 @@ class RunDir:
         for option, value in (("run_id", run_id), ("name", name)):
             if not value or "/" in value or "\0" in value or value in (".", ".."):
                 raise UsageError(option, value, "a name that can be a directory")
-        self.base = base or default_base()
+        self.base = os.path.abspath(base or default_base())  # the process leaves the present directory
         self.path = os.path.join(self.base, run_id, name)
 
     def file(self, name: str) -> str:
@@ -44,18 +44,20 @@ class RunDir:
 
     def create(self) -> None:
         """Make it. Raises Refused when it, or what it lies in, belongs to somebody else or is open to others."""
-        for path in (self.base, os.path.dirname(self.path), self.path):
+        for path in self._levels():
             try:
                 os.makedirs(path, 0o700)
             except FileExistsError:
                 pass
-            found = os.lstat(path)
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            if not _is_private(path):
                 raise Refused(
                     path,
                     "it is not a directory that only this user can enter, and the run's secret would lie in it",
                     "remove it, or name another place with run_dir",
                 )
+
+    def _levels(self) -> Tuple[str, str, str]:
+        return self.base, os.path.dirname(self.path), self.path
 
     def exists(self) -> bool:
         """Whether there is one."""
@@ -113,7 +115,12 @@ class RunDir:
         self.write_json("process.json", {"pid": os.getpid(), "born": _born(os.getpid())})
 
     def process_id(self) -> Optional[int]:
-        """The id of the process if it still runs, and is the one that was started here."""
+        """The id of the process if it still runs, and is the one that was started here.
+
+        What lies where others could have written it is not believed: `stop` would kill whom they name.
+        """
+        if not all(_is_private(path) for path in self._levels()):
+            return None
         noted = self.read_json("process.json")
         if noted is None or not isinstance(noted.get("pid"), int):
             return None
@@ -150,6 +157,15 @@ class RunDir:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                 raise
         return True
+
+
+def _is_private(path: str) -> bool:
+    """Whether it is a directory, not a link to one, that only this user can enter."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
 def _born(pid: int) -> str:

@@ -38,16 +38,18 @@ def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Roo
     """The server of a run. Raises UsageError for options that make no sense, SourceError for the source."""
     policy = policy_of(config)
     sock = sockets.listen(str(config.get("bind") or ""), int(config.get("port") or 0))
+    source: Optional[Source] = None
     try:
         expected = SourceFacts.from_dict(config["source_facts"]) if config.get("source_facts") else None
         source = Source(str(config["source"]), expected)
         server = NodeSpec(context.name, str(config.get("server_address") or ""), sock.getsockname()[1])
         plan = plan_of(context, config, server, source)
-    except ValueError as error:
+    except BaseException as error:
         sock.close()
-        raise UsageError("the run", str(error), "a plan that makes sense") from error
-    except BaseException:
-        sock.close()
+        if source is not None:
+            source.close()
+        if isinstance(error, ValueError):
+            raise UsageError("the run", str(error), "a plan that makes sense") from error
         raise
     return Root(context, sock, report, plan, source, policy)
 

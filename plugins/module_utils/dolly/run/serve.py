@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import secrets
 import signal
@@ -12,9 +13,9 @@ import time
 import traceback
 from typing import Any, Callable, Dict
 
-from ..errors import Aborted, DollyError
+from ..errors import Aborted, DollyError, UsageError
 from ..net.reactor import Reactor
-from ..plan.job import Timeouts
+from ..plan.job import MAX_SECONDS, Timeouts
 from ..relay.context import Context
 from ..relay.node import Node, as_fields
 from .rundir import RunDir
@@ -36,13 +37,18 @@ def make_context(
 
 
 def timeouts_of(config: Dict[str, Any]) -> Timeouts:
-    """The limits of a run, from options that end in `_timeout` and `dead_after`. Raises ValueError."""
-    values = {}
-    for name in Timeouts().to_dict():
+    """The limits of a run, from options that end in `_timeout` and `dead_after`. Raises UsageError."""
+    timeouts = Timeouts()
+    for name in timeouts.to_dict():
         option = name if name == "dead_after" else name + "_timeout"
-        if config.get(option) is not None:
-            values[name] = float(config[option])
-    return Timeouts.from_dict(values)
+        if config.get(option) is None:
+            continue
+        try:
+            timeouts = dataclasses.replace(timeouts, **{name: float(config[option])})
+        except (TypeError, ValueError) as error:
+            expected = "seconds above 0 and up to %d" % MAX_SECONDS
+            raise UsageError(option, config[option], expected) from error
+    return timeouts
 
 
 def stop_on_signals(node: Node, fail: Callable[[BaseException], None]) -> None:

@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import PeerLost, ProtocolError, TargetError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
+    PeerLost,
+    ProtocolError,
+    TargetError,
+)
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.net.lane import Lane
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet

@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: whatever is wrong is said in one sentence, with exit code 1."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import cli
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.cli import main
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import make_root, policy_of
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.serve import timeouts_of
+from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
+    make_context,
+)
+
+
+@pytest.fixture
+def key(tmp_path):
+    path = tmp_path / "key"
+    path.write_bytes(b"k" * 32)
+    return str(path)
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(b"image")
+    return str(path)
+
+
+def refused(capsys, arguments):
+    assert main(arguments) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("dolly: ")
+    return lines[0]
+
+
+class TestKey:
+    @pytest.mark.parametrize("size", [32, 33, 4096])
+    def test_sizes(self, tmp_path, size):
+        path = tmp_path / "key"
+        path.write_bytes(b"\n" * size)  # not stripped: a key is bytes, not text
+        assert cli._read_key(str(path)) == b"\n" * size
+
+    @pytest.mark.parametrize("size", [0, 31, 4097])
+    def test_other_sizes(self, tmp_path, capsys, size):
+        path = tmp_path / "key"
+        path.write_bytes(b"\n" * size)
+        line = refused(capsys, ["--key-file", str(path)])
+        assert "--key-file is " in line and "of %d bytes" % size in line and "32 to 4096 bytes" in line
+
+    def test_none(self, capsys):
+        assert "--key-file is 'nothing'" in refused(capsys, [])
+
+    def test_missing(self, capsys, tmp_path):
+        line = refused(capsys, ["--key-file", str(tmp_path / "gone")])
+        assert "gone" in line and "No such file" in line
+
+    def test_two_keys_are_two_runs(self):
+        assert cli._run_id(b"a" * 32) != cli._run_id(b"b" * 32)
+        assert "61616161" not in cli._run_id(b"a" * 32)
+
+
+#: Name -> (options behind -I and -H, parts of the sentence)
+WRONG = {
+    "no clients": (["-H", ""], ["-H is 'nothing'"]),
+    "an empty client": (["-H", "a,,b"], ["a,,b"]),
+    "a client twice": (["-H", "a,a"], ["a,a"]),
+    "checksum": (["--checksum", "md5:1"], ["checksum is 'md5:1'", "sha256:"]),
+    "fanout": (["--fanout", "-1"], ["fanout is -1"]),
+    "fanout of none": (["--fanout", "0"], ["fanout is 0"]),
+    "min-nodes": (["--min-nodes", "3"], ["min_nodes is '3'"]),
+    "clients' port": (["--port", "70000"], ["port is 70000"]),
+    "timeout": (["--join-timeout", "-1"], ["join", "-1"]),
+    "no number at all": (["--dead-after", "nan"], ["dead_after", "nan"]),
+    "bind": (["--bind", "192.0.2.1"], ["192.0.2.1"]),
+}
+
+
+class TestUsage:
+    @pytest.mark.parametrize("name", WRONG)
+    def test_server(self, capsys, key, image, name):
+        options, parts = WRONG[name]
+        line = refused(capsys, ["--key-file", key, "-I", image, "-H", "a,b", *options])
+        assert all(part in line for part in parts), line
+        assert "expected is" in line
+
+    def test_no_source(self, capsys, key):
+        assert "-I is 'nothing'" in refused(capsys, ["--key-file", key, "-S", "s", "-H", "a"])
+
+    def test_a_source_that_is_not_there(self, capsys, key, tmp_path):
+        assert "gone" in refused(capsys, ["--key-file", key, "-I", str(tmp_path / "gone"), "-H", "a"])
+
+    @pytest.mark.parametrize("options", [["--port", "70000"], ["--port", "-1"], ["--bind", "192.0.2.1"]])
+    def test_client(self, capsys, key, options):
+        assert options[1] in refused(capsys, ["--key-file", key, *options])
+
+    def test_client_timeout(self, capsys, key):
+        assert "join" in refused(capsys, ["--key-file", key, "--join-timeout", "0"])
+
+    @pytest.mark.parametrize("options", [["--nonsense"], ["-v", "-q"], ["--port", "x"], ["--verify", "maybe"]])
+    def test_what_argparse_refuses(self, capsys, options):
+        assert main(options) == 1
+        assert "usage: dolly" in capsys.readouterr().err
+
+    def test_help(self, capsys):
+        assert main(["--help"]) == 0
+        assert "exit status" in capsys.readouterr().out
+
+
+class TestSenderConfig:
+    def root(self, config):
+        return make_root(make_context("server"), config, lambda node: None)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"nodes": []},
+            {"nodes": [{"name": "a", "host": "h", "port": 0}]},
+            {"nodes": [{"name": "a", "host": "", "port": 1}]},
+            {"nodes": [{"name": "a/b", "host": "h", "port": 1}]},
+            {"nodes": [{"name": "a", "host": "h", "port": 1}, {"name": "a", "host": "h", "port": 2}]},
+            {"nodes": [{"name": "server", "host": "h", "port": 1}]},
+            {"verify": "maybe"},
+            {"fanout": -2},
+            {"checksum": "sha256:12"},
+            {"source": "/nonexistent"},
+            {"bind": "192.0.2.1"},
+            {"port": 70000},
+        ],
+        ids=str,
+    )
+    def test_errors(self, image, changes):
+        nodes = [{"name": "a", "host": "h", "port": 1}]
+        config = {"source": image, "nodes": nodes, "bind": "127.0.0.1", **changes}
+        with pytest.raises(UsageError):
+            self.root(config)
+
+    def test_policy(self):
+        digest = "ab" * 32
+        policy = policy_of({"checksum": "sha256:" + digest.upper(), "compute_sha256": 1})
+        assert (policy.min_nodes, policy.checksum, policy.wants_sha256) == (0, digest, True)
+
+    def test_timeouts(self):
+        found = timeouts_of({"join_timeout": "7", "dead_after": 2, "barrier_timeout": None})
+        assert (found.join, found.dead_after, found.barrier) == (7.0, 2.0, 60.0)
