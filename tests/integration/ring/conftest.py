@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Racks for ring tests. Everything that a fixture makes it removes, also when a test fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.dolly.ring.tests.integration.ring.images import make_image
+from ansible_collections.dolly.ring.tests.integration.ring.networks import (
+    Loopback,
+    Namespaces,
+    call,
+    missing_programs,
+    why_no_namespaces,
+)
+from ansible_collections.dolly.ring.tests.integration.ring.rack import Rack, build_engine
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory):
+    return build_engine(tmp_path_factory.mktemp("engine") / "dolly.pyz")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A directory in memory where there is one: what is tested is not this machine's disk."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    path = Path(tempfile.mkdtemp(prefix="dolly-ring-", dir="/dev/shm"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def make_rack(engine, folder):
+    racks = []
+
+    def make(network):
+        rack = Rack(network, engine, folder)
+        racks.append(rack)
+        return rack
+
+    yield make
+    for rack in racks:
+        ended = rack.clear()
+        print(rack.report())  # shown by pytest when the test has failed
+        print("ended by the test: %s" % ", ".join(ended or ["none"]))
+
+
+@pytest.fixture
+def loopback(make_rack):
+    """Nodes on addresses of the loopback device; needs no privileges."""
+    return make_rack(Loopback())
+
+
+@pytest.fixture(scope="session")
+def _machines():
+    reason = why_no_namespaces()
+    if reason:
+        pytest.skip(reason)
+    machines = Namespaces(9)
+    yield machines
+    machines.remove()
+
+
+@pytest.fixture
+def machines(_machines):
+    """The switch and the cables of the namespaces, whole again after the test."""
+    yield _machines
+    _machines.restore()
+
+
+@pytest.fixture
+def namespaces(make_rack, machines):
+    """Nodes in network namespaces with addresses of their own, up to eight and the server."""
+    return make_rack(machines)
+
+
+@pytest.fixture(params=["loopback", "namespaces"])
+def rack(request):
+    """The same test in both places."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def undo():
+    """Takes commands that undo something; runs them in reverse order, whatever happened to the test."""
+    commands = []
+    yield lambda *command: commands.append(command)
+    for command in reversed(commands):
+        subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def make_disk(folder, undo):
+    """Makes loop devices full of old data: the device, and the file in which its bytes end up."""
+    _need_root("losetup")
+    made = []
+
+    def make(size):
+        backing = make_image(folder / ("disk%d" % len(made)), size, seed=100 + len(made))
+        device = call("losetup", "--find", "--show", str(backing)).strip()
+        undo("losetup", "--detach", device)
+        made.append(device)
+        return Path(device), backing
+
+    return make
+
+
+@pytest.fixture
+def make_mount(folder, undo):
+    """Makes file systems in memory of a limited size."""
+    _need_root("mount", "umount")
+
+    def make(size):
+        path = Path(tempfile.mkdtemp(prefix="mount-", dir=folder))
+        call("mount", "-t", "tmpfs", "-o", "size=%d" % size, "tmpfs", str(path))
+        undo("umount", "--lazy", str(path))
+        return path
+
+    return make
+
+
+def _need_root(*programs):
+    if os.geteuid() != 0:
+        pytest.skip("needs root for loop devices and mounts")
+    missing = missing_programs(*programs)
+    if missing:
+        pytest.skip("missing here: " + ", ".join(missing))

@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine with a fault of a known name: python3 doubles.py ENGINE FAULT=VALUE ARGUMENTS...
+
+    slow-source=BYTES     the server reads its source no faster than so many bytes a second
+    flip-once=OFFSET      the target's byte at OFFSET turns over behind the node's back, after its first write
+    flip-always=OFFSET    the same after every write
+    record-writes=FILE    every range that is written is noted in FILE
+    slow-prepare=SECONDS  the target takes so long to open
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+
+def slow_source(rate):
+    from dolly.storage.source import Source
+
+    send = Source.send
+
+    def slowly(self, lane, offset, length):
+        step = 64 * 1024
+        for start in range(offset, offset + length, step):
+            count = min(step, offset + length - start)
+            send(self, lane, start, count)
+            time.sleep(count / int(rate))
+
+    Source.send = slowly
+
+
+def flip_once(place):
+    _flip(int(place), 1)
+
+
+def flip_always(place):
+    _flip(int(place), 1 << 30)
+
+
+def _flip(place, times):
+    from dolly.storage.descriptor import DescriptorStore
+
+    receive = DescriptorStore.receive
+    left = [times]
+
+    def corrupting(self, lane, offset, length):
+        count = receive(self, lane, offset, length)
+        if left[0] and offset <= place < offset + count:
+            left[0] -= 1
+            with self._descriptor.use() as fd:
+                byte = os.pread(fd, 1, place)
+                os.pwrite(fd, bytes([byte[0] ^ 0x20]), place)
+        return count
+
+    DescriptorStore.receive = corrupting
+
+
+def record_writes(path):
+    from dolly.storage.descriptor import DescriptorStore
+
+    receive = DescriptorStore.receive
+
+    def recording(self, lane, offset, length):
+        count = receive(self, lane, offset, length)
+        with open(path, "a", encoding="ascii") as file:
+            file.write("%d %d\n" % (offset, offset + count))
+        return count
+
+    DescriptorStore.receive = recording
+
+
+def slow_prepare(seconds):
+    from dolly.storage.file import FileTarget
+
+    prepare = FileTarget.prepare
+
+    def slowly(self):
+        time.sleep(float(seconds))
+        prepare(self)
+
+    FileTarget.prepare = slowly
+
+
+FAULTS = {
+    "slow-prepare": slow_prepare,
+    "slow-source": slow_source,
+    "flip-once": flip_once,
+    "flip-always": flip_always,
+    "record-writes": record_writes,
+}
+
+
+def main(arguments):
+    sys.path.insert(0, arguments.pop(0))
+    while arguments and arguments[0].partition("=")[0] in FAULTS:
+        name, _equals, value = arguments.pop(0).partition("=")
+        FAULTS[name](value)
+    from dolly.run.cli import main as engine
+
+    return engine(arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

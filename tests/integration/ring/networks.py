@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where nodes of a test live: addresses of the loopback device, or network namespaces on a bridge."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+#: Below the range that the kernel takes ports of outgoing connections from.
+FIRST_PORT = 21000
+_PORTS = 9000
+
+
+def call(*command: str, check: bool = True) -> str:
+    """Run a program to its end; what it printed."""
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if check and done.returncode:
+        raise RuntimeError("%s: %s" % (" ".join(command), done.stderr.strip()))
+    return done.stdout
+
+
+def missing_programs(*names: str) -> List[str]:
+    """Which of these programs are not here."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    return [name for name in names if shutil.which(name, path=path) is None]
+
+
+class Loopback:
+    """Every node has an address of its own in 127/8; other test processes at the same time have other ones."""
+
+    def __init__(self, is_v6: bool = False) -> None:
+        own = os.getpid() % (250 * 250)
+        self._prefix = "127.%d.%d." % (own // 250 + 2, own % 250 + 2)
+        self._is_v6 = is_v6
+        self.port = _free_port("::1" if is_v6 else self.address(0))
+
+    def address(self, index: int) -> str:
+        """The address of a node; 0 is the server. There is only one in IPv6."""
+        return "::1" if self._is_v6 else self._prefix + str(index + 1)
+
+    def command(self, _index: int, command: Sequence[str]) -> List[str]:
+        """How to start a program on a node."""
+        return list(command)
+
+
+class Namespaces:
+    """A rack of machines: namespaces, joined by a bridge that lies in one more. Nothing else is touched."""
+
+    def __init__(self, count: int) -> None:
+        self.port = 9998
+        self.count = count
+        self._stem = "dolly-ring-%d-" % os.getpid()
+        self._switch = self._stem + "switch"
+        _sweep()
+        try:
+            self._build()
+        except BaseException:
+            self.remove()
+            raise
+
+    def address(self, index: int) -> str:
+        return "10.99.0.%d" % (index + 1)
+
+    def address_v6(self, index: int) -> str:
+        return "fd99::%x" % (index + 1)
+
+    def command(self, index: int, command: Sequence[str]) -> List[str]:
+        return ["ip", "netns", "exec", self._name(index), *command]
+
+    def limit(self, index: int, bytes_per_s: int) -> None:
+        """Let no more leave a node, so that a run lasts long enough to disturb it."""
+        call(
+            *("tc", "-n", self._name(index), "qdisc", "replace", "dev", "eth0", "root", "tbf"),
+            *("rate", "%dbit" % (bytes_per_s * 8), "burst", "128kb", "limit", "1mb"),
+        )
+
+    def unplug(self, index: int) -> None:
+        """Pull a node's cable at the switch: it hears nothing of that but silence."""
+        call("ip", "-n", self._switch, "link", "set", "port%d" % index, "down")
+
+    def restore(self) -> None:
+        """Undo `limit` and `unplug`."""
+        for index in range(self.count):
+            call("tc", "-n", self._name(index), "qdisc", "del", "dev", "eth0", "root", check=False)
+            call("ip", "-n", self._switch, "link", "set", "port%d" % index, "up")
+
+    def remove(self) -> None:
+        """Remove the namespaces; the links between them go with them."""
+        for index in range(self.count):
+            call("ip", "netns", "delete", self._name(index), check=False)
+        call("ip", "netns", "delete", self._switch, check=False)
+
+    def _name(self, index: int) -> str:
+        return self._stem + str(index)
+
+    def _build(self) -> None:
+        call("ip", "netns", "add", self._switch)
+        call("ip", "-n", self._switch, "link", "add", "bridge", "type", "bridge")
+        call("ip", "-n", self._switch, "link", "set", "bridge", "up")
+        for index in range(self.count):
+            self._plug(index, "port%d" % index)
+
+    def _plug(self, index: int, port: str) -> None:
+        name = self._name(index)
+        call("ip", "netns", "add", name)
+        peer = ("type", "veth", "peer", "name", "eth0", "netns", name)
+        call("ip", "-n", self._switch, "link", "add", port, *peer)
+        call("ip", "-n", self._switch, "link", "set", port, "master", "bridge", "up")
+        call("ip", "-n", name, "address", "add", self.address(index) + "/24", "dev", "eth0")
+        # Addresses that are still being looked for twice cannot be listened on.
+        call("ip", "-n", name, "address", "add", self.address_v6(index) + "/64", "dev", "eth0", "nodad")
+        call("ip", "-n", name, "link", "set", "lo", "up")
+        call("ip", "-n", name, "link", "set", "eth0", "up")
+
+
+def why_no_namespaces() -> Optional[str]:
+    """The reason to skip tests that need them."""
+    if os.geteuid() != 0:
+        return "needs root for network namespaces"
+    missing = missing_programs("ip", "tc")
+    return "missing here: " + ", ".join(missing) if missing else None
+
+
+def _sweep() -> None:
+    """Remove what a test process left that was killed."""
+    for line in call("ip", "netns", "list").splitlines():
+        found = re.match(r"dolly-ring-(\d+)-\w+", line)
+        if found and not Path("/proc", found.group(1)).exists():
+            call("ip", "netns", "delete", found.group(0), check=False)
+
+
+def _free_port(address: str) -> int:
+    """A port that nobody listens on, also not on all addresses at once."""
+    first = os.getpid() % _PORTS
+    for step in range(_PORTS):
+        port = FIRST_PORT + (first + step) % _PORTS
+        try:
+            socket.create_server((address, port), family=_family(address)).close()
+            socket.create_server(("", port)).close()
+        except OSError:
+            continue
+        return port
+    raise RuntimeError("no port is free")
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET

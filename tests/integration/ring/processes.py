@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Programs that a test starts: their output is kept, every wait is bounded, each is ended by its own id."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Sequence
+
+#: Nothing that a test waits for takes this long, not even on a machine that is busy with other things.
+PATIENCE_S = 60.0
+_PAUSE_S = 0.02
+
+
+def until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> float:
+    """Wait for a condition; the seconds it took. AssertionError with `what` when it does not come true."""
+    began_at = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began_at < patience_s, "waited %gs in vain for %s" % (patience_s, what)
+        time.sleep(_PAUSE_S)
+    return time.monotonic() - began_at
+
+
+class Program:
+    """One process. Its output goes to two files; `end` must be called, whatever happened."""
+
+    def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        #: The largest resident size that was seen while somebody waited for it, in KiB.
+        self.peak_kib = 0
+        self._paths = folder / (".%s.out" % name), folder / (".%s.log" % name)
+        with self._paths[0].open("wb") as out, self._paths[1].open("wb") as log:
+            self._process = subprocess.Popen(
+                list(command), cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=log
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def code(self) -> Optional[int]:
+        """The exit status, negative for a signal, None while it runs."""
+        return self._process.poll()
+
+    @property
+    def out(self) -> str:
+        """What it printed."""
+        return self._paths[0].read_text(errors="replace")
+
+    @property
+    def log(self) -> str:
+        """What it wrote to standard error."""
+        return self._paths[1].read_text(errors="replace")
+
+    def wait(self, patience_s: float = PATIENCE_S) -> int:
+        """Wait until it ends by itself; the exit status. Watches its memory meanwhile."""
+        until(self.has_ended, "the end of %s" % self.name, patience_s)
+        return self._process.returncode
+
+    def wait_for_log(self, text: str, patience_s: float = PATIENCE_S) -> None:
+        """Wait until it has written `text` to standard error."""
+        until(
+            lambda: text in self.log or self.code is not None, "%r of %s" % (text, self.name), patience_s
+        )
+        assert text in self.log, "%s ended (%s) and never said %r" % (self.name, self.code, text)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to this process alone."""
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it the hard way, now."""
+        self._process.kill()
+        self._process.wait(PATIENCE_S)
+
+    def end(self) -> bool:
+        """Make sure that it is gone; whether it still ran."""
+        if self.code is not None:
+            return False
+        self.kill()
+        return True
+
+    def is_listening(self) -> bool:
+        """Whether it says so, or has ended."""
+        return "listening on port" in self.log or self.code is not None
+
+    def report(self) -> str:
+        """All that a person wants to see of it when a test has failed."""
+        return "--- %s (exit status %s)\n%s%s" % (self.name, self.code, self.log, self.out)
+
+    def has_ended(self) -> bool:
+        """Whether it has; also notes how much memory it has taken so far."""
+        self._note_memory()
+        return self.code is not None
+
+    def _note_memory(self) -> None:
+        # proc(5): VmHWM never goes down, and is gone with the process.
+        try:
+            status = Path("/proc/%d/status" % self.pid).read_text()
+        except OSError:
+            return
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+        if found:
+            self.peak_kib = max(self.peak_kib, int(found.group(1)))
+
+
+class Row:
+    """One line of the table of results."""
+
+    def __init__(self, cells: List[str], reason: str) -> None:
+        self.name, self.state, self.size, _seconds, _rate, verified, repaired = cells
+        self.verified = verified == "yes"
+        self.repaired = int(repaired)
+        self.reason = reason
+
+
+def results(output: str) -> Dict[str, Row]:
+    """The rows of the table that a server or a client prints, by name of the node."""
+    lines = output.splitlines()
+    heads = [index for index, line in enumerate(lines) if line.startswith("node ")]
+    assert heads, "there is no table of results in: %s" % output
+    rows: Dict[str, Row] = {}
+    for line in lines[heads[0] + 1 :]:
+        cells = re.split(r"\s{2,}", line.strip())
+        if len(cells) == 7 and not line.startswith(tuple("%s: " % name for name in rows)):
+            rows[cells[0]] = Row(cells, "")
+            continue
+        for name, row in rows.items():
+            if line.startswith(name + ": "):
+                row.reason = line[len(name) + 2 :]
+    return rows

@@ -1,0 +1,193 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block devices as targets and as source, and targets that nobody wants to be overwritten."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.dolly.ring.tests.integration.ring import images
+from ansible_collections.dolly.ring.tests.integration.ring.images import CHUNK, MIB
+from ansible_collections.dolly.ring.tests.integration.ring.networks import call, missing_programs
+from ansible_collections.dolly.ring.tests.integration.ring.processes import until
+
+IMAGE_SIZE = 2 * CHUNK + 512
+
+
+@pytest.fixture
+def disks(loopback, make_disk):
+    """Gives node 1, 2, ... a disk of its own under the name that they all write to."""
+
+    def give(*sizes):
+        backings = {}
+        for index, size in enumerate(sizes, 1):
+            device, backings[index] = make_disk(size)
+            loopback.target(index).symlink_to(device)
+        return backings
+
+    return give
+
+
+def test_devices_as_large_as_the_image_and_larger(loopback, disks):
+    image = loopback.image(IMAGE_SIZE)
+    backings = disks(IMAGE_SIZE, IMAGE_SIZE + 3 * MIB, IMAGE_SIZE + 512)
+    rest = images.digest(_tail(loopback, backings[2]))
+    loopback.start_clients(3)
+    loopback.start_server(image, "--fanout", "2")
+    assert loopback.finish() == 0
+    for backing in backings.values():
+        assert images.digest(backing, IMAGE_SIZE) == images.digest(image)
+    assert images.digest(_tail(loopback, backings[2])) == rest
+    assert all(row.verified for row in loopback.rows().values())
+
+
+def test_a_sparse_image_does_not_leave_old_data_on_a_disk(loopback, disks):
+    image = loopback.folder / "sparse.img"
+    with image.open("wb") as file:
+        file.write(b"begin")
+        file.seek(2 * CHUNK + 5000)
+        file.write(b"middle")
+        file.truncate(IMAGE_SIZE + CHUNK)
+    backings = disks(IMAGE_SIZE + CHUNK, IMAGE_SIZE + 2 * CHUNK)
+    loopback.start_clients(2)
+    loopback.start_server(image)
+    assert loopback.finish() == 0
+    for backing in backings.values():
+        assert images.digest(backing, image.stat().st_size) == images.digest(image)
+
+
+def test_a_device_as_source(loopback, make_disk):
+    device, backing = make_disk(IMAGE_SIZE)
+    loopback.start_clients(2)
+    loopback.start_server(device)
+    assert loopback.finish() == 0
+    assert images.digest(loopback.target(2)) == images.digest(backing)
+
+
+def test_one_device_that_is_too_small_does_not_keep_the_others_back(loopback, disks):
+    image = loopback.image(IMAGE_SIZE)
+    backings = disks(IMAGE_SIZE, IMAGE_SIZE - 512, IMAGE_SIZE)
+    before = images.digest(backings[2])
+    loopback.start_clients(3)
+    loopback.start_server(image, "--min-nodes", "2")
+    assert loopback.finish() == 3
+    rows = loopback.rows()
+    assert [rows[index].state for index in (1, 2, 3)] == ["done", "failed", "done"]
+    assert "too small" in rows[2].reason and str(IMAGE_SIZE) in rows[2].reason
+    assert loopback.clients[2].code == 1 and "too small" in loopback.clients[2].out
+    assert images.digest(backings[2]) == before
+    for index in (1, 3):
+        assert images.digest(backings[index]) == images.digest(image)
+
+
+def test_one_device_that_is_too_small_refuses_the_run(loopback, disks):
+    backings = disks(IMAGE_SIZE, IMAGE_SIZE - 512)
+    before = [images.digest(backing) for backing in backings.values()]
+    loopback.start_clients(2)
+    loopback.start_server(loopback.image(IMAGE_SIZE))
+    assert loopback.finish() == 4
+    assert "nothing was written" in loopback.server.log
+    assert loopback.address(2) in loopback.server.log and "too small" in loopback.server.log
+    assert [images.digest(backing) for backing in backings.values()] == before
+
+
+@pytest.mark.skipif(bool(missing_programs("mke2fs", "mount")), reason="missing here: mke2fs or mount")
+def test_a_mounted_device_is_refused(loopback, disks, undo):
+    backings = disks(16 * MIB, 16 * MIB)
+    device = os.path.realpath(loopback.target(1))
+    place = loopback.folder / "mounted"
+    place.mkdir()
+    call("mke2fs", "-q", "-F", device)
+    call("mount", device, str(place))
+    undo("umount", str(place))
+    (place / "precious").write_text("data")
+    loopback.start_clients(2)
+    loopback.start_server(loopback.image(IMAGE_SIZE), "--min-nodes", "1")
+    assert loopback.finish() == 3
+    rows = loopback.rows()
+    assert rows[1].state == "failed" and "mounted" in rows[1].reason and str(place) in rows[1].reason
+    assert rows[2].state == "done"
+    assert images.digest(backings[2], IMAGE_SIZE) == images.digest(loopback.image(IMAGE_SIZE))
+    assert (place / "precious").read_text() == "data"
+
+
+def test_two_runs_cannot_write_to_one_device(loopback, make_disk):
+    device, backing = make_disk(IMAGE_SIZE)
+    for index in (1, 2):
+        loopback.target(index).symlink_to(device)
+    loopback.start_clients(2)
+    loopback.start_server(loopback.image(IMAGE_SIZE), "--min-nodes", "1")
+    assert loopback.finish() == 3
+    assert sorted(row.state for row in loopback.rows().values()) == ["done", "failed"]
+    assert images.digest(backing) == images.digest(loopback.image(IMAGE_SIZE))
+
+
+def test_a_mistyped_device_is_refused(loopback):
+    name = Path("/dev/dolly-no-such-disk-%d" % os.getpid())
+    loopback.start_clients(1)
+    loopback.start_server(loopback.image(IMAGE_SIZE), "-O", str(name))
+    assert loopback.finish() == 4
+    assert "no such device" in loopback.server.log and str(name) in loopback.server.log
+    assert loopback.clients[1].code == 1
+    assert not name.exists()
+
+
+def test_the_source_is_never_a_target(loopback):
+    """Neither under its own name nor under another one."""
+    image = loopback.image(IMAGE_SIZE)
+    before = images.digest(image)
+    loopback.target(2).symlink_to(image)
+    os.link(image, loopback.target(3))
+    loopback.start_clients(3)
+    loopback.start_server(image, "--min-nodes", "1")
+    assert loopback.finish() == 3
+    rows = loopback.rows()
+    assert [rows[index].state for index in (1, 2)] == ["done", "failed"]
+    assert "is the source" in rows[2].reason and "is the source" in loopback.clients[3].out
+    assert images.digest(image) == before
+
+
+def test_a_target_directory_that_is_not_there_is_named(loopback):
+    loopback.start_clients(1)
+    loopback.start_server(loopback.image(1), "-O", "no-such-directory/out.img")
+    assert loopback.finish() == 4
+    assert "no-such-directory" in loopback.server.log
+
+
+def test_a_file_system_without_room_is_refused(loopback, make_mount):
+    small = make_mount(CHUNK)
+    loopback.target(1).symlink_to(small / "image")
+    loopback.start_clients(2)
+    loopback.start_server(loopback.image(IMAGE_SIZE), "--min-nodes", "1")
+    assert loopback.finish() == 3
+    assert "free" in loopback.rows()[1].reason
+    assert not list(small.iterdir())
+    loopback.check_copy(2, loopback.image(IMAGE_SIZE))
+
+
+def test_a_file_system_that_fills_up_meanwhile(loopback, make_mount):
+    """The error is the node's own: its children get the rest from somebody else."""
+    image = loopback.image(IMAGE_SIZE)
+    small = make_mount(IMAGE_SIZE + MIB)
+    loopback.target(2).symlink_to(small / "image")
+    loopback.start_clients(3)
+    loopback.start_server(image, "--min-nodes", "1", fault=["slow-source=%d" % (5 * MIB)])
+    until(lambda: images.allocated(small / ".image.dolly-partial") > MIB, "the first bytes")
+    with (small / "filler").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, os.statvfs(small).f_bavail * os.statvfs(small).f_frsize)
+    assert loopback.finish() == 3
+    rows = loopback.rows()
+    assert [rows[index].state for index in (1, 2, 3)] == ["done", "failed", "done"]
+    assert "No space left" in rows[2].reason
+    for index in (1, 3):
+        loopback.check_copy(index, image)
+    assert not (small / "image").exists()
+
+
+def _tail(rack, backing):
+    path = rack.folder / "tail"
+    path.write_bytes(backing.read_bytes()[IMAGE_SIZE:])
+    return path
