@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Aborted, SourceChanged
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Timeouts
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import node as node_module
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import result_of as root_result
@@ -34,6 +35,12 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.
 )
 
 IMAGE = make_image(5 * CHUNK + 777)
+
+
+@pytest.fixture(autouse=True)
+def quick_beats(monkeypatch):
+    """What a node looks at twice a second it looks at more often, so that no test waits for it."""
+    monkeypatch.setattr(node_module, "BEAT_S", 0.05)
 
 
 @pytest.fixture
@@ -293,6 +300,7 @@ class TestDeaths:
         bench = ring(count=2, targets={1: stuck}, timeouts=timeouts)
         until(lambda: stuck.store is not None and stuck.store.reached.is_set())
         bench.root.kill()
+        until(lambda: bench.state_of(1) == "failed")  # else what lies in its socket may make its image whole
         stuck.store.released.set()
         bench.join()
         assert [bench.state_of(rank) for rank in (1, 2)] == ["failed", "failed"]
@@ -318,6 +326,7 @@ class TestStopping:
         bench = ring(targets={2: stuck})
         until(lambda: stuck.store is not None and stuck.store.reached.is_set())
         bench.members[2].call(lambda: bench.members[2].node.fail(Aborted("the test says so")))
+        assert bench.state_of(2) == "failed"
         stuck.store.released.set()
         bench.join()
         assert bench.state_of(2) == "failed"
@@ -329,6 +338,7 @@ class TestStopping:
         bench = ring(targets={2: stuck})
         until(lambda: stuck.store is not None and stuck.store.reached.is_set())
         bench.root.call(lambda: bench.root.node.fail(Aborted("the test says so")))
+        until(lambda: bench.state_of(2) == "failed")  # else what lies in its socket may make its image whole
         stuck.store.released.set()
         bench.join()
         assert bench.root.node.state == "failed"
