@@ -28,7 +28,11 @@ class Ledger:
     def __init__(self, image: Image, verifies: bool) -> None:
         self.image = image
         self.manifest = Manifest(image)
-        self.changed = threading.Condition()
+        lock = threading.RLock()
+        #: Held while anything here is used; notified when there may be something new to send.
+        self.changed = threading.Condition(lock)
+        # Apart from it, or each step of data would wake the verifier too, for nothing.
+        self._whole = threading.Condition(lock)
         self.held = RangeSet()
         self.zeros = RangeSet()
         self.verified = RangeSet()
@@ -55,6 +59,8 @@ class Ledger:
             else:
                 self.zeros.discard(start, end)
             self.changed.notify_all()
+            if not self._verifies and self.is_complete:
+                self._whole.notify_all()
 
     def hold_all(self, zeros: RangeSet) -> None:
         """For the node that has the source: everything is here, `zeros` are its holes."""
@@ -91,13 +97,12 @@ class Ledger:
             self.manifest.add(first, digests)
             for index in range(first, first + len(digests) // 32):
                 self._enqueue(index)
-            self.changed.notify_all()
 
     def next_chunk(self, timeout_s: Optional[float] = None) -> Optional[int]:
         """Wait for a chunk that is whole, has a digest and was not verified; None when closed or in vain."""
         with self.changed:
             self.verifying = None
-            self.changed.wait_for(lambda: self.is_closed or bool(self._queue), timeout_s)
+            self._whole.wait_for(lambda: self.is_closed or bool(self._queue), timeout_s)
             if self.is_closed or not self._queue:
                 return None
             self.verifying = self._queue.popleft()
@@ -140,7 +145,7 @@ class Ledger:
     def wait_complete(self) -> None:
         """Wait until every byte is held, or the ledger is closed."""
         with self.changed:
-            self.changed.wait_for(lambda: self.is_closed or self.is_complete)
+            self._whole.wait_for(lambda: self.is_closed or self.is_complete)
 
     @property
     def is_complete(self) -> bool:
@@ -154,6 +159,7 @@ class Ledger:
         with self.changed:
             self.is_closed = True
             self.changed.notify_all()
+            self._whole.notify_all()
 
     def _end_verifying(self, index: int) -> None:
         if self.verifying == index:
@@ -170,4 +176,4 @@ class Ledger:
         if self.held.covers(start, end) and not self.verified.covers(start, end):
             self._queued.add(index)
             self._queue.append(index)
-            self.changed.notify_all()
+            self._whole.notify_all()
