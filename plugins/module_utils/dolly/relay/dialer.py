@@ -19,14 +19,18 @@ from ..wire.greeting import Hello
 from .context import Context
 from .threads import Worker
 
-_PAUSE_S = 0.3  # between tries while a receiver may still be starting
+_PAUSE_S = 0.3  # between tries
+_MAX_REFUSALS = 3
 
 OnEstablished = Callable[[Established, Channel], None]
 OnFailed = Callable[[str], None]
 
 
 class Dialer:
-    """One attempt to reach `node`, tried again for `patience_s`. Ends in one of two calls on the reactor.
+    """An attempt to reach `node`. Ends in one of two calls on the reactor.
+
+    While nobody listens there it is made again for `patience_s`. A connection that is closed before the handshake
+    is over is tried again in any case, a few times: strangers may have used up the room for unfinished ones.
 
     `choose_epoch` gets the epoch that the other node says is current and returns the one to propose.
     """
@@ -46,15 +50,18 @@ class Dialer:
         self._node = node
         self._on_established = on_established
         self._on_failed = on_failed
+        self._kind = kind
+        self._lane = lane
+        self._choose_epoch = choose_epoch
         self._patience_s = patience_s
+        self._give_up_at = context.reactor.now() + patience_s
+        self._refusals = 0
         self._cancelled = threading.Event()
         self._channel: Optional[Channel] = None
-        hello = Hello(context.run_id, context.name, node.name, kind, lane, context.new_nonce())
-        self._handshake = DialerHandshake(context.secret, hello, choose_epoch)
+        self._handshake: Optional[DialerHandshake] = None
         self._sock: Optional[socket.socket] = None
-        self._worker = Worker("dial-" + node.name, self._connect, self._on_connected)
         self._timer = Timer(lambda: None)
-        self._worker.start()
+        self._start()
 
     def cancel(self) -> None:
         """Give up; nothing is called any more. Harmless when it is over."""
@@ -63,16 +70,26 @@ class Dialer:
         if self._channel is not None:
             self._channel.abort()
 
+    def _new_handshake(self) -> DialerHandshake:
+        context = self._context
+        nonce = context.new_nonce()
+        hello = Hello(context.run_id, context.name, self._node.name, self._kind, self._lane, nonce)
+        return DialerHandshake(context.secret, hello, self._choose_epoch)
+
+    def _start(self) -> None:
+        self._sock = None
+        self._worker = Worker("dial-" + self._node.name, self._connect, self._on_connected)
+        self._worker.start()
+
     def _connect(self) -> None:
         now = self._context.reactor.now
-        give_up_at = now() + self._patience_s
         limit = self._context.timeouts.connect if self._patience_s else self._context.timeouts.dead_after
         while not self._cancelled.is_set():
             try:
                 self._sock = sockets.connect(self._node.host, self._node.port, limit)
                 return
             except PeerLost:
-                if now() >= give_up_at:
+                if now() >= self._give_up_at:
                     raise
             self._cancelled.wait(_PAUSE_S)
 
@@ -88,26 +105,38 @@ class Dialer:
             self._fail(error.sentence if isinstance(error, DollyError) else repr(error))
             return
         sockets.tune(self._sock)
-        self._channel = Channel(self._context.reactor, self._sock, self._on_data, self._fail)
+        self._handshake = self._new_handshake()
+        self._channel = Channel(self._context.reactor, self._sock, self._on_data, self._refused)
         limit = self._context.timeouts.handshake
         late = "it did not finish the handshake in %gs" % limit
         self._timer = self._context.reactor.after(limit, lambda: self._fail(late))
         self._channel.write(self._handshake.start())
 
     def _on_data(self, data: bytes) -> None:
+        if self._handshake is None or self._channel is None:
+            return
         try:
             self._handshake.feed(data)
             event = self._handshake.next()
         except DollyError as error:
             self._fail(error.sentence)
             return
-        if event is NEED_MORE or self._channel is None:
+        if event is NEED_MORE:
             return
         channel, self._channel = self._channel, None
         self._timer.cancel()
         self._cancelled.set()  # from here on the connection's fate is its new owner's business
         channel.write(event.data)
         self._on_established(event.established, channel)
+
+    def _refused(self, why: str) -> None:
+        self._timer.cancel()
+        self._channel = None
+        self._refusals += 1
+        if self._refusals > _MAX_REFUSALS or self._cancelled.is_set():
+            self._fail(why)
+        else:
+            self._timer = self._context.reactor.after(_PAUSE_S, self._start)
 
     def _fail(self, why: str) -> None:
         self._timer.cancel()

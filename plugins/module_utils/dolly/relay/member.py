@@ -89,6 +89,7 @@ class Member(Node):
             parsed = Plan.from_dict(plan)
             rank = parsed.rank_of(self.context.name)
             parent_rank = parsed.rank_of(parent)
+            self._check_plan(parsed, rank, parent_rank)
         except (ValueError, KeyError) as error:
             self.fail(ProtocolError(parent, "a plan that makes no sense: %s" % error))
             return
@@ -98,6 +99,13 @@ class Member(Node):
         self._say(parent=parent_rank, epoch=self._upstream.epoch)
         if self.downstream is not None:
             self.downstream.handle(heal.ParentFound(parent_rank))
+
+    def _check_plan(self, plan: Plan, rank: int, parent_rank: int) -> None:
+        """Raise ValueError for a parent that cannot be one, or a plan that is not the one of this run."""
+        if parent_rank >= rank:
+            raise ValueError("its sender comes after this node in the ring")
+        if self.plan is not None and (plan.image, plan.nodes[1:]) != (self.plan.image, self.plan.nodes[1:]):
+            raise ValueError("it is not the plan that this node was given before")
 
     def _take_place(self, plan: Plan, rank: int) -> None:
         self.context.timeouts = plan.timeouts  # one set of limits for the whole ring: the server's

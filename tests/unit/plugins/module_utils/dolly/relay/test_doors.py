@@ -17,7 +17,12 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.dialer impo
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.listener import Listener
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.node import Node
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.upstream import Upstream
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.auth import DialerHandshake, Hello
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.auth import (
+    DialerHandshake,
+    Hello,
+    HelloReceived,
+    ListenerHandshake,
+)
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import (
     PATIENCE_S,
     Background,
@@ -199,7 +204,8 @@ class TestRefused:
         assert caller.outcome() != "in"
         until(lambda: door.unfinished == 0 and door.listener.refused)
         assert door.let_in == []
-        assert len(door.log) == 1 and door.log[0].startswith("refused a connection from 127.0.0.1 port ")
+        assert door.log
+        assert all(line.startswith("refused a connection from 127.0.0.1 port ") for line in door.log)
 
     def test_a_key_is_not_believed_by_the_dialer_either(self, door, parties):
         door.context.secret = bytes(32)
@@ -343,6 +349,28 @@ class TestSameEpoch:
 
 
 class TestDialing:
+    def test_a_door_that_was_crowded_is_tried_again(self, parties):
+        """Closed before the challenge, as when strangers had taken all the room for unfinished handshakes."""
+        with socket.create_server(("127.0.0.1", 0)) as crowded:
+            caller = parties(Caller, crowded.getsockname()[1])
+            for _unused in range(2):
+                crowded.accept()[0].close()
+            sock, _address = crowded.accept()
+            with sock:
+                handshake = ListenerHandshake(bytes(32))
+                while not isinstance(event := handshake.next(), HelloReceived):
+                    handshake.feed(sock.recv(4096))
+                assert event.hello.to == "me"
+                sock.sendall(handshake.challenge(SECRET, 0))
+                assert caller.outcome() == "in"
+
+    def test_a_door_that_never_opens_is_given_up(self, parties):
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            caller = parties(Caller, closed.getsockname()[1])
+            for _unused in range(4):
+                closed.accept()[0].close()
+            assert caller.outcome() != "in"
+
     def test_nobody_listens(self, parties):
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
