@@ -25,6 +25,8 @@ from . import sockets
 PLAIN_PIECE = 256 * 1024
 #: What to ask for as a pipe; the kernel's default limit for users without privileges.
 PIPE_SIZE = 1024 * 1024
+#: Wake the receiver for this much, not for each segment.
+LOW_WATER = 256 * 1024
 _PAGE = 4096
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists from Python 3.10 on
 _SPLICE_F_MOVE = 1  # linux/splice.h; no name in the os module
@@ -64,6 +66,7 @@ class Lane:
         self._pipe: Optional[_Pipe] = None
         self._use_splice = use_splice and _can_splice
         self._buffer: Optional[memoryview] = None
+        self._low_water = 1
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -84,6 +87,7 @@ class Lane:
     def to_view(self, view: memoryview) -> int:
         """Socket to memory: between 1 and `len(view)` bytes."""
         try:
+            self._wake_at(1)
             count = self._sock.recv_into(view)
         except OSError as error:
             raise self._lost(error) from error
@@ -138,9 +142,16 @@ class Lane:
             if self._pipe is not None:
                 self._pipe.close()
 
+    def _wake_at(self, count: int) -> None:
+        """Let the next read of the socket sleep until `count` bytes are there; they must be sure to come."""
+        if count != self._low_water:
+            self._low_water = count
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+
     def _receive(self, length: int) -> bytes:
         self.is_waiting_for_peer = True
         try:
+            self._wake_at(1)
             return self._sock.recv(length, socket.MSG_WAITALL)
         except OSError as error:
             raise self._lost(error) from error
@@ -181,6 +192,7 @@ class Lane:
         # 64 KiB. NONBLOCK is about the pipe alone, for tcp_splice_read looks at O_NONBLOCK of the socket.
         flags = _SPLICE_F_MOVE | _SPLICE_F_MORE | _SPLICE_F_NONBLOCK
         try:
+            self._wake_at(min(room, LOW_WATER))
             count = os.splice(self._sock.fileno(), pipe.writer, room, flags=flags)
         except BlockingIOError as error:
             if pipe.filled:
