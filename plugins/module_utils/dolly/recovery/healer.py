@@ -166,8 +166,8 @@ class Healer:
         actions: List[Action] = []
         if event.outcome in _DECLARED:
             actions.append(DeclareChild(event.rank, _DECLARED[event.outcome], event.reason))
-        if event.outcome == "superseded":
-            return actions  # it lives, under another parent, and its children with it
+        if event.outcome in ("superseded", "orphaned"):
+            return actions  # it lives, under another parent or looking for one, and its children with it
         for orphan in event.orphans:
             if orphan > self.rank and orphan not in self._children:
                 self.adopted += 1
@@ -177,6 +177,8 @@ class Healer:
     def _knocked(self, rank: int) -> List[Action]:
         if rank <= self.rank:
             return []  # a parent's rank is lower than its child's: so there are no loops
+        if self.is_orphan:
+            return []  # no help to be had here; the caller asks the next ancestor
         state = self._children.get(rank)
         if state == "dialling":
             return []

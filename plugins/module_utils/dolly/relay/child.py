@@ -27,6 +27,10 @@ from .threads import Worker
 _MAX_LANE_DEATHS = 5
 
 
+#: Last words of a child, or its echo of ours, that say by themselves what became of it.
+_OUTCOMES = frozenset(("finished", "failed", "superseded", "orphaned"))
+
+
 class ChildOwner(Protocol):
     """What hears of a link's fate; every call comes on the reactor."""
 
@@ -40,7 +44,7 @@ class ChildOwner(Protocol):
         """The child asks again for chunks that came out wrong."""
 
     def child_gone(self, link: "ChildLink", outcome: str, reason: str) -> None:
-        """The link is over: `finished`, `failed`, `superseded`, `unreachable`, `lost`."""
+        """The link is over: `finished`, `failed`, `superseded`, `orphaned`, `unreachable`, `lost`."""
 
     def storage_failed(self, error: BaseException) -> None:
         """This node's own storage cannot be read."""
@@ -196,7 +200,7 @@ class ChildLink:
         if self._channel is not None:
             self._channel.finish()
             self._channel = None
-        outcome = message.reason if message.reason in ("finished", "failed", "superseded") else "lost"
+        outcome = message.reason if message.reason in _OUTCOMES else "lost"
         text = str((message.error or {}).get("message", "")) or "it said goodbye: %s" % message.reason
         self._over(outcome, text)
 

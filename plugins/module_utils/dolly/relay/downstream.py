@@ -101,6 +101,11 @@ class Downstream:
         for link in list(self._links.values()):
             link.bye(reason, error)
 
+    def orphan(self) -> None:
+        """Let every child go, because there is no help to be had here, and let it look for another parent now."""
+        for link in list(self._links.values()):
+            link.bye("orphaned")
+
     def beat(self, now: float) -> None:
         """Once a second: pings, silence, stalls."""
         for link in list(self._links.values()):
@@ -207,7 +212,9 @@ class Downstream:
         if self._start is not None and rank not in self._start.members:
             return False
         snapshot = self.board.get(rank)
-        if snapshot is None or not snapshot.is_terminal:
+        # Somebody tried and could not talk to it. If it lives it will knock.
+        is_given_up = snapshot is not None and snapshot.observed_by is not None
+        if snapshot is None or not (snapshot.is_terminal or is_given_up):
             return True
         return any(self._has_work(child) for child in self._children_of(rank))
 

@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
 from typing import Any, Callable, Dict, Optional
 
 from ..errors import Aborted, AuthError, DollyError, PeerLost, ProtocolError, TimedOut, from_dict
 from ..net.channel import Channel
 from ..plan import topology
 from ..plan.job import Plan
-from ..progress import RateMeter, Snapshot
+from ..progress import Snapshot
 from ..ranges import RangeSet
 from ..recovery import healer as heal
 from ..storage.base import Store, Target
@@ -20,12 +19,15 @@ from ..wire.auth import Established
 from ..wire.greeting import Hello
 from ..wire.messages import Bye, Manifest, Start
 from .context import Context
+from .finisher import Finisher
 from .ledger import Ledger
 from .node import Node, Reporter, as_fields
 from .threads import Worker
 from .upstream import Upstream
-from .verifier import Verifier
+from .word import Word
 
+#: How long a node that has failed waits for its children's last words, which it passes up.
+_PART_PATIENCE_S = 1.0
 #: A parent that says goodbye because nobody took it in: its children look for an ancestor themselves, but not
 #: for another full patience, or a long chain would end node after node.
 _ORPHANED_PATIENCE_S = 10.0
@@ -44,7 +46,7 @@ class Member(Node):
     ) -> None:
         super().__init__(context, sock, report)
         self.store: Optional[Store] = None
-        self.word = Snapshot(0, context.name or "this node", incarnation, 1, "waiting")
+        self._word = Word(context.name or "this node", incarnation)
         self._choose_target = choose_target
         self._target: Optional[Target] = None
         self._upstream = Upstream(context, self)
@@ -52,11 +54,14 @@ class Member(Node):
         self._is_run_over = False
         self._rejected = RangeSet()
         self._told = 0
-        self._started_at = 0.0
-        self._meter = RateMeter()
         self._working = 0
-        self._is_flushing = False
-        self._is_synced = False
+        self._part_by = 0.0
+        self._finisher: Optional[Finisher] = None
+
+    @property
+    def word(self) -> Snapshot:
+        """What this node last said of itself."""
+        return self._word.snapshot
 
     # --- the door -----------------------------------------------------------------------------------
 
@@ -78,7 +83,7 @@ class Member(Node):
             self._upstream.accept_lane(established, channel)
         elif self._upstream.accept_link(established, channel):
             self.context.name = established.hello.to
-            self.word = replace(self.word, name=self.context.name)
+            self._word.change(name=self.context.name)
             self._upstream.begin(established.leftover)
 
     # --- what the parent says -----------------------------------------------------------------------
@@ -97,6 +102,7 @@ class Member(Node):
         if self.plan is None:
             self._take_place(parsed, rank)
         self._say(parent=parent_rank, epoch=self._upstream.epoch)
+        self._part()
         if self.downstream is not None:
             self.downstream.handle(heal.ParentFound(parent_rank))
 
@@ -109,7 +115,7 @@ class Member(Node):
 
     def _take_place(self, plan: Plan, rank: int) -> None:
         self.context.timeouts = plan.timeouts  # one set of limits for the whole ring: the server's
-        self.word = replace(self.word, rank=rank, total=plan.image.size)
+        self._word.change(rank=rank, total=plan.image.size)
         downstream = self.set_up(plan, rank, Ledger(plan.image, plan.verify != "none"))
         children = topology.children(rank, plan.fanout, len(plan.nodes))
         downstream.handle(heal.SetUp(tuple(children)))
@@ -141,7 +147,7 @@ class Member(Node):
     def _try_to_start(self) -> None:
         if self._start is None or self.word.state != "ready" or self.plan is None:
             return
-        self._started_at = self.context.reactor.now()
+        self._word.start(self.context.reactor.now())
         self._say(state="receiving")
         size = self.plan.image.size or 0
 
@@ -157,10 +163,12 @@ class Member(Node):
         if error is not None or self.store is None or self.ledger is None or self.downstream is None:
             self.fail(error or Aborted("the target was not opened"))
             return
-        if self.word.is_terminal or self._start is None:
+        if self.word.is_terminal or self._start is None or self.plan is None:
             return
         self.downstream.start(self._start, self.store)
-        self._work("finish", self._finish, self._finished)
+        verifies = self.plan.verify != "none"
+        self._finisher = Finisher(self.store, self.ledger, verifies, self.plan.sync, self._on_bad_chunk)
+        self._work("finish", self._finisher.run, self._finished)
         self._ask()
 
     def upstream_manifest(self, parent: str, message: Manifest) -> bool:
@@ -185,7 +193,9 @@ class Member(Node):
             return
         patience_s = self.context.timeouts.orphan
         if goodbye is not None and goodbye.reason == "orphaned":
+            # All nodes below look for an ancestor at the same time, or a long chain would end node after node.
             patience_s = min(patience_s, _ORPHANED_PATIENCE_S)
+            self.downstream.orphan()
         if self.word.is_terminal:
             patience_s = min(patience_s, self.context.timeouts.dead_after)
         rank = self.word.parent if self.word.parent is not None else 0
@@ -198,38 +208,25 @@ class Member(Node):
         if self.ledger is not None and self.store is not None and not self.word.is_terminal:
             self._upstream.ask(self.store, self.ledger, self._rejected)
 
+    def _on_bad_chunk(self, index: int) -> None:
+        """Called on the finisher's thread."""
+        self.context.reactor.call(lambda: self._chunk_was_bad(index))
+
     def _chunk_was_bad(self, index: int) -> None:
         if self.ledger is not None:
             self._rejected.add(*self.ledger.image.chunk_bounds(index))
             self.context.log("chunk %d does not match its digest; it is asked for again" % index)
             self._ask()
 
-    def _finish(self) -> None:
-        """On a thread of its own: verify, flush, publish. Whatever it raises fails the node."""
-        if self.ledger is None or self.store is None or self.plan is None:
-            return
-        call = self.context.reactor.call
-        if self.plan.verify == "none":
-            self.ledger.wait_complete()
-        else:
-            Verifier(self.store, self.ledger, lambda index: call(lambda: self._chunk_was_bad(index))).run()
-        if self.ledger.is_closed or not self.ledger.is_complete:
-            return  # a node that failed meanwhile, or was stopped, must not put the image in its place
-        self._is_flushing = True
-        if self.plan.sync:
-            self.store.flush()
-        self.store.commit()
-        self._is_synced = self.plan.sync
-
     def _finished(self, error: Optional[BaseException]) -> None:
-        if self.word.is_terminal or self.ledger is None:
+        if self.word.is_terminal or self.ledger is None or self._finisher is None:
             return
         if error is not None:
             self.fail(error)
         elif self.ledger.is_complete:
             self._update()
             digest = self.ledger.manifest.root() if self.ledger.manifest.is_complete else ""
-            self._say(state="done", digest=digest, synced=self._is_synced, changed=True, blocked_on="")
+            self._say(state="done", digest=digest, synced=self._finisher.is_synced, changed=True, blocked_on="")
             self._leave_if_idle()
 
     def _called_off(self, error: Optional[Dict[str, Any]]) -> None:
@@ -258,9 +255,34 @@ class Member(Node):
             self.downstream.bye(reason, fields)
         if self.ledger is not None:
             self.ledger.close()
+        has_parent = self._upstream.has_parent
+        patience_s = _PART_PATIENCE_S if has_parent else heal.ADOPTION_PATIENCE_S + _PART_PATIENCE_S
+        self._part_by = self.context.reactor.now() + patience_s
+        self._part()
+
+    def stop(self, error: BaseException) -> None:
+        """End, whatever this node is doing."""
+        if self.word.is_terminal:
+            self.leave()
+        else:
+            self.fail(error)
+
+    def _part(self) -> None:
+        """Say goodbye as failed: after the children's last words, and to whoever is the parent then.
+
+        A node that fails while it has no parent waits for one to adopt it, so that its reason is heard.
+        """
+        if self.word.state != "failed" or self.is_leaving:
+            return
         self._tell()
-        self._upstream.bye("failed", fields)
-        self.leave()
+        is_late = self.context.reactor.now() > self._part_by or self._is_run_over or self.plan is None
+        if not is_late and self.downstream is not None and not self.downstream.is_finished:
+            return
+        if self._upstream.has_parent:
+            self._upstream.bye("failed", self.word.error)
+            self.leave()
+        elif is_late:
+            self.leave()
 
     def storage_failed(self, error: BaseException) -> None:
         """The target cannot be written, or not be read back."""
@@ -289,6 +311,7 @@ class Member(Node):
         """Pass news up, and go when nothing is left to do."""
         self._tell()
         self._leave_if_idle()
+        self._part()
 
     def _leave_if_idle(self) -> None:
         downstream = self.downstream
@@ -325,42 +348,26 @@ class Member(Node):
         self._tell()
         self._ask()
         self._leave_if_idle()
+        self._part()
         self._upstream.beat(now)
 
     def _update(self) -> None:
         """Bring the figures of this node's own word up to date."""
-        ledger = self.ledger
-        if ledger is None or self.word.is_terminal or self.store is None:
+        if self.ledger is None or self.word.is_terminal or self.store is None:
             return
+        is_flushing = self._finisher is not None and self._finisher.is_flushing
         now = self.context.reactor.now()
-        with ledger.changed:
-            held, verified, repaired = ledger.held.total, ledger.verified.total, ledger.repaired
-            is_verifying = ledger.verifying is not None
-        self._meter.add(now, held)
-        state, blocked_on = "receiving", "parent"
-        if held == ledger.size:
-            state, blocked_on = "verifying", "target" if is_verifying else "parent"
-        elif not self._upstream.is_waiting:
-            blocked_on = "target"
-        if self._is_flushing:
-            state, blocked_on = "flushing", "flush"
-        self._say(
-            state=state,
-            held=held,
-            verified=verified,
-            repaired=repaired,
-            rate=round(self._meter.rate(now)),
-            seconds=round(now - self._started_at, 3),
-            blocked_on=blocked_on,
-        )
+        if self._word.measure(now, self.ledger, self._upstream.is_waiting, is_flushing):
+            self._spread()
 
     def _say(self, **changes: Any) -> None:
-        word = replace(self.word, **changes)
-        if word != self.word:
-            self.word = replace(word, version=self.word.version + 1)
-            if self.plan is not None:
-                self.say(self.word)
-            self._tell()
+        if self._word.change(**changes):
+            self._spread()
+
+    def _spread(self) -> None:
+        if self.plan is not None:
+            self.say(self.word)
+        self._tell()
 
     def _tell(self) -> None:
         """Send up what the parent has not heard yet."""

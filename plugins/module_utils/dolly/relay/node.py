@@ -101,6 +101,15 @@ class Node:
         """The node's own storage is no good any more."""
         raise NotImplementedError
 
+    def fail(self, error: BaseException) -> None:
+        """This node cannot do its part."""
+        raise NotImplementedError
+
+    def stop(self, error: BaseException) -> None:
+        """End, whatever this node is doing."""
+        self.fail(error)
+        self.leave()
+
     def subtree_changed(self) -> None:
         """News from below."""
 

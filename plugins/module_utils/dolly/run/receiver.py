@@ -31,7 +31,7 @@ def _receive(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str,
     choose = TargetChooser(str(config["target"]), policy)
     status = StatusFile(rundir, describe)
     member = make_member(context, str(config.get("bind") or ""), int(config.get("port") or 0), status, choose)
-    stop_on_signals(member, member.fail)
+    stop_on_signals(member)
     member.run()
     return result_of(member, choose)
 

@@ -29,7 +29,7 @@ def _send(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str, An
     name = str(config.get("server_name") or "dolly server")
     context = make_context(str(config["run_id"]), name, secret, timeouts_of(config))
     root = make_root(context, config, StatusFile(rundir, describe))
-    stop_on_signals(root, root.fail)
+    stop_on_signals(root)
     root.run()
     return result_of(root)
 

@@ -51,13 +51,12 @@ def timeouts_of(config: Dict[str, Any]) -> Timeouts:
     return timeouts
 
 
-def stop_on_signals(node: Node, fail: Callable[[BaseException], None]) -> None:
+def stop_on_signals(node: Node) -> None:
     """End the node in good order when the process is told to end. Only for the main thread."""
 
     def on_signal(number: int, _frame: Any) -> None:
         error = Aborted("the process was told to end by %s" % signal.Signals(number).name)
-        node.context.reactor.call(lambda: fail(error))
-        node.context.reactor.call(node.leave)
+        node.context.reactor.call(lambda: node.stop(error))
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, on_signal)

@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a member says of itself: one snapshot, with a new version for each change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ..progress import RateMeter, Snapshot
+from .ledger import Ledger
+
+
+class Word:
+    """The newest snapshot of this node. Used on the reactor alone."""
+
+    def __init__(self, name: str, incarnation: int) -> None:
+        self.snapshot = Snapshot(0, name, incarnation, 1, "waiting")
+        self._meter = RateMeter()
+        self._started_at = 0.0
+
+    def start(self, now: float) -> None:
+        """From `now` on the seconds count."""
+        self._started_at = now
+
+    def change(self, **changes: Any) -> bool:
+        """Say something new; False when it is what was said before."""
+        changed = replace(self.snapshot, **changes)
+        if changed == self.snapshot:
+            return False
+        self.snapshot = replace(changed, version=self.snapshot.version + 1)
+        return True
+
+    def measure(self, now: float, ledger: Ledger, is_waiting: bool, is_flushing: bool) -> bool:
+        """Bring the figures up to date. `is_waiting`: for bytes from above, rather than for the own target."""
+        with ledger.changed:
+            held, verified, repaired = ledger.held.total, ledger.verified.total, ledger.repaired
+            is_verifying = ledger.verifying is not None
+        self._meter.add(now, held)
+        state, blocked_on = "receiving", "parent" if is_waiting else "target"
+        if held == ledger.size:
+            state, blocked_on = "verifying", "target" if is_verifying else "parent"
+        if is_flushing:
+            state, blocked_on = "flushing", "flush"
+        return self.change(
+            state=state,
+            held=held,
+            verified=verified,
+            repaired=repaired,
+            rate=round(self._meter.rate(now)),
+            seconds=round(now - self._started_at, 3),
+            blocked_on=blocked_on,
+        )
