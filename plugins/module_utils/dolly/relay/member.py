@@ -309,6 +309,7 @@ class Member(Node):
 
     def subtree_changed(self) -> None:
         """Pass news up, and go when nothing is left to do."""
+        super().subtree_changed()
         self._tell()
         self._leave_if_idle()
         self._part()

@@ -22,6 +22,7 @@ from .ledger import Ledger
 from .listener import Listener
 
 BEAT_S = 0.5
+_JOIN_PAUSE_S = 0.02
 #: How long a node that has nothing more to do waits for goodbyes and for its own threads.
 LEAVE_PATIENCE_S = 5.0
 
@@ -111,7 +112,8 @@ class Node:
         self.leave()
 
     def subtree_changed(self) -> None:
-        """News from below."""
+        """News from below, or a link has come or gone."""
+        self._try_to_leave()
 
     # --- shared -------------------------------------------------------------------------------------
 
@@ -147,6 +149,7 @@ class Node:
             self.ledger.close()
         is_busy = self._is_busy()
         if is_busy and not is_late:
+            self.context.reactor.after(_JOIN_PAUSE_S, self._try_to_leave)
             return
         if not is_busy:  # else a thread hangs in a system call, and the end of the process has to do
             self._release()

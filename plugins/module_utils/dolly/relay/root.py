@@ -183,6 +183,7 @@ class Root(Node):
 
     def subtree_changed(self) -> None:
         """News: the barrier may be reached, or the end."""
+        super().subtree_changed()
         self._decide()
         self._end_if_settled()
 
