@@ -1,6 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Digests the source beside the sending, and looks again where somebody received something else."""
+"""Digests the source ahead of the sending, and looks again where somebody received something else.
+
+A chunk may go out when it has been digested: what is nothing but zeros is known by then and need not be sent, and
+a node can verify what it gets as soon as it has it. One thread digests faster than a ring takes the bytes.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,13 @@ from typing import Callable, Iterable, List, Optional
 
 from ..errors import SourceChanged
 from ..integrity import PIECE, digest_region, zero_digest
+from ..ranges import RangeSet
 from ..storage.source import Source
 from .ledger import Ledger
 
 #: Digests are published in groups of this many chunks.
-_GROUP = 16
+_GROUP = 4
+_ZEROS = bytes(PIECE)
 
 
 class Digester:
@@ -37,7 +43,7 @@ class Digester:
         for index in range(count):
             if self._ledger.is_closed:
                 return
-            group.append(self._digest(index) if whole is None else self._digest_into(index, whole))
+            group.append(self._digest(index, whole))
             if index == count - 1:
                 self._source.check_unchanged()  # without the last digests no node can be done
             if len(group) == _GROUP or index == count - 1:
@@ -54,23 +60,26 @@ class Digester:
             if digest_region(self._source.read, start, end, self._buffer) != self._ledger.digest(index):
                 raise SourceChanged(self._source.path, start)
 
-    def _digest(self, index: int) -> bytes:
-        known = self._ledger.digest(index)
-        if known is not None:
-            return known
+    def _digest(self, index: int, whole: Optional["hashlib._Hash"]) -> bytes:
         start, end = self._ledger.image.chunk_bounds(index)
-        if self._ledger.is_zero(start, end):
+        known = self._ledger.digest(index)
+        if whole is None and known is not None:
+            return known
+        if whole is None and self._ledger.is_zero(start, end):
             return zero_digest(end - start)
-        return digest_region(self._source.read, start, end, self._buffer)
+        zeros = RangeSet()
 
-    def _digest_into(self, index: int, whole: "hashlib._Hash") -> bytes:
         def read(offset: int, view: memoryview) -> int:
             length = self._source.read(offset, view)
-            whole.update(view[:length])
+            if whole is not None:
+                whole.update(view[:length])
+            if self._buffer.startswith(_ZEROS if length == PIECE else _ZEROS[:length]):
+                zeros.add(offset, offset + length)
             return length
 
-        start, end = self._ledger.image.chunk_bounds(index)
-        return digest_region(read, start, end, self._buffer)
+        digest = digest_region(read, start, end, self._buffer)
+        self._ledger.hold(RangeSet([(start, end)]), zeros)
+        return digest
 
     def _learn(self, first: int, group: List[bytes]) -> None:
         digests = b"".join(group)

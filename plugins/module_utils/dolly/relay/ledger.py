@@ -62,12 +62,17 @@ class Ledger:
             if not self._verifies and self.is_complete:
                 self._whole.notify_all()
 
-    def hold_all(self, zeros: RangeSet) -> None:
-        """For the node that has the source: everything is here, `zeros` are its holes."""
+    def hold(self, data: RangeSet, zeros: RangeSet) -> None:
+        """For the node that has the source: these ranges may go out, those in `zeros` by name alone."""
         with self.changed:
-            self.held.add(0, self.size)
+            self.held.update(data)
+            self.held.update(zeros)
             self.zeros.update(zeros)
             self.changed.notify_all()
+
+    def hold_all(self, zeros: RangeSet) -> None:
+        """For the node that has the source: everything is here, `zeros` are its holes."""
+        self.hold(RangeSet([(0, self.size)]) if self.size else RangeSet(), zeros)
 
     def begin_write(self, start: int, end: int) -> bool:
         """Claim bytes of one chunk for writing; False when the whole chunk is held, which nobody writes into.

@@ -45,7 +45,10 @@ class Root(Node):
         self._source = source
         self._policy = policy
         ledger = Ledger(plan.image, False)
-        ledger.hold_all(_holes(source))
+        if plan.verify == "none":
+            ledger.hold_all(_holes(source))
+        else:  # the digester lets the rest go, chunk by chunk
+            ledger.hold(RangeSet(), _holes(source))
         self.set_up(plan, 0, ledger)
         self._ranks = range(1, len(plan.nodes))
         self._members: FrozenSet[int] = frozenset()
