@@ -109,14 +109,12 @@ class TestClone:
 
     def test_zeros_that_were_written_are_not_sent(self, ring):
         """No hole tells of them; the server sees them while it digests."""
-        piece = 256 * 1024
         data = make_image(CHUNK)
-        mixed = data[:piece] + bytes(2 * piece) + data[3 * piece :]
-        bench = ring(data + bytes(CHUNK) + mixed, 2).join()
+        bench = ring(data + bytes(2 * CHUNK) + data, 2).join()
         assert_all_done(bench)
         for rank in (1, 2):
-            assert bench.targets[rank].store.zeroed == CHUNK + 2 * piece
-        assert bench.root.node.sent == 2 * CHUNK - 2 * piece
+            assert bench.targets[rank].store.zeroed == 2 * CHUNK
+        assert bench.root.node.sent == 2 * CHUNK
 
     def test_results(self, ring):
         bench = ring(policy=Policy(wants_sha256=True)).join()
