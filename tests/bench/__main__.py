@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import os
 import secrets
@@ -70,7 +71,8 @@ class Bench:
         ring = self._ring(group)
         path = os.path.join(self._folder, "contender.log")
         with open(path, "w+", encoding="utf-8") as log:
-            found = measure(contender, group, ring, self._network, log)
+            warm_up = functools.partial(self._workspace.warm_up, group.data * group.nodes)
+            found = measure(contender, group, ring, self._network, log, warm_up)
         found.round = turn
         found.error = found.error or compare(ring)
         self._workspace.clear()
@@ -159,10 +161,9 @@ def _measure(chosen: Any) -> Dict[str, Any]:
     network = Namespaces(longest) if is_root else Loopback(longest)
     begin = time.monotonic()
     is_complete = False
-    with Workspace(chosen.disk_folder, room, chosen.pages == "huge") as workspace, network:
+    with network, Workspace(chosen.disk_folder, room, chosen.pages == "huge") as workspace:
         bench = Bench(chosen, workspace, network)
         bench.prepare()
-        workspace.warm_up(room - (512 << 20))
         facts = machine.facts(
             network.title, workspace.folder("disk"), chosen.pages if workspace.can_limit else "small"
         )

@@ -8,7 +8,7 @@ import os
 import re
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, List, Optional, TextIO
+from typing import Any, Callable, Dict, List, Optional, TextIO
 
 from .contenders import Contender, Pipeline, Ring
 from .network import Loopback, Namespaces
@@ -84,14 +84,24 @@ class Problem(Exception):
 
 
 def measure(
-    contender: Contender, group: Group, ring: Ring, network: Loopback | Namespaces, log: TextIO
+    contender: Contender,
+    group: Group,
+    ring: Ring,
+    network: Loopback | Namespaces,
+    log: TextIO,
+    warm_up: Callable[[], None],
 ) -> Measurement:
-    """Run one contender once. Never raises for what the contender does wrong: see `error`."""
+    """Run one contender once. Never raises for what the contender does wrong: see `error`.
+
+    `warm_up` is called when the nodes are up, right before the sender is started: a host takes back memory that its
+    guest left free for a second or two, and the next use of such a page takes several times as long. Without it a
+    contender would pay for how long its nodes take to start.
+    """
     found = Measurement(group, contender.name, 0)
     begin = log.tell()
     with Crew(log) as crew:
         try:
-            watch = _run(crew, contender, group, ring, network)
+            watch = _run(crew, contender, group, ring, network, warm_up)
             _check(ring)
             watch.ended = time.monotonic() if group.target == "disk" else watch.ended
         except Problem as problem:
@@ -106,11 +116,20 @@ def measure(
     return found
 
 
-def _run(crew: Crew, contender: Contender, group: Group, ring: Ring, network: Loopback | Namespaces) -> Watch:
+def _run(
+    crew: Crew,
+    contender: Contender,
+    group: Group,
+    ring: Ring,
+    network: Loopback | Namespaces,
+    warm_up: Callable[[], None],
+) -> Watch:
     nodes, sender = contender.plans(ring)
     for pipeline in nodes:
         _start(crew, pipeline, ring, network)
         _wait_for_listener(crew, pipeline)
+    if group.target == "memory":
+        warm_up()
     watch = Watch(deadline=time.monotonic() + 60 + group.data * group.nodes / _SLOWEST)
     if nodes:
         watch.first_pid = next(stage.process.pid for stage in crew.stages if stage.rank == 1)

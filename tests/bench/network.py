@@ -16,7 +16,7 @@ _TIMEOUT_S = 30.0
 
 def _run(*command: str) -> str:
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL
+        command, capture_output=True, text=True, timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL, check=False
     )
     if done.returncode:
         raise RuntimeError("%s: %s" % (" ".join(command), done.stderr.strip()))

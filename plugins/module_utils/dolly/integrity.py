@@ -107,7 +107,7 @@ class Manifest:
             counts = (self.known_count, self.image.chunk_count)
             raise ValueError("no root digest: %d of %s chunk digests are known" % counts)
         whole = hashlib.sha256()
-        for _, digests in self.slices():
+        for _unused, digests in self.slices():
             whole.update(digests)
         return whole.hexdigest()
 
@@ -153,7 +153,7 @@ def zero_digest(length: int) -> bytes:
 
 def parse_checksum(text: str) -> str:
     """Return the lower-case hex digest of ``sha256:<64 hex digits>``. ValueError: anything else."""
-    kind, _, digits = text.partition(":")
+    kind, _unused, digits = text.partition(":")
     if kind != "sha256" or not _SHA256_HEX.match(digits):
         raise ValueError("%r is no checksum: expected sha256: and 64 hexadecimal digits" % text)
     return digits.lower()

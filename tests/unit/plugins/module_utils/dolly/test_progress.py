@@ -180,7 +180,7 @@ def test_terminal_states(state, expected):
 
 
 DEEP = {}
-for _ in range(50):
+for _unused in range(50):
     DEEP = {"x": DEEP}
 
 

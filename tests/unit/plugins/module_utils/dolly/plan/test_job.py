@@ -116,7 +116,7 @@ def test_only_objects_are_read(kind, data):
 
 def test_deeply_nested_values_are_refused_as_any_other():
     deep = []
-    for _ in range(100000):
+    for _unused in range(100000):
         deep = [deep]
     with pytest.raises(ValueError, match="run_id"):
         job.Plan.from_dict({**plan_dict(), "run_id": deep})
@@ -160,7 +160,7 @@ def test_output_and_source_may_be_left_out():
 def test_chunks_tile_the_image(size, chunk_size):
     image = job.Image(size, chunk_size)
     bounds = [image.chunk_bounds(index) for index in range(image.chunk_count)]
-    assert [start for start, _ in bounds] + [size] == [0] + [end for _, end in bounds]
+    assert [start for start, _unused in bounds] + [size] == [0] + [end for _unused, end in bounds]
     assert all(end - start == chunk_size for start, end in bounds[:-1])
     assert all(0 < end - start <= chunk_size for start, end in bounds)
     for index in (-1, image.chunk_count):

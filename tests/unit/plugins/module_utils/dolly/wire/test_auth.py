@@ -359,7 +359,7 @@ def test_a_proof_is_good_for_one_nonce_only():
 def test_a_refused_listener_stays_refused():
     listener, challenge = listen(SPELT_HELLO)
     listener.feed(sign("dialer", SPELT_HELLO + challenge, 3, u64(4), secret=WRONG))
-    for _ in range(2):
+    for _unused in range(2):
         with pytest.raises(AuthError):
             listener.next()
         listener.feed(sign("dialer", SPELT_HELLO + challenge, 3, u64(4)))
@@ -523,7 +523,7 @@ STRANGERS = {
 def test_a_stranger_is_refused_at_once(name):
     listener = ListenerHandshake(LISTENER_NONCE)
     listener.feed(STRANGERS[name])
-    for _ in range(2):
+    for _unused in range(2):
         with pytest.raises(AuthError):
             listener.next()
     with pytest.raises(IllegalTransition):
@@ -544,7 +544,7 @@ def test_the_largest_hello_is_taken():
 
 
 def feed_often(side, data):
-    for _ in range(5):
+    for _unused in range(5):
         side.feed(data)
 
 

@@ -341,7 +341,7 @@ def test_every_flipped_bit_of_a_frame_is_refused_or_never_whole():
 
 def test_many_small_frames_in_one_feed_are_not_quadratic():
     sealer = Sealer(KEY)
-    stream = b"".join(sealer.control(PING, b"{}") for _ in range(60000))
+    stream = b"".join(sealer.control(PING, b"{}") for _unused in range(60000))
     control = opener()
     start = time.process_time()
     control.feed(stream)

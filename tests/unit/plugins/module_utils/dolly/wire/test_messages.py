@@ -227,7 +227,7 @@ def test_a_plan_that_holds_itself_is_a_value_error():
 
 def test_a_plan_without_end_is_a_value_error():
     plan = []
-    for _ in range(200000):
+    for _unused in range(200000):
         plan = [plan]
     with pytest.raises(ValueError):
         encode(Setup({"plan": plan}))
@@ -300,7 +300,7 @@ def test_no_bytes_raise_anything_but_protocol_error(kind, payload):
 def test_damaged_messages_raise_nothing_but_protocol_error(message, data):
     kind, payload = encode(message)
     damaged = bytearray(payload)
-    for _ in range(data.draw(st.integers(1, 3))):
+    for _unused in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, max(len(damaged) - 1, 0)))
         damaged[at : at + data.draw(st.integers(0, 2))] = data.draw(
             st.sampled_from([b'"', b"[", b"]", b"{", b"}", b",", b"-", b"e9", b".", b"\\u", b"true", b"\xff"])

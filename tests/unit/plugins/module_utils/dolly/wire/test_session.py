@@ -230,7 +230,7 @@ def test_only_what_is_legal_is_taken(role, state, name):
     if name in MAY_RECEIVE[role, state].split():
         assert end.next() == MESSAGES[name]
         return
-    for _ in range(2):
+    for _unused in range(2):
         with pytest.raises(ProtocolError) as caught:
             end.next()
     for word in (role, state, type(MESSAGES[name]).__name__, "the "):
@@ -269,7 +269,7 @@ def test_a_message_that_cannot_be_sent_changes_nothing():
 def test_a_bad_payload_is_the_peers_fault():
     pair = Pair()
     pair.ends["child"].feed(Sealer(DOWN_KEY).control(Setup.KIND, b'{"plan":7}'))
-    for _ in range(2):
+    for _unused in range(2):
         with pytest.raises(ProtocolError, match="the parent"):
             pair.ends["child"].next()
 
@@ -305,7 +305,7 @@ def test_no_legal_interleaving_is_refused_and_both_can_always_close(data):
     pair = Pair()
     if data.draw(st.booleans()):
         pair.say("parent", "Setup")
-    for _ in range(data.draw(st.integers(0, 20))):
+    for _unused in range(data.draw(st.integers(0, 20))):
         play(data.draw, pair)
     for role in ("parent", "child"):
         pair.arrive(role)
