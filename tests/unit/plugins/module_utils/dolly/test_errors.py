@@ -70,7 +70,8 @@ def test_sentence_names_every_field(error, fault, exit_code):
 def test_docstring_is_the_sentence(error, fault, exit_code):
     if error.__class__ is errors.DollyError:
         return
-    literal = [text for text, _unused, _unused, _unused in string.Formatter().parse(" ".join(type(error).__doc__.split()))]
+    sentence = " ".join(type(error).__doc__.split())
+    literal = [part[0] for part in string.Formatter().parse(sentence)]
     assert all(text in error.sentence for text in literal)
 
 
