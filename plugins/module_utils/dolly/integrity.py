@@ -15,7 +15,9 @@ from .ranges import RangeSet
 
 DIGEST_SIZE = 32
 SLICE_DIGESTS = 1024  # 32 KiB: half a frame
-PIECE = 256 * 1024  # fits the L2 cache; 1 MiB pieces were a fifth slower
+#: What is read and digested at once. Eight nodes on two cores moved 108 MB/s each with 1 MiB and 89 with 256 KiB
+#: (medians of three interleaved runs): fewer turns of the interpreter's lock outweigh the L2 cache.
+PIECE = 1024 * 1024
 _ZERO_STEP = 1024 * 1024
 _SHA256_HEX = re.compile(r"[0-9A-Fa-f]{64}\Z")
 
@@ -120,7 +122,7 @@ class Manifest:
 
 
 def digest_region(read: Callable[[int, memoryview], int], start: int, end: int, buffer: bytearray) -> bytes:
-    """Return the SHA-256 of the bytes [start, end), read through ``buffer`` in L2-sized pieces.
+    """Return the SHA-256 of the bytes [start, end), read through ``buffer`` piece by piece.
 
     ``read(offset, view)`` fills the beginning of ``view`` and returns the number of bytes, like preadv.
     EOFError: it returned 0 early. ValueError: ``buffer`` is empty or the region is none.
