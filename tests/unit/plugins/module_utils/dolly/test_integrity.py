@@ -146,11 +146,14 @@ def test_digest_of_a_region(data, most, buffer_size, draw):
     assert all(offset + length <= end for offset, length in source.reads)
 
 
-def test_digest_reads_pieces_that_fit_the_cache():
-    source = Source(bytes(700000), 10 ** 9)
-    buffer = bytearray(1 << 20)
-    integrity.digest_region(source.read, 0, 700000, buffer)
-    assert source.reads == [(0, 262144), (262144, 262144), (524288, 175712)]
+def test_digest_reads_piece_by_piece():
+    size = 2 * integrity.PIECE + 175712
+    source = Source(bytes(size), 10 ** 9)
+    buffer = bytearray(2 * integrity.PIECE)
+    integrity.digest_region(source.read, 0, size, buffer)
+    assert source.reads == [
+        (0, integrity.PIECE), (integrity.PIECE, integrity.PIECE), (2 * integrity.PIECE, 175712),
+    ]
     buffer.extend(b"the buffer is not exported any more")
 
 
