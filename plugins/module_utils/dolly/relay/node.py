@@ -59,6 +59,7 @@ class Node:
         reactor.every(BEAT_S, self._beat)
         try:
             self._begin()
+            self._report(self)  # whoever started this node waits to hear its port
             reactor.run()
         finally:
             self._listener.close()
