@@ -272,19 +272,16 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dolly.ring.plugins.module_utils import ring_options
+from ansible_collections.dolly.ring.plugins.module_utils import engine_process, ring_options
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, UsageError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import launch, rundir
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import rundir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import checks, facts, target
 from ansible_collections.dolly.ring.plugins.module_utils.node_address import choose_address
 
-LISTEN_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 10.0
 #: How long a receiver may go on waiting for its start after the server has ended.
 GRACE_S = 5.0
 POLL_S = 0.2
 NOT_STARTED = ("waiting", "ready")
-LOG_LINES = 20
 
 RECEIVER_TIMEOUTS = (
     "join_timeout",
@@ -294,24 +291,6 @@ RECEIVER_TIMEOUTS = (
     "connect_timeout",
     "handshake_timeout",
 )
-
-
-class NodeFailed(Exception):
-    """The receiver has no good result; `returned` is what the task returns with the reason."""
-
-    def __init__(self, reason, **returned):
-        super().__init__(reason)
-        self.returned = returned
-
-
-def engine():
-    """What the receiver starts from. AnsiballZ packs what an import names, also in a function that nobody calls.
-
-    Importing it in earnest would cost each task half a second: it is compiled anew every time.
-    """
-    from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import cli
-
-    return cli
 
 
 def argument_spec():
@@ -409,13 +388,7 @@ def listen(folder, config, secret):
         raise UsageError(
             "run_id", config["run_id"], "a run that %s has no part in yet; state=absent removes it" % config["name"]
         )
-    try:
-        launch.launch(folder, "receiver", config, secret)
-        return launch.await_listening(folder, LISTEN_TIMEOUT_S)["port"]
-    except Exception:
-        folder.stop(STOP_TIMEOUT_S)
-        folder.remove()
-        raise
+    return engine_process.start(folder, "receiver", config, secret)["port"]
 
 
 def describe_write(found):
@@ -433,7 +406,7 @@ def describe_write(found):
 
 
 def finish(params, folder, check_mode):
-    """Wait for the receiver's result and return it. Raises NodeFailed unless the image is on the target."""
+    """Wait for the receiver's result and return it. Raises TaskFailed unless the image is on the target."""
     if check_mode:
         return {"changed": False, "msg": "check mode: no receiver was started, there is no result to collect"}
     result = await_result(folder, params["timeout"], params["reported"])
@@ -442,15 +415,16 @@ def finish(params, folder, check_mode):
     if reason:
         error = result.get("error")
         extra = {"error": error} if error else {}
-        raise NodeFailed(reason, log=folder.log_tail(LOG_LINES), **dict(returned, **extra))
+        log = folder.log_tail(engine_process.LOG_LINES)
+        raise engine_process.TaskFailed(reason, log=log, **dict(returned, **extra))
     returned["msg"] = "%(bytes)d bytes in %(seconds).1f s, %(rate_mb_s).1f MB/s" % returned
     return returned
 
 
 def await_result(folder, timeout_s, reported, clock=time.monotonic, sleep=time.sleep):
-    """Return result.json as soon as it is there. Raises NodeFailed when it will not come, or not in time."""
+    """Return result.json as soon as it is there. Raises TaskFailed when it will not come, or not in time."""
     if not folder.exists():
-        raise NodeFailed("there is no such run on this host: %s does not exist" % folder.path)
+        raise engine_process.TaskFailed("there is no such run on this host: %s does not exist" % folder.path)
     begin = clock()
     while True:
         is_running = folder.is_running()
@@ -460,7 +434,7 @@ def await_result(folder, timeout_s, reported, clock=time.monotonic, sleep=time.s
         waited_s = clock() - begin
         reason = hopeless(folder, is_running, waited_s, timeout_s, reported)
         if reason:
-            raise NodeFailed(reason, log=folder.log_tail(LOG_LINES))
+            raise engine_process.TaskFailed(reason, log=folder.log_tail(engine_process.LOG_LINES))
         sleep(POLL_S)
 
 
@@ -508,20 +482,9 @@ def shortcoming(result, verify):
 # state: absent
 
 
-def remove(params, folder, check_mode):
+def remove(_params, folder, check_mode):
     """End the receiver and remove its folder."""
-    is_running = folder.is_running()
-    if not is_running and not folder.exists():
-        return {"changed": False, "clean": True, "msg": "there is nothing to clean up"}
-    if not check_mode:
-        if is_running and not folder.stop(STOP_TIMEOUT_S):
-            raise NodeFailed(
-                "the receiver did not end; it hangs in the kernel, probably on its disk",
-                log=folder.log_tail(LOG_LINES),
-            )
-        folder.remove()
-    verbs = "ended the receiver and removed its folder" if is_running else "removed the receiver's folder"
-    return {"changed": True, "clean": True, "msg": verbs}
+    return engine_process.remove(folder, "receiver", check_mode)
 
 
 ACTIONS = {"started": start, "finished": finish, "absent": remove}
@@ -541,7 +504,7 @@ def main():
         common["run_dir"] = params["run_dir"] or rundir.default_base()
         folder = rundir.RunDir(common["run_dir"], run_id, name)
         common.update(ACTIONS[params["state"]](params, folder, module.check_mode))
-    except NodeFailed as failure:
+    except engine_process.TaskFailed as failure:
         module.fail_json(**dict(common, **dict(failure.returned, msg=str(failure))))
     except (DollyError, OSError) as error:
         module.fail_json(**dict(common, **ring_options.describe(error)))

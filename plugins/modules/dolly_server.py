@@ -311,20 +311,17 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dolly.ring.plugins.module_utils import ring_options
+from ansible_collections.dolly.ring.plugins.module_utils import engine_process, ring_options
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
     ChecksumMismatch,
     DollyError,
     UsageError,
 )
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import launch, rundir
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import rundir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import source as image
 
-LISTEN_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 10.0
 POLL_FIRST_S = 0.1
 POLL_LAST_S = 1.0
-LOG_LINES = 20
 HASH_STEP = 1 << 20
 
 SENDER_TIMEOUTS = (
@@ -335,24 +332,6 @@ SENDER_TIMEOUTS = (
     "connect_timeout",
     "handshake_timeout",
 )
-
-
-class RunFailed(Exception):
-    """The run failed as a whole; `returned` is what the task returns with the reason."""
-
-    def __init__(self, reason, **returned):
-        super().__init__(reason)
-        self.returned = returned
-
-
-def engine():
-    """What the sender starts from. AnsiballZ packs what an import names, also in a function that nobody calls.
-
-    Importing it in earnest would cost each task half a second: it is compiled anew every time.
-    """
-    from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import cli
-
-    return cli
 
 
 def argument_spec():
@@ -405,20 +384,20 @@ def inspect(params):
 
 
 def finish(params, folder, check_mode):
-    """Start the sender unless it runs already, and wait for its end. Raises RunFailed."""
+    """Start the sender unless it runs already, and wait for its end. Raises TaskFailed."""
     secret = ring_options.decode_secret(params["secret"])
     config = sender_config(params, check_mode)
     if check_mode:
         return predict(params)
     if not folder.exists():
-        start(folder, config, secret)
+        engine_process.start(folder, "sender", config, secret)
     result = await_result(folder, params["timeout"])
     returned = result_fields(result)
     if returned["state"] not in ("done", "partial"):
         reason = ring_options.sentence_of(result.get("error")) or "the run failed without a reason"
         if result.get("error"):
             returned["error"] = result["error"]
-        raise RunFailed(reason, log=folder.log_tail(LOG_LINES), **returned)
+        raise engine_process.TaskFailed(reason, log=folder.log_tail(engine_process.LOG_LINES), **returned)
     returned["msg"] = summary(returned)
     return returned
 
@@ -490,19 +469,8 @@ def sha256_of(path):
             digest.update(piece)
 
 
-def start(folder, config, secret):
-    """Start the sender. Leaves nothing behind when it does not get that far."""
-    try:
-        launch.launch(folder, "sender", config, secret)
-        launch.await_listening(folder, LISTEN_TIMEOUT_S)
-    except Exception:
-        folder.stop(STOP_TIMEOUT_S)
-        folder.remove()
-        raise
-
-
 def await_result(folder, timeout_s, clock=time.monotonic, sleep=time.sleep):
-    """Return result.json as soon as it is there. Raises RunFailed when it will not come, or not in time."""
+    """Return result.json as soon as it is there. Raises TaskFailed when it will not come, or not in time."""
     begin = clock()
     pause_s = POLL_FIRST_S
     while True:
@@ -512,10 +480,10 @@ def await_result(folder, timeout_s, clock=time.monotonic, sleep=time.sleep):
             return result
         status = folder.read_status() or {}
         if not is_running:
-            raise RunFailed("the sender ended without a result", **last_words(folder, status))
+            raise engine_process.TaskFailed("the sender ended without a result", **last_words(folder, status))
         if timeout_s and clock() - begin >= timeout_s:
             reason = "no result after %g s (timeout); the sender runs on, state=absent ends it" % timeout_s
-            raise RunFailed(reason, **last_words(folder, status))
+            raise engine_process.TaskFailed(reason, **last_words(folder, status))
         sleep(pause_s)
         pause_s = min(POLL_LAST_S, pause_s * 1.5)
 
@@ -523,7 +491,7 @@ def await_result(folder, timeout_s, clock=time.monotonic, sleep=time.sleep):
 def last_words(folder, status):
     """Return what a sender without a result is known to have done."""
     nodes = [node_fields(node) for node in status.get("nodes") or ()]
-    return {"state": "unknown", "nodes": nodes, "log": folder.log_tail(LOG_LINES)}
+    return {"state": "unknown", "nodes": nodes, "log": folder.log_tail(engine_process.LOG_LINES)}
 
 
 def result_fields(result):
@@ -565,20 +533,9 @@ def summary(returned):
 # state: absent
 
 
-def remove(params, folder, check_mode):
+def remove(_params, folder, check_mode):
     """End the sender and remove its folder."""
-    is_running = folder.is_running()
-    if not is_running and not folder.exists():
-        return {"changed": False, "clean": True, "msg": "there is nothing to clean up"}
-    if not check_mode:
-        if is_running and not folder.stop(STOP_TIMEOUT_S):
-            raise RunFailed(
-                "the sender did not end; it hangs in the kernel, probably on its disk",
-                log=folder.log_tail(LOG_LINES),
-            )
-        folder.remove()
-    verbs = "ended the sender and removed its folder" if is_running else "removed the sender's folder"
-    return {"changed": True, "clean": True, "msg": verbs}
+    return engine_process.remove(folder, "sender", check_mode)
 
 
 def act(params, common, check_mode):
@@ -606,7 +563,7 @@ def main():
     common = {"changed": False}
     try:
         common.update(act(module.params, common, module.check_mode))
-    except RunFailed as failure:
+    except engine_process.TaskFailed as failure:
         module.fail_json(**dict(common, **dict(failure.returned, msg=str(failure))))
     except (DollyError, OSError) as error:
         module.fail_json(**dict(common, **ring_options.describe(error)))

@@ -80,7 +80,7 @@ def wait(folder, timeout_s=60.0, reported=None):
     clock = Clock()
     try:
         return dolly_client.await_result(folder, timeout_s, reported, clock, clock.sleep), clock.now_s
-    except dolly_client.NodeFailed as failure:
+    except dolly_client.engine_process.TaskFailed as failure:
         return failure, clock.now_s
 
 
@@ -140,7 +140,7 @@ def test_a_good_result_is_returned_in_megabytes_per_second():
 )
 def test_a_result_that_lacks_something_is_a_failure(change, reason):
     params = {"timeout": 1.0, "reported": None, "verify": "readback"}
-    with pytest.raises(dolly_client.NodeFailed, match=reason) as caught:
+    with pytest.raises(dolly_client.engine_process.TaskFailed, match=reason) as caught:
         dolly_client.finish(params, Folder({"result": {**GOOD, **change}}), False)
     assert caught.value.returned["bytes"] == 5000000
     assert caught.value.returned["changed"] is True
@@ -164,7 +164,7 @@ def test_absent_says_whether_there_was_anything(check_mode):
 
 def test_absent_fails_when_the_receiver_cannot_be_ended():
     folder = Folder(running("flushing"), can_stop=False)
-    with pytest.raises(dolly_client.NodeFailed, match="hangs in the kernel"):
+    with pytest.raises(dolly_client.engine_process.TaskFailed, match="hangs in the kernel"):
         dolly_client.remove({}, folder, False)
     assert not folder.removed
 

@@ -92,7 +92,7 @@ def wait(folder, timeout_s=0.0):
     clock = Clock()
     try:
         return dolly_server.await_result(folder, timeout_s, clock, clock.sleep), clock.now_s
-    except dolly_server.RunFailed as failure:
+    except dolly_server.engine_process.TaskFailed as failure:
         return failure, clock.now_s
 
 
@@ -137,7 +137,7 @@ def test_a_server_that_nobody_can_reach_is_told():
 
 def test_a_failed_run_is_a_failure_with_its_nodes():
     error = {"kind": "SourceChanged", "message": "the source changed"}
-    with pytest.raises(dolly_server.RunFailed, match="the source changed") as caught:
+    with pytest.raises(dolly_server.engine_process.TaskFailed, match="the source changed") as caught:
         finish(result("failed", {"name": "n1", "state": "failed"}, error=error))
     assert caught.value.returned["nodes"][0]["name"] == "n1"
     assert caught.value.returned["error"] == error and caught.value.returned["changed"] is False
