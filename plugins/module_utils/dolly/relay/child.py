@@ -14,7 +14,7 @@ from ..plan.job import NodeSpec, Plan
 from ..storage.base import Readable
 from ..wire.auth import Established
 from ..wire.codec import NEED_MORE, Sealer
-from ..wire.messages import Bye, End, Gone, Manifest, Message, Need, Ping, Pong, Setup, Start, Status
+from ..wire.messages import Bye, Manifest, Message, Need, Ping, Pong, Setup, Start, Status
 from ..wire.session import Session
 from .claims import Claims
 from .context import Context
@@ -88,14 +88,6 @@ class ChildLink:
         """Pass on digests."""
         for first, digests in slices:
             self._send(Manifest(first, digests))
-
-    def gone(self, start: int, end: int) -> None:
-        """Say that a range cannot be had here any more."""
-        self._send(Gone(start, end))
-
-    def end(self, size: int) -> None:
-        """Say how large the image turned out to be."""
-        self._send(End(size))
 
     def bye(self, reason: str, error: Optional[Dict[str, Any]] = None) -> None:
         """Say goodbye first; the link is over when the child has answered, or by the owner's patience."""

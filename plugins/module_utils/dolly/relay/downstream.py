@@ -46,7 +46,6 @@ class Downstream:
         self.healer = heal.Healer(rank, tuple(topology.ancestors(rank, plan.fanout)) if rank else ())
         self._context = context
         self._plan = plan
-        self._rank = rank
         self._ledger = ledger
         self._owner = owner
         self._links: Dict[int, ChildLink] = {}
