@@ -36,6 +36,12 @@ class Claims:
         self._is_closed = False
         self.sent = 0
 
+    @property
+    def has_todo(self) -> bool:
+        """Whether the child waits for anything, on its way or not."""
+        with self._ledger.changed:
+            return bool(self._todo) or any(self._under_way.values())
+
     def replace(self, need: Need) -> None:
         """Take the child's newest word on what it lacks and what arrived on each lane."""
         with self._ledger.changed:

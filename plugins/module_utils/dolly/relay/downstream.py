@@ -227,7 +227,10 @@ class Downstream:
             return
         progress = (snapshot.state, snapshot.held, snapshot.verified)
         known, since = self._moved.get(link.rank, (None, now))
-        if progress != known or snapshot.blocked_on != "target":
+        # Nothing to receive and nothing moving is a verifier that hangs in a read, or one that waits for digests;
+        # which of them, its own word says.
+        is_waited_for = link.claims.has_todo or snapshot.state == "verifying"
+        if progress != known or snapshot.blocked_on != "target" or not is_waited_for:
             self._moved[link.rank] = (progress, now)
         elif now - since > self._context.timeouts.stall:
             link.eject("its target took nothing for %.0f s" % (now - since))

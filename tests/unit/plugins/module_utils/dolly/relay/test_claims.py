@@ -174,6 +174,16 @@ class TestLanes:
         assert claims.claim(1) is None
         claims.close_lane(1)
 
+    def test_has_todo(self):
+        _ledger, claims = make(held=[(0, 5)])
+        claims.open_lane(1)
+        assert not claims.has_todo
+        claims.replace(need([(0, 5)]))
+        assert claims.has_todo
+        claim_now(claims, 1)
+        assert claims.has_todo
+        claims.replace(need([], received={1: 1}))
+        assert not claims.has_todo
 
 
 class TestWaiting:
