@@ -188,9 +188,10 @@ class Lane:
 
     def _fill(self, pipe: _Pipe, room: int) -> bool:
         """Wait for bytes and take them into the pipe; False when it has no slot for them."""
-        # A pipe is full when its slots are, and each small packet takes one: 16 of one byte fill a pipe of
-        # 64 KiB. NONBLOCK is about the pipe alone, for tcp_splice_read looks at O_NONBLOCK of the socket.
-        flags = _SPLICE_F_MOVE | _SPLICE_F_MORE | _SPLICE_F_NONBLOCK
+        # A pipe is full when its slots are, and each small packet takes one: 16 of one byte fill a pipe of 64 KiB.
+        # NONBLOCK is about the pipe alone for TCP, which looks at O_NONBLOCK of the socket; for other sockets it
+        # is about both, so it is only set where the pipe may be full.
+        flags = _SPLICE_F_MOVE | _SPLICE_F_MORE | (_SPLICE_F_NONBLOCK if pipe.filled else 0)
         try:
             self._wake_at(min(room, LOW_WATER))
             count = os.splice(self._sock.fileno(), pipe.writer, room, flags=flags)

@@ -404,3 +404,20 @@ def test_says_what_it_waits_for(lane, file):
     lane.far.sendall(b"x")
     lane.read(1)
     assert lane.is_waiting_for_peer
+
+
+def test_an_empty_pipe_waits_for_bytes_on_any_kind_of_socket(use_splice, tmp_path):
+    """Not only on TCP, where the flag that keeps a full pipe from blocking says nothing about the socket."""
+    near, far = socket.socketpair()
+    made = Lane(near, "peer", use_splice)
+    fd = os.open(str(tmp_path / "target"), os.O_RDWR | os.O_CREAT)
+    try:
+        reading = Background(lambda: made.to_file(fd, 0, 10))
+        time.sleep(0.05)  # long enough for a call that does not wait to have failed
+        far.sendall(b"0123456789")
+        assert reading.result() == 10
+        assert os.pread(fd, 20, 0) == b"0123456789"
+    finally:
+        made.close()
+        far.close()
+        os.close(fd)
