@@ -18,7 +18,9 @@ class Finisher:
         self, store: Store, ledger: Ledger, verifies: bool, syncs: bool, on_bad: Callable[[int], None]
     ) -> None:
         self.is_flushing = False
-        #: Whether the image is on the medium, and in its place.
+        #: Whether the image is complete and in its place: what `done` means.
+        self.is_published = False
+        #: Whether it was flushed to the medium before that.
         self.is_synced = False
         self._store = store
         self._ledger = ledger
@@ -39,3 +41,4 @@ class Finisher:
             self._store.flush()
         self._store.commit()
         self.is_synced = self._syncs
+        self.is_published = True

@@ -223,7 +223,7 @@ class Member(Node):
             return
         if error is not None:
             self.fail(error)
-        elif self.ledger.is_complete:
+        elif self._finisher.is_published:
             self._update()
             digest = self.ledger.manifest.root() if self.ledger.manifest.is_complete else ""
             self._say(state="done", digest=digest, synced=self._finisher.is_synced, changed=True, blocked_on="")
