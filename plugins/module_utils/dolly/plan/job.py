@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterable, Optional, Pattern, Tuple
 
 from ..ranges import is_integer
 from . import topology
+from .streams import PLAIN_IN, PLAIN_OUT, Infile, Outfile
 
 VERIFY_LEVELS = ("none", "readback")
 MAX_NODES = 65535
@@ -139,7 +140,8 @@ class Plan:
     """A run: ``nodes`` by rank (0 is the server), ``fanout`` children for each, image and limits.
 
     ``output``: the path to write where a node was not told one itself; ``source``: facts about the source, so
-    that a node on the same machine can refuse to overwrite it.
+    that a node on the same machine can refuse to overwrite it; ``infile`` and ``outfile``: what the wire carries
+    and what a node makes of it.
     """
 
     run_id: str
@@ -151,6 +153,8 @@ class Plan:
     timeouts: Timeouts
     output: str = ""
     source: Dict[str, Any] = field(default_factory=dict, hash=False)
+    infile: Infile = PLAIN_IN
+    outfile: Outfile = PLAIN_OUT
     _ranks: Dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -167,6 +171,8 @@ class Plan:
         if len(self.output) > MAX_PATH or "\0" in self.output:
             raise _bad("output", self.output, "a path of at most %d characters" % MAX_PATH)
         _check_type("source", self.source, dict, "an object")
+        _check_type("infile", self.infile, Infile, "a description of the source")
+        _check_type("outfile", self.outfile, Outfile, "a description of the output")
 
     def _check_nodes(self) -> None:
         _check_type("nodes", self.nodes, tuple, "a tuple of nodes")
@@ -208,19 +214,23 @@ class Plan:
             "timeouts": self.timeouts.to_dict(),
             "output": self.output,
             "source": self.source,
+            "infile": self.infile.to_dict(),
+            "outfile": self.outfile.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, data: Any) -> Plan:
         """Return the plan that ``to_dict`` described. ValueError: it is none."""
         names = ("run_id", "nodes", "fanout", "image", "verify", "sync", "timeouts")
-        members = _members("plan", data, names, ("output", "source"))
+        members = _members("plan", data, names, ("output", "source", "infile", "outfile"))
         nodes = members["nodes"]
         if not isinstance(nodes, list) or len(nodes) > MAX_NODES:
             raise _bad("nodes", nodes, "a list of 1 to %d nodes" % MAX_NODES)
         members["nodes"] = tuple(NodeSpec.from_dict(node) for node in nodes)
         members["image"] = Image.from_dict(members["image"])
         members["timeouts"] = Timeouts.from_dict(members["timeouts"])
+        members["infile"] = Infile.from_dict(members.get("infile", {}))
+        members["outfile"] = Outfile.from_dict(members.get("outfile", {}))
         return cls(**members)
 
 

@@ -11,6 +11,7 @@ from ..errors import UsageError
 from ..integrity import parse_checksum
 from ..net import sockets
 from ..plan.job import Image, NodeSpec, Plan, default_chunk_size
+from ..plan.streams import Infile, Outfile
 from ..relay.context import Context
 from ..relay.node import Reporter
 from ..relay.root import Policy, Root
@@ -85,6 +86,8 @@ def plan_of(context: Context, config: Dict[str, Any], server: NodeSpec, source: 
         timeouts=context.timeouts,
         output=str(config.get("output") or ""),
         source=source.facts.to_dict(),
+        infile=Infile.from_dict(config.get("infile") or {}),
+        outfile=Outfile.from_dict(config.get("outfile") or {}),
     )
 
 

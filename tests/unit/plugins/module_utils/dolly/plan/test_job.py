@@ -28,6 +28,11 @@ def plan_dict():
         "timeouts": job.Timeouts().to_dict(),
         "output": "/dev/sda",
         "source": {"path": "/dev/sdb"},
+        "infile": {
+            "kind": "compressed", "is_split": True, "codec": "xz", "is_seekable": True,
+            "uncompressed_size": 5, "dummy_seconds": None,
+        },
+        "outfile": {"is_compressed": False, "split_size": 1024},
     }
 
 
