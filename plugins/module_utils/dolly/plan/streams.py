@@ -92,10 +92,6 @@ class Outfile:
         return _part(cls, "outfile", data)
 
 
-PLAIN_IN = Infile()
-PLAIN_OUT = Outfile()
-
-
 def server_compresses(infile: Infile, outfile: Outfile) -> bool:
     """Whether the wire carries what the server compressed; a compressed source passes as it is."""
     return infile.kind == "plain" and outfile.is_compressed
@@ -117,3 +113,7 @@ def _part(kind: Type[Part], what: str, data: Any) -> Part:
 def _expect(name: str, found: Any, is_good: bool, expected: str) -> None:
     if not is_good:
         raise ValueError("%s is %s, expected %s" % (name, reprlib.repr(found), expected))
+
+
+PLAIN_IN = Infile()
+PLAIN_OUT = Outfile()
