@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Optional, Protocol, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Protocol
 
 from ..plan import topology
 from ..plan.job import Plan
 from ..progress import Board, Snapshot
 from ..recovery import healer as heal
+from ..recovery.kinship import Kinship
+from ..recovery.watch import Sight, StallWatch
 from ..storage.base import Readable
 from ..wire.messages import Need, Start
 from .child import ChildLink
@@ -43,6 +45,7 @@ class Downstream:
         self, context: Context, plan: Plan, rank: int, ledger: Ledger, board: Board, owner: DownstreamOwner
     ) -> None:
         self.board = board
+        self.kinship = Kinship(plan.fanout, len(plan.nodes), board)
         self.healer = heal.Healer(rank, tuple(topology.ancestors(rank, plan.fanout)) if rank else ())
         self._context = context
         self._plan = plan
@@ -53,7 +56,7 @@ class Downstream:
         self._start: Optional[Start] = None
         self._store: Optional[Readable] = None
         self._sent = 0
-        self._moved: Dict[int, Tuple[Tuple[Any, ...], float]] = {}
+        self._stalls = StallWatch(plan.timeouts.stall)
         self._is_ending = False
 
     @property
@@ -85,6 +88,7 @@ class Downstream:
     def start(self, message: Start, store: Optional[Readable]) -> None:
         """Pass the server's word on; children that are not members are let go."""
         self._start, self._store = message, store
+        self.kinship.members = frozenset(message.members)
         for link in list(self._links.values()):
             self._start_link(link)
 
@@ -109,7 +113,7 @@ class Downstream:
         """Once a second: pings, silence, stalls."""
         for link in list(self._links.values()):
             link.beat(now)
-            self._watch_stall(link, now)
+            self._watch_child(link, now)
 
     def abort(self) -> None:
         """End every link now."""
@@ -150,7 +154,9 @@ class Downstream:
         self._links.pop(link.rank, None)
         self._ended.append(link)
         self._context.log("child %s: %s (%s)" % (link.node.name, outcome, reason))
-        self.handle(heal.ChildGone(link.rank, outcome, reason, self._orphans_of(link.rank)))
+        self._stalls.forget(link.rank)
+        orphans = () if self._is_ending else self.kinship.orphans_of(link.rank)
+        self.handle(heal.ChildGone(link.rank, outcome, reason, orphans))
         self._owner.subtree_changed()
 
     def storage_failed(self, error: BaseException) -> None:
@@ -190,50 +196,16 @@ class Downstream:
         link.start(Start((), _left_out()), None)
         link.bye("aborted", _left_out())
 
-    def _orphans_of(self, rank: int) -> Tuple[int, ...]:
-        if self._is_ending:
-            return ()
-        return tuple(child for child in self._children_of(rank) if self._has_work(child))
-
-    def _children_of(self, rank: int) -> List[int]:
-        """By their own word where there is one, else by the plan."""
-        found = []
-        for child in range(rank + 1, len(self._plan.nodes)):
-            snapshot = self.board.get(child)
-            parent = snapshot.parent if snapshot is not None else None
-            if parent is None:
-                parent = topology.parent(child, self._plan.fanout)
-            if parent == rank:
-                found.append(child)
-        return found
-
-    def _has_work(self, rank: int) -> bool:
-        if self._start is not None and rank not in self._start.members:
-            return False
-        snapshot = self.board.get(rank)
-        # Somebody tried and could not talk to it. If it lives it will knock.
-        is_given_up = snapshot is not None and snapshot.observed_by is not None
-        if snapshot is None or not (snapshot.is_terminal or is_given_up):
-            return True
-        return any(self._has_work(child) for child in self._children_of(rank))
-
-    def _watch_stall(self, link: ChildLink, now: float) -> None:
-        """A child is hung when data waits for it, it says itself that its own target holds it up, and nothing moves.
-
-        Only then: with one hung node every ancestor stops moving sooner or later, and they are innocent.
-        """
+    def _watch_child(self, link: ChildLink, now: float) -> None:
         snapshot = self.board.get(link.rank)
         if snapshot is None or not link.is_linked:
             return
-        progress = (snapshot.state, snapshot.held, snapshot.verified)
-        known, since = self._moved.get(link.rank, (None, now))
-        # Nothing to receive and nothing moving is a verifier that hangs in a read, or one that waits for digests;
-        # which of them, its own word says.
-        is_waited_for = link.claims.has_todo or snapshot.state == "verifying"
-        if progress != known or snapshot.blocked_on != "target" or not is_waited_for:
-            self._moved[link.rank] = (progress, now)
-        elif now - since > self._context.timeouts.stall:
-            link.eject("its target took nothing for %.0f s" % (now - since))
+        sight = Sight(
+            snapshot.state, snapshot.held, snapshot.verified, snapshot.blocked_on, link.claims.has_todo
+        )
+        for action in self._stalls.look(link.rank, sight, now):
+            self._context.log("%s -> %s" % (sight, action))
+            link.eject(action.reason)
 
 
 def _left_out() -> Dict[str, Any]:

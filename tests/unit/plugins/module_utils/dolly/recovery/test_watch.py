@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stall watch: who is given up, and above all who is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery.watch import Eject, Sight, StallWatch
+
+PATIENCE_S = 30.0
+HUNG = Sight("receiving", 1000, 0, "target", True)
+
+
+def ejected_at(sights):
+    """When a watch that sees these, one each second, gives the child up; None: never."""
+    watch = StallWatch(PATIENCE_S)
+    for now, sight in enumerate(sights):
+        actions = watch.look(7, sight, float(now))
+        if actions:
+            assert actions == [Eject(7, "its target took nothing for %d s" % (PATIENCE_S + 1))]
+            return now
+    return None
+
+
+@pytest.mark.parametrize(
+    "name, sight",
+    [
+        ("a hung target", HUNG),
+        ("a verifier that hangs in a read", replace(HUNG, state="verifying", wants=False)),
+    ],
+)
+def test_hung(name, sight):
+    assert ejected_at([sight] * 100) == PATIENCE_S + 1
+
+
+@pytest.mark.parametrize(
+    "name, sight",
+    [
+        ("waits for its parent", replace(HUNG, blocked_on="parent")),
+        ("wants nothing", replace(HUNG, wants=False)),
+        ("waits for digests", replace(HUNG, state="verifying", blocked_on="parent", wants=False)),
+        ("flushes", replace(HUNG, state="flushing", blocked_on="flush", wants=False)),
+        ("is done", replace(HUNG, state="done", blocked_on="", wants=False)),
+    ],
+)
+def test_innocent(name, sight):
+    assert ejected_at([sight] * 1000) is None
+
+
+@pytest.mark.parametrize("field", ["held", "verified"])
+def test_slow_is_not_hung(field):
+    sights = [replace(HUNG, **{field: now // 29}) for now in range(1000)]
+    assert ejected_at(sights) is None
+
+
+def test_a_pause_in_its_blame_starts_the_clock_again():
+    sights = ([HUNG] * 29 + [replace(HUNG, blocked_on="parent")]) * 10
+    assert ejected_at(sights) is None
+
+
+def test_a_new_link_starts_the_clock_again():
+    watch = StallWatch(PATIENCE_S)
+    watch.look(7, HUNG, 0.0)
+    watch.forget(7)
+    assert watch.look(7, HUNG, 31.0) == []
+    assert watch.look(7, HUNG, 62.0) != []
+
+
+def test_children_are_told_apart():
+    watch = StallWatch(PATIENCE_S)
+    for now in range(40):
+        watch.look(7, replace(HUNG, held=now), float(now))
+        found = watch.look(8, HUNG, float(now))
+        if found:
+            break
+    assert found[0].rank == 8 and now == 31
