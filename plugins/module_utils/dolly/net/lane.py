@@ -19,6 +19,7 @@ import threading
 from typing import Optional
 
 from ..errors import PeerLost
+from ..profile import Stopwatch
 from . import sockets
 
 #: The plain loop's piece: fits the L2 cache (1 MiB pieces were 20 % slower).
@@ -55,13 +56,14 @@ class Lane:
     """One end of a data connection. `abort` may be called from any thread, the rest from its owner.
 
     Socket failures are raised as PeerLost; failures of the file as the OSError they are.
-    `is_waiting_for_peer` tells whether the owner is in a socket call, so that others can see
-    what the lane is blocked on.
+    `watch` tells what the owner's time goes into: `receive` and `send`, calls on the socket, and `write`.
     """
 
-    def __init__(self, sock: socket.socket, peer: str, use_splice: bool = True) -> None:
+    def __init__(
+        self, sock: socket.socket, peer: str, use_splice: bool = True, watch: Optional[Stopwatch] = None
+    ) -> None:
         self.peer = peer
-        self.is_waiting_for_peer = True
+        self.watch = Stopwatch() if watch is None else watch
         self._sock = sock
         self._pipe: Optional[_Pipe] = None
         self._use_splice = use_splice and _can_splice
@@ -69,6 +71,11 @@ class Lane:
         self._low_water = 1
         self._lock = threading.Lock()
         self._is_closed = False
+
+    @property
+    def is_waiting_for_peer(self) -> bool:
+        """Whether the owner waits for the other end rather than for its own storage."""
+        return self.watch.doing != "write"
 
     def read(self, length: int) -> bytes:
         """Exactly `length` bytes; an empty result means that the peer ended the stream in good order."""
@@ -79,6 +86,7 @@ class Lane:
 
     def write(self, data: bytes, more: bool = False) -> None:
         """All of `data`; `more` lets it travel in one packet with what follows."""
+        self.watch.turn_to("send")
         try:
             self._sock.sendall(data, socket.MSG_MORE if more else 0)
         except OSError as error:
@@ -86,6 +94,7 @@ class Lane:
 
     def to_view(self, view: memoryview) -> int:
         """Socket to memory: between 1 and `len(view)` bytes."""
+        self.watch.turn_to("receive")
         try:
             self._wake_at(1)
             count = self._sock.recv_into(view)
@@ -97,6 +106,7 @@ class Lane:
 
     def from_view(self, view: memoryview) -> None:
         """Memory to socket, all of it."""
+        self.watch.turn_to("send")
         try:
             self._sock.sendall(view)
         except OSError as error:
@@ -110,6 +120,7 @@ class Lane:
 
     def from_file(self, fd: int, offset: int, length: int) -> int:
         """File to socket: the count sent, less than `length` only where the file ended early."""
+        self.watch.turn_to("send")
         sent = 0
         while sent < length:
             try:
@@ -149,7 +160,7 @@ class Lane:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
     def _receive(self, length: int) -> bytes:
-        self.is_waiting_for_peer = True
+        self.watch.turn_to("receive")
         try:
             self._wake_at(1)
             return self._sock.recv(length, socket.MSG_WAITALL)
@@ -169,7 +180,7 @@ class Lane:
         pipe = self._pipe
         if pipe is None:
             pipe = self._pipe = _Pipe()
-        self.is_waiting_for_peer = True
+        self.watch.turn_to("receive")
         count = 0
         while count <= 0:
             is_full = not self._fill(pipe, min(length - pipe.filled, pipe.size - pipe.filled))
@@ -178,7 +189,7 @@ class Lane:
             count = pipe.filled
             if count < length and not is_full:
                 count -= (offset + count) % _PAGE
-        self.is_waiting_for_peer = False
+        self.watch.turn_to("write")
         written = 0
         while written < count:
             step = os.splice(pipe.reader, fd, count - written, offset_dst=offset + written, flags=_SPLICE_F_MOVE)
@@ -209,12 +220,12 @@ class Lane:
     def _copy_to_file(self, fd: int, offset: int, length: int) -> int:
         if self._buffer is None:
             self._buffer = memoryview(bytearray(PLAIN_PIECE))
-        self.is_waiting_for_peer = True
+        self.watch.turn_to("receive")
         wanted = min(length, PLAIN_PIECE)
         count = 0
         while count < wanted:
             count += self.to_view(self._buffer[count:wanted])
-        self.is_waiting_for_peer = False
+        self.watch.turn_to("write")
         written = 0
         while written < count:
             written += os.pwrite(fd, self._buffer[written:count], offset + written)

@@ -230,7 +230,7 @@ class ChildLink:
         if self._store is None:
             sock.close()
             return
-        lane = Lane(sock, self.node.name)
+        lane = Lane(sock, self.node.name, watch=self._context.profile.outgoing(self.node.name))
         sending = Sending(number, lane, Sealer(established.send_key), self._store, self.claims)
         self._sending[number] = sending
         self.claims.open_lane(number)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 from typing import Deque, Dict, Mapping, NamedTuple, Optional, Tuple
 
+from ..profile import IDLE, Stopwatch
 from ..ranges import RangeSet
 from ..wire.messages import MAX_DATA, MAX_ZERO, Need
 from .ledger import Ledger
@@ -74,8 +75,11 @@ class Claims:
             self._is_closed = True
             self._ledger.changed.notify_all()
 
-    def claim(self, lane: int) -> Optional[Piece]:
-        """Wait for a piece that the child needs and this node has; None when the link is over."""
+    def claim(self, lane: int, watch: Optional[Stopwatch] = None) -> Optional[Piece]:
+        """Wait for a piece that the child needs and this node has; None when the link is over.
+
+        On `watch` it is `lack` while the child needs something, else `idle`.
+        """
         ledger = self._ledger
         with ledger.changed:
             while not self._is_closed and not ledger.is_closed and lane in self._under_way:
@@ -85,6 +89,8 @@ class Claims:
                     self._under_way[lane].append(piece)
                     self.sent += 0 if piece.is_zero else piece.end - piece.start
                     return piece
+                if watch is not None:
+                    watch.turn_to("lack" if self._todo else IDLE)
                 ledger.changed.wait()
             return None
 

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable
 
 from ..net.reactor import Reactor
 from ..plan.job import Timeouts
+from ..profile import Profile
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Context:
     timeouts: Timeouts
     new_nonce: Callable[[], bytes]
     log: Callable[[str], None]
+    profile: Profile = field(default_factory=Profile)
 
     def __repr__(self) -> str:
         return "Context(%s of run %s)" % (self.name, self.run_id)  # never the secret

@@ -13,6 +13,7 @@ from typing import Callable, Iterable, List, Optional
 
 from ..errors import SourceChanged
 from ..integrity import PIECE, digest_region, zero_digest
+from ..profile import IDLE, Stopwatch
 from ..ranges import RangeSet
 from ..storage.source import Source
 from .ledger import Ledger
@@ -25,11 +26,18 @@ _ZEROS = bytes(PIECE)
 class Digester:
     """Work for a thread of its own. `publish(first, digests)` is called on that thread for each new group."""
 
-    def __init__(self, source: Source, ledger: Ledger, publish: Callable[[int, bytes], None]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        ledger: Ledger,
+        publish: Callable[[int, bytes], None],
+        watch: Optional[Stopwatch] = None,
+    ) -> None:
         self.sha256: Optional[str] = None
         self._source = source
         self._ledger = ledger
         self._publish = publish
+        self._watch = watch or Stopwatch()
         self._buffer = bytearray(PIECE)
 
     def digest_all(self, wants_sha256: bool) -> None:
@@ -49,6 +57,7 @@ class Digester:
             if len(group) == _GROUP or index == count - 1:
                 self._learn(index + 1 - len(group), group)
                 group = []
+        self._watch.turn_to(IDLE)
         self._source.check_unchanged()
         if whole is not None:
             self.sha256 = whole.hexdigest()
@@ -57,8 +66,9 @@ class Digester:
         """Digest chunks again that came out wrong elsewhere. Raises SourceChanged when the fault is here."""
         for index in chunks:
             start, end = self._ledger.image.chunk_bounds(index)
-            if digest_region(self._source.read, start, end, self._buffer) != self._ledger.digest(index):
+            if digest_region(self._read, start, end, self._buffer) != self._ledger.digest(index):
                 raise SourceChanged(self._source.path, start)
+        self._watch.turn_to(IDLE)
 
     def _digest(self, index: int, whole: Optional["hashlib._Hash"]) -> bytes:
         start, end = self._ledger.image.chunk_bounds(index)
@@ -70,7 +80,7 @@ class Digester:
         zeros = RangeSet()
 
         def read(offset: int, view: memoryview) -> int:
-            length = self._source.read(offset, view)
+            length = self._read(offset, view)
             if whole is not None:
                 whole.update(view[:length])
             if self._buffer.startswith(_ZEROS if length == PIECE else _ZEROS[:length]):
@@ -80,6 +90,12 @@ class Digester:
         digest = digest_region(read, start, end, self._buffer)
         self._ledger.hold(RangeSet([(start, end)]), zeros)
         return digest
+
+    def _read(self, offset: int, view: memoryview) -> int:
+        self._watch.turn_to("read")
+        length = self._source.read(offset, view)
+        self._watch.turn_to("hash")
+        return length
 
     def _learn(self, first: int, group: List[bytes]) -> None:
         digests = b"".join(group)

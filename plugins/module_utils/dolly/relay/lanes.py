@@ -11,7 +11,7 @@ from ..net.lane import Lane
 from ..storage.base import Readable, Store
 from ..wire.codec import HEADER_LENGTH, LaneOpener, PieceHeader, Sealer
 from ..wire.messages import DATA, ZERO
-from .claims import Claims
+from .claims import Claims, Piece
 from .ledger import Ledger
 
 #: Tell the ledger of arrived bytes in steps of this, so that a child gets them while the piece still comes in.
@@ -34,11 +34,14 @@ class Receiving:
 
     def run(self) -> None:
         """Take pieces until the lane ends."""
-        while True:
-            header = self.lane.read(HEADER_LENGTH)
-            if not header:
-                return
-            self._take(self._opener.open(header))
+        try:
+            while True:
+                header = self.lane.read(HEADER_LENGTH)
+                if not header:
+                    return
+                self._take(self._opener.open(header))
+        finally:
+            self.lane.watch.stop(is_in_vain=True)
 
     def _take(self, piece: PieceHeader) -> None:
         end = piece.offset + piece.length
@@ -57,12 +60,13 @@ class Receiving:
 
     def _store_part(self, kind: int, start: int, stop: int) -> None:
         if kind == ZERO:
-            self.lane.is_waiting_for_peer = False
+            self.lane.watch.turn_to("write")
             self._store.zero(start, stop - start)
             self._ledger.add(start, stop, is_zero=True)
             return
         told = at = start
         while at < stop:
+            self.lane.watch.turn_to("write")  # what a store does before it turns to the lane
             at += self._store.receive(self.lane, at, stop - at)
             if at - told >= _STEP or at == stop:
                 self._ledger.add(told, at)
@@ -99,13 +103,19 @@ class Sending:
 
     def run(self) -> None:
         """Send pieces until the link ends."""
-        while True:
-            piece = self._claims.claim(self.number)
-            if piece is None:
-                return
-            length = piece.end - piece.start
-            if piece.is_zero:
-                self.lane.write(self._sealer.data(ZERO, piece.start, length))
-                continue
-            self.lane.write(self._sealer.data(DATA, piece.start, length), more=True)
-            self._store.send(self.lane, piece.start, length)
+        try:
+            while True:
+                piece = self._claims.claim(self.number, self.lane.watch)
+                if piece is None:
+                    return
+                self._send(piece)
+        finally:
+            self.lane.watch.stop()
+
+    def _send(self, piece: Piece) -> None:
+        length = piece.end - piece.start
+        if piece.is_zero:
+            self.lane.write(self._sealer.data(ZERO, piece.start, length))
+            return
+        self.lane.write(self._sealer.data(DATA, piece.start, length), more=True)
+        self._store.send(self.lane, piece.start, length)

@@ -46,7 +46,7 @@ class Member(Node):
     ) -> None:
         super().__init__(context, sock, report)
         self.store: Optional[Store] = None
-        self._word = Word(context.name or "this node", incarnation)
+        self._word = Word(context.name or "this node", incarnation, context.profile)
         self._choose_target = choose_target
         self._target: Optional[Target] = None
         self._upstream = Upstream(context, self)
@@ -166,8 +166,8 @@ class Member(Node):
         if self.word.is_terminal or self._start is None or self.plan is None:
             return
         self.downstream.start(self._start, self.store)
-        verifies = self.plan.verify != "none"
-        self._finisher = Finisher(self.store, self.ledger, verifies, self.plan.sync, self._on_bad_chunk)
+        verifies, watch = self.plan.verify != "none", self.context.profile.working()
+        self._finisher = Finisher(self.store, self.ledger, verifies, self.plan.sync, self._on_bad_chunk, watch)
         self._work("finish", self._finisher.run, self._finished)
         self._ask()
 
@@ -319,7 +319,8 @@ class Member(Node):
         if self.word.state != "done" or downstream is None or not downstream.is_finished or self.is_leaving:
             return
         if self._upstream.has_parent:
-            self._tell()
+            self._word.close_account(self.context.reactor.now())
+            self._spread()
             self._upstream.bye("finished")
             self.leave()
 
@@ -357,8 +358,7 @@ class Member(Node):
         if self.ledger is None or self.word.is_terminal or self.store is None:
             return
         is_flushing = self._finisher is not None and self._finisher.is_flushing
-        now = self.context.reactor.now()
-        if self._word.measure(now, self.ledger, self._upstream.is_waiting, is_flushing):
+        if self._word.measure(self.context.reactor.now(), self.ledger, self._upstream.is_waiting, is_flushing):
             self._spread()
 
     def _say(self, **changes: Any) -> None:

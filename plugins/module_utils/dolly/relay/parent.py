@@ -185,7 +185,7 @@ class ParentLink:
         except OSError:
             return  # it went away while it waited; the parent dials another
         sockets.tune(sock)
-        lane = Lane(sock, self.name)
+        lane = Lane(sock, self.name, watch=self._context.profile.incoming())
         receiving = Receiving(lane, LaneOpener(established.receive_key, self.name), self._store, self._ledger)
         self._receiving[number] = receiving
         call = self._context.reactor.call

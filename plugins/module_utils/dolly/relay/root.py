@@ -55,7 +55,7 @@ class Root(Node):
         self._is_checked = not policy.checksum
         self._objection: Optional[BaseException] = None
         self._is_barrier_over = False
-        self._digester = Digester(source, ledger, self._publish)
+        self._digester = Digester(source, ledger, self._publish, context.profile.working())
         self._digesting: Optional[Worker] = None
         self._doubtful: Set[int] = set()
         self._started_at = 0.0
@@ -126,6 +126,7 @@ class Root(Node):
         self._members = frozenset(ready)
         self.state = "streaming"
         self._started_at = self._progress_at = self.context.reactor.now()
+        self.context.profile.start()
         for rank in self._ranks:
             if rank not in self._members and self._state_of(rank) == "waiting":
                 limit = self.context.timeouts.barrier
@@ -277,6 +278,7 @@ def _entry(rank: int, name: str, snapshot: Optional[Snapshot]) -> Dict[str, Any]
             digest=snapshot.digest,
             synced=snapshot.synced,
             repaired=snapshot.repaired,
+            times=snapshot.detail.get("times") or {},
             error=snapshot.error,
         )
     return entry

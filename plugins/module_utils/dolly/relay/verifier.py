@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import collections
 import hmac
-from typing import Callable, Counter
+from typing import Callable, Counter, Optional
 
 from ..errors import BadChunk
 from ..integrity import PIECE, digest_region, zero_digest
+from ..profile import IDLE, Stopwatch
 from ..storage.base import Store
 from .ledger import Ledger
 
@@ -22,20 +23,30 @@ class Verifier:
     Raises BadChunk when a chunk came out wrong for the third time, TargetError when it cannot be read.
     """
 
-    def __init__(self, store: Store, ledger: Ledger, on_bad: Callable[[int], None]) -> None:
+    def __init__(
+        self, store: Store, ledger: Ledger, on_bad: Callable[[int], None], watch: Optional[Stopwatch] = None
+    ) -> None:
         self._store = store
         self._ledger = ledger
         self._on_bad = on_bad
+        self._watch = watch or Stopwatch()
         self._tries: Counter[int] = collections.Counter()
         self._buffer = bytearray(PIECE)
 
     def run(self) -> None:
         """Verify chunks as they become whole."""
         while not self._ledger.is_complete:
+            self._watch.turn_to(IDLE)
             index = self._ledger.next_chunk()
             if index is None:
                 return
             self._verify(index)
+
+    def _read(self, offset: int, view: memoryview) -> int:
+        self._watch.turn_to("read")
+        count = self._store.read(offset, view)
+        self._watch.turn_to("hash")
+        return count
 
     def _verify(self, index: int) -> None:
         ledger = self._ledger
@@ -44,7 +55,7 @@ class Verifier:
             # `zero` of the store has returned: the range was punched, zeroed or written.
             actual = zero_digest(end - start)
         else:
-            actual = digest_region(self._store.read, start, end, self._buffer)
+            actual = digest_region(self._read, start, end, self._buffer)
         expected = ledger.digest(index)
         if expected is not None and hmac.compare_digest(expected, actual):
             ledger.accept(index)

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Dict
 
+from ..profile import Profile
 from ..progress import RateMeter, Snapshot
 from .ledger import Ledger
 
@@ -14,8 +15,9 @@ from .ledger import Ledger
 class Word:
     """The newest snapshot of this node. Used on the reactor alone."""
 
-    def __init__(self, name: str, incarnation: int) -> None:
+    def __init__(self, name: str, incarnation: int, profile: Profile) -> None:
         self.snapshot = Snapshot(0, name, incarnation, 1, "waiting")
+        self._profile = profile
         self._meter = RateMeter()
         self._started_at = 0.0
 
@@ -50,4 +52,12 @@ class Word:
             rate=round(self._meter.rate(now)),
             seconds=round(now - self._started_at, 3),
             blocked_on=blocked_on,
+            detail=self._detail(now, held == ledger.size),
         )
+
+    def close_account(self, now: float) -> bool:
+        """The image is here and the children have got theirs too: what that took. False when there is no news."""
+        return self.change(detail=self._detail(now, True))
+
+    def _detail(self, now: float, is_whole: bool) -> Dict[str, Any]:
+        return {**self.snapshot.detail, "times": self._profile.times(now - self._started_at, is_whole)}

@@ -17,7 +17,7 @@ FLOORS = {
     "run": 7,
     "relay": 6,
     "net": 5, "storage": 5,
-    "recovery": 4, "integrity": 4, "progress": 4,
+    "recovery": 4, "integrity": 4, "progress": 4, "profile": 4,
     "wire": 3, "plan": 3,
     "ranges": 1, "units": 1, "errors": 1,
 }
