@@ -344,6 +344,21 @@ def test_too_small(loop):
     target.begin(DISK_SIZE).close()
 
 
+def test_an_image_whose_size_is_told_at_the_end(loop):
+    with open(loop, "wb") as file:
+        file.write(b"x" * DISK_SIZE)
+    target = open_target(loop)
+    target.prepare()
+    store = target.begin(None)
+    assert store.size == DISK_SIZE
+    storage_doubles.fill(store, storage_doubles.IMAGE)
+    store.end(storage_doubles.IMAGE_SIZE)
+    store.commit()
+    store.close()
+    with open(loop, "rb") as file:
+        assert file.read() == storage_doubles.IMAGE + b"x" * (DISK_SIZE - storage_doubles.IMAGE_SIZE)
+
+
 def test_read_only_disk(make_loop):
     device = make_loop(DISK_SIZE, "--read-only")
     with pytest.raises(Refused, match="read-only"):

@@ -8,6 +8,7 @@
     target.prepare()                     lock; the target is as it was
     store = target.begin(size)           only after START
     store.receive / zero / send / read   from several threads
+    store.end(size)                      only where begin(None) was told no size
     store.flush(); store.commit(); store.close()       or store.abort()
 
 Storage never sees a socket: the caller hands in a Lane, which moves bytes between a socket and what the
@@ -17,7 +18,7 @@ store names, the fastest way it knows.
 from __future__ import annotations
 
 import abc
-from typing import List, Protocol
+from typing import List, Optional, Protocol
 
 from .facts import TargetFacts
 
@@ -87,6 +88,14 @@ class Store(abc.ABC):
     def read(self, offset: int, view: memoryview) -> int:
         """Fill `view` from `offset`; the count is less only where the image ends. Raises TargetError."""
 
+    def end(self, size: int) -> None:
+        """Say how large the image is after `begin(None)`; what was written beyond is cut off where that can be.
+
+        Only when nobody reads or writes any more beyond `size`. Until then `size` is the most there is room for.
+        Raises TargetError; ValueError: more than there is room for.
+        """
+        raise NotImplementedError
+
     @abc.abstractmethod
     def flush(self) -> None:
         """Bring everything written so far to the medium. Raises TargetError."""
@@ -114,8 +123,11 @@ class Target(abc.ABC):
         """Lock what can be locked without changing anything. Raises Refused, TargetError."""
 
     @abc.abstractmethod
-    def begin(self, size: int) -> Store:
-        """Make room for `size` bytes and hand out the store, once. Raises Refused, TargetError."""
+    def begin(self, size: Optional[int]) -> Store:
+        """Make room for `size` bytes and hand out the store, once. Raises Refused, TargetError.
+
+        None: nobody knows the size yet; `Store.end` says it, before `commit`.
+        """
 
     @abc.abstractmethod
     def release(self) -> None:

@@ -9,7 +9,7 @@ import fcntl
 import os
 import stat
 import time
-from typing import Callable
+from typing import Callable, Optional
 
 from ..errors import Refused, TargetError
 from . import linux
@@ -89,9 +89,11 @@ class BlockTarget(Target):
             self.release()
             raise
 
-    def begin(self, size: int) -> BlockStore:
+    def begin(self, size: Optional[int]) -> BlockStore:
         if self._fd < 0:
             raise RuntimeError("begin() without prepare()")
+        if size is None:
+            size = self._size
         if size > self._size:
             found = "it has %d bytes and the image has %d" % (self._size, size)
             self.release()

@@ -103,6 +103,13 @@ class DescriptorStore(Store):
         with self._reading(offset) as fd:
             return linux.read_into(fd, view[: max(0, self.size - offset)], offset)
 
+    def end(self, size: int) -> None:
+        if not 0 <= size <= self.size:
+            raise ValueError("an image of %d bytes, and there is room for %d" % (size, self.size))
+        with self._writing("truncate", size) as fd:
+            self._cut(fd, size)
+        self.size = size
+
     def flush(self) -> None:
         with self._writing("fsync", 0) as fd:
             os.fsync(fd)
@@ -121,6 +128,9 @@ class DescriptorStore(Store):
 
     def _before_write(self, offset: int, length: int) -> None:
         """A range is about to be written, perhaps only in part."""
+
+    def _cut(self, fd: int, size: int) -> None:
+        """Let what was written end at `size`, where the place has an end of its own that can be moved."""
 
     def _zero_step(self, fd: int, offset: int, length: int) -> None:
         raise NotImplementedError

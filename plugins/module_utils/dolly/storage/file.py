@@ -13,7 +13,7 @@ import fcntl
 import os
 import stat
 import threading
-from typing import Callable
+from typing import Callable, Optional
 
 from ..errors import Refused, TargetError
 from ..ranges import RangeSet
@@ -22,6 +22,7 @@ from .base import Target
 from .descriptor import Descriptor, DescriptorStore
 from .facts import TargetFacts
 
+_MAX_SIZE = 2 ** 63 - 1  # off_t: the file grows as it is written
 _PARTIAL_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -62,6 +63,9 @@ class FileStore(DescriptorStore):
         if is_hole or linux.punch_hole(fd, offset, length):
             return
         linux.write_zeros(fd, offset, length)
+
+    def _cut(self, fd: int, size: int) -> None:
+        os.ftruncate(fd, size)
 
     def _unlink_partial(self) -> None:
         try:
@@ -126,16 +130,16 @@ class FileTarget(Target):
             self.release()
             raise
 
-    def begin(self, size: int) -> FileStore:
+    def begin(self, size: Optional[int]) -> FileStore:
         if self._directory < 0:
             raise RuntimeError("begin() without prepare()")
         try:
             self._guard("create", self._lock_new)
-            self._guard("truncate", lambda: self._make_room(size))
+            self._guard("truncate", lambda: self._make_room(size or 0))
         except BaseException:
             self.release()
             raise
-        store = FileStore(self._fd, self._directory, self._path, size)
+        store = FileStore(self._fd, self._directory, self._path, _MAX_SIZE if size is None else size)
         self._fd = self._directory = -1
         return store
 

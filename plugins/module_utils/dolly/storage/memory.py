@@ -36,6 +36,12 @@ class MemoryStore(Store):
         view[: len(part)] = part
         return len(part)
 
+    def end(self, size: int) -> None:
+        if not 0 <= size <= self.size:
+            raise ValueError("an image of %d bytes, and there is room for %d" % (size, self.size))
+        self._check_open("truncate", size)
+        self.size = size
+
     def flush(self) -> None:
         self._check_open("fsync", 0)
 

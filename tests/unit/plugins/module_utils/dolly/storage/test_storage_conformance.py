@@ -40,3 +40,29 @@ def test_memory_of_no_bytes():
     store.commit()
     assert storage_doubles.content(store) == b""
     store.close()
+
+
+@pytest.mark.parametrize("old", [b"", b"o" * 3 * storage_doubles.IMAGE_SIZE], ids=["new", "longer old file"])
+@pytest.mark.parametrize("extra", [0, 1, 5000])
+def test_a_file_whose_size_is_told_at_the_end(tmp_path, old, extra):
+    path = tmp_path / "image"
+    if old:
+        path.write_bytes(old)
+    target = open_target(str(path))
+    target.prepare()
+    store = target.begin(None)
+    storage_doubles.fill(store, storage_doubles.IMAGE + b"x" * extra)
+    store.end(storage_doubles.IMAGE_SIZE)
+    assert store.size == storage_doubles.IMAGE_SIZE
+    store.commit()
+    store.close()
+    assert path.read_bytes() == storage_doubles.IMAGE
+
+
+def test_an_end_beyond_the_room_there_is(store):
+    with pytest.raises(ValueError, match="room for"):
+        store.end(storage_doubles.IMAGE_SIZE + 1)
+    with pytest.raises(ValueError, match="room for"):
+        store.end(-1)
+    store.end(0)
+    assert store.size == 0
