@@ -133,6 +133,28 @@ class BadChunk(DollyError):
         self._explain({"path": path, "offset": offset, "tries": tries})
 
 
+class BadArchive(DollyError):
+    """The compressed stream for {path} is no good {place}: {reason}. Nothing was published; check the archive that
+    is cloned and start again."""
+
+    fault = "source"
+    exit_code = 3
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        self._explain({"path": path, "offset": offset, "reason": reason}, place=_place(offset))
+
+
+class BytesGone(DollyError):
+    """The bytes at {offset} can be had from nobody any more: {holder} has let go of them and the source cannot be
+    read twice; clone this node again, or from a file."""
+
+    fault = "peer"
+    exit_code = 3
+
+    def __init__(self, holder: str, offset: int) -> None:
+        self._explain({"holder": holder, "offset": offset})
+
+
 class PeerLost(DollyError):
     """The connection to {peer} was lost ({reason}): check that machine and the network to it."""
 
@@ -273,6 +295,6 @@ _KINDS: Dict[str, Type[DollyError]] = {
     kind.__name__: kind
     for kind in (
         DollyError, UsageError, Refused, SourceError, SourceChanged, ChecksumMismatch, TargetError, BadChunk,
-        PeerLost, ProtocolError, AuthError, IllegalTransition, TimedOut, Aborted, NotEnoughNodes,
+        BadArchive, BytesGone, PeerLost, ProtocolError, AuthError, IllegalTransition, TimedOut, Aborted, NotEnoughNodes,
     )
 }

@@ -13,6 +13,8 @@ from typing import Dict, List, Tuple
 
 #: What a node says of itself when its own target holds it up.
 OWN_TARGET = "target"
+#: The same of a node with a window: its sink takes nothing, and a full window wants no data either.
+OWN_SINK = "sink"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Sight:
         # Nothing to receive and nothing moving is a verifier that hangs in a read, or one that waits for digests;
         # which of them, its own word says.
         is_waited_for = self.wants or self.state == "verifying"
-        return self.blocked_on == OWN_TARGET and is_waited_for
+        return self.blocked_on == OWN_SINK or (self.blocked_on == OWN_TARGET and is_waited_for)
 
 
 @dataclass(frozen=True)

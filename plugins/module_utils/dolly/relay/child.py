@@ -14,7 +14,7 @@ from ..plan.job import NodeSpec, Plan
 from ..storage.base import Readable
 from ..wire.auth import Established
 from ..wire.codec import NEED_MORE, Sealer
-from ..wire.messages import Bye, Manifest, Message, Need, Ping, Pong, Setup, Start, Status
+from ..wire.messages import Bye, End, Gone, Manifest, Message, Need, Ping, Pong, Setup, Start, Status
 from ..wire.session import Session
 from .claims import Claims
 from .context import Context
@@ -39,6 +39,9 @@ class ChildOwner(Protocol):
 
     def child_status(self, link: "ChildLink", snapshots: Iterable[Dict[str, Any]]) -> None:
         """News of the child's subtree."""
+
+    def child_need(self, link: "ChildLink") -> None:
+        """The child has said anew what it wants."""
 
     def child_repair(self, link: "ChildLink", need: Need) -> None:
         """The child asks again for chunks that came out wrong."""
@@ -88,6 +91,10 @@ class ChildLink:
         """Pass on digests."""
         for first, digests in slices:
             self._send(Manifest(first, digests))
+
+    def end(self, size: int) -> None:
+        """Pass on the size of the image, where it was unknown."""
+        self._send(End(size))
 
     def bye(self, reason: str, error: Optional[Dict[str, Any]] = None) -> None:
         """Say goodbye first; the link is over when the child has answered, or by the owner's patience."""
@@ -178,6 +185,10 @@ class ChildLink:
             self._owner.child_status(self, message.snapshots)
         elif isinstance(message, Need):
             self.claims.replace(message)
+            gone = self.claims.gone
+            if gone is not None:
+                self._send(Gone(*gone))
+            self._owner.child_need(self)
             if message.repair:
                 self._owner.child_repair(self, message)
         elif isinstance(message, Ping):

@@ -35,7 +35,11 @@ class Claims:
         self._under_way: Dict[int, Deque[Piece]] = {}
         self._counted: Dict[int, int] = {}
         self._is_closed = False
+        self._safe: Optional[int] = None
+        self._below = 0
         self.sent = 0
+        #: Where the last piece ended that was ever claimed.
+        self.highest = 0
 
     @property
     def has_todo(self) -> bool:
@@ -53,7 +57,25 @@ class Claims:
                     todo.discard(piece.start, piece.end)
             self._todo = todo
             self._repair = RangeSet(need.repair)
+            self._safe, self._below = need.safe, need.below
             self._ledger.changed.notify_all()
+
+    def kept(self, with_grandchildren: bool) -> int:
+        """What must stay in a window from here on for this child, and for its children should it die.
+
+        A child that has not said yet what it wants may want anything that is there.
+        """
+        with self._ledger.changed:
+            if self._safe is None:
+                return self._ledger.base
+            return min(self._safe, self._below) if with_grandchildren else self._safe
+
+    @property
+    def gone(self) -> Optional[Tuple[int, int]]:
+        """A range that the child wants and that has left the window, so that only another parent may have it."""
+        with self._ledger.changed:
+            wanted = self._todo.within(0, self._ledger.base)
+            return next(iter(wanted), None)
 
     def open_lane(self, lane: int) -> None:
         """Let pieces be claimed for a lane; numbers are never used twice on a link."""
@@ -88,6 +110,7 @@ class Claims:
                     self._todo.discard(piece.start, piece.end)
                     self._under_way[lane].append(piece)
                     self.sent += 0 if piece.is_zero else piece.end - piece.start
+                    self.highest = max(self.highest, piece.end)
                     return piece
                 if watch is not None:
                     watch.turn_to("lack" if self._todo else IDLE)
@@ -95,7 +118,7 @@ class Claims:
             return None
 
     def _find(self) -> Optional[Piece]:
-        after = 0
+        after = self._ledger.base
         while True:
             found = self._todo.first_shared(self._ledger.held, MAX_ZERO, after)
             if found is None:

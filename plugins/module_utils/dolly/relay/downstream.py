@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Optional, Protocol
 
 from ..plan import topology
-from ..plan.job import Plan
+from ..plan.job import MAX_SIZE, Plan
 from ..progress import Board, Snapshot
 from ..recovery import healer as heal
 from ..recovery.kinship import Kinship
@@ -27,6 +27,9 @@ class DownstreamOwner(Protocol):
 
     def subtree_changed(self) -> None:
         """The board has news, or a link has come or gone."""
+
+    def need_changed(self) -> None:
+        """A child has said anew what it wants."""
 
     def repair_wanted(self, need: Need) -> None:
         """A child asks again for chunks that came out wrong."""
@@ -58,6 +61,7 @@ class Downstream:
         self._sent = 0
         self._stalls = StallWatch(plan.timeouts.stall)
         self._is_ending = False
+        self._size: Optional[int] = None
 
     @property
     def is_finished(self) -> bool:
@@ -98,6 +102,22 @@ class Downstream:
             if link.is_linked:
                 link.manifest([(first, digests)])
 
+    def end(self, size: int) -> None:
+        """Pass on the size of the image, now and to those who come later."""
+        self._size = size
+        for link in self._links.values():
+            if link.is_linked:
+                link.end(size)
+
+    def kept(self, with_grandchildren: bool) -> int:
+        """The lowest byte that a child may still want, and, should that child die, one of its own."""
+        return min((link.claims.kept(with_grandchildren) for link in self._links.values()), default=MAX_SIZE)
+
+    @property
+    def highest(self) -> int:
+        """Where the last piece ended that was sent to any child."""
+        return max((link.claims.highest for link in [*self._links.values(), *self._ended]), default=0)
+
     def bye(self, reason: str, error: Optional[Dict[str, Any]] = None) -> None:
         """Say goodbye to every child. Their children are not adopted any more: this node is no parent for them."""
         self._is_ending = True
@@ -131,6 +151,8 @@ class Downstream:
             self._start_link(link)
         with self._ledger.changed:
             slices = list(self._ledger.manifest.slices())
+        if self._size is not None:
+            link.end(self._size)
         link.manifest(slices)
         self._owner.subtree_changed()
 
@@ -144,6 +166,10 @@ class Downstream:
                 self._context.log("a snapshot from %s makes no sense: %s" % (link.node.name, error))
         if changed:
             self._owner.subtree_changed()
+
+    def child_need(self, link: ChildLink) -> None:
+        """Hand on."""
+        self._owner.need_changed()
 
     def child_repair(self, link: ChildLink, need: Need) -> None:
         """Hand on."""

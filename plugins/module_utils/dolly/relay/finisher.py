@@ -8,6 +8,7 @@ from typing import Callable, Optional
 
 from ..profile import IDLE, Stopwatch
 from ..storage.base import Store
+from .drain import Drain
 from .ledger import Ledger
 from .verifier import Verifier
 
@@ -35,6 +36,14 @@ class Finisher:
         self._syncs = syncs
         self._on_bad = on_bad
         self._watch = watch or Stopwatch()
+        #: What empties the store, where that is a window; for a thread of its own.
+        self.drain = Drain(store, ledger) if store.window is not None else None
+        self._is_sized = ledger.image.size is not None
+
+    @property
+    def is_sinking(self) -> bool:
+        """Whether what empties the window is being written to."""
+        return self.drain is not None and self.drain.is_busy
 
     def run(self) -> None:
         """Return when the image is in its place, or when the ledger was closed before."""
@@ -42,10 +51,13 @@ class Finisher:
             Verifier(self._store, self._ledger, self._on_bad, self._watch).run()
         else:
             self._ledger.wait_complete()
+        self._ledger.wait_sunk()
         if self._ledger.is_closed or not self._ledger.is_complete:
             return  # a node that failed meanwhile, or was stopped, must not put the image in its place
         self.is_flushing = True
         self._watch.turn_to("flush")
+        if not self._is_sized:
+            self._store.end(self._ledger.size)
         if self._syncs:
             self._store.flush()
         self._store.commit()

@@ -45,18 +45,26 @@ class Receiving:
 
     def _take(self, piece: PieceHeader) -> None:
         end = piece.offset + piece.length
-        if end > self._ledger.size:
-            raise ProtocolError(self.lane.peer, "a piece that ends at %d, beyond the image" % end)
+        if end > self._ledger.limit:
+            raise ProtocolError(self.lane.peer, "a piece that ends at %d, beyond the image or what was asked for" % end)
         for start, stop in self._by_chunk(piece.offset, end):
             if not self._ledger.begin_write(start, stop):
                 self._skip(piece.kind, stop - start)
                 continue
             try:
-                self._store_part(piece.kind, start, stop)
+                self._store_runs(piece.kind, start, stop)
             finally:
                 self._ledger.end_write(start)
         with self._ledger.changed:
             self.received += 1
+
+    def _store_runs(self, kind: int, start: int, stop: int) -> None:
+        """In a window the place of a byte that was here before may belong to a later one by now."""
+        for run_start, run_stop, is_held in self._ledger.runs(start, stop):
+            if is_held:
+                self._skip(kind, run_stop - run_start)
+            else:
+                self._store_part(kind, run_start, run_stop)
 
     def _store_part(self, kind: int, start: int, stop: int) -> None:
         if kind == ZERO:

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import collections
 import threading
-from typing import Counter, Deque, Optional, Set
+from typing import Callable, Counter, Deque, List, Optional, Set, Tuple
 
+from ..errors import ProtocolError
 from ..integrity import Manifest
-from ..plan.job import Image
+from ..plan.job import MAX_SIZE, Image
 from ..ranges import RangeSet
+
+#: What a window has room for when nobody says otherwise.
+DEFAULT_WINDOW = 64 * 1024 * 1024
 
 
 class Ledger:
@@ -23,6 +27,8 @@ class Ledger:
     held:     in the store, may be sent on
     zeros:    held, and known to be nothing but zeros
     verified: held, and read back with the right digest
+
+    In a node whose store is a window these say what has been there; what is there still begins at `base`.
     """
 
     def __init__(self, image: Image, verifies: bool) -> None:
@@ -44,11 +50,28 @@ class Ledger:
         self._queue: Deque[int] = collections.deque()
         self._queued: Set[int] = set()
         self._writers: Counter[int] = collections.Counter()
+        #: The lowest byte that is in the store; above 0 only in a window.
+        self.base = 0
+        #: Bytes that the store has room for, None where it has room for all.
+        self.window: Optional[int] = None
+        #: The children of this node will never want a byte below it.
+        self.below = 0
+        self._sunk = 0
+        self._kept = 0
+        self._step = 0
+        self._told = 0
+        self._on_progress: Optional[Callable[[], None]] = None
 
     @property
     def size(self) -> int:
-        """Bytes of the image."""
+        """Bytes of the image; 0 while that is unknown."""
         return self.image.size or 0
+
+    @property
+    def limit(self) -> int:
+        """Where the bytes end that may be stored now."""
+        end = MAX_SIZE if self.image.size is None else self.image.size
+        return end if self.window is None else min(end, self.base + self.window)
 
     def add(self, start: int, end: int, is_zero: bool = False) -> None:
         """Bytes that arrived in the store."""
@@ -59,8 +82,10 @@ class Ledger:
             else:
                 self.zeros.discard(start, end)
             self.changed.notify_all()
-            if not self._verifies and self.is_complete:
-                self._whole.notify_all()
+            if not self._verifies:
+                self._notice()
+                if self.is_complete:
+                    self._whole.notify_all()
 
     def hold(self, data: RangeSet, zeros: RangeSet) -> None:
         """For the node that has the source: these ranges may go out, those in `zeros` by name alone."""
@@ -73,6 +98,19 @@ class Ledger:
     def hold_all(self, zeros: RangeSet) -> None:
         """For the node that has the source: everything is here, `zeros` are its holes."""
         self.hold(RangeSet([(0, self.size)]) if self.size else RangeSet(), zeros)
+
+    def end(self, size: int) -> None:
+        """The size of the image, where it was unknown. Raises ProtocolError when that cannot be."""
+        with self.changed:
+            if self.image.size is None and size < self.held.span_end:
+                raise ProtocolError("The parent", "an image that ends at %d, before bytes that came from it" % size)
+            self.manifest.end(size)
+            self.image = self.manifest.image
+            if size:
+                self._enqueue((size - 1) // self.image.chunk_size)
+            self._notice()
+            self.changed.notify_all()
+            self._whole.notify_all()
 
     def begin_write(self, start: int, end: int) -> bool:
         """Claim bytes of one chunk for writing; False when the whole chunk is held, which nobody writes into.
@@ -96,6 +134,19 @@ class Ledger:
                 del self._writers[index]
                 self._enqueue(index)
 
+    def runs(self, start: int, end: int) -> List[Tuple[int, int, bool]]:
+        """A range in parts that may be written, and in a window also parts that were: (start, end, is_held)."""
+        with self.changed:
+            found: List[Tuple[int, int, bool]] = []
+            while start < end and self.window is not None:
+                gap_start, gap_end = self.held.first_gap(start, end) or (end, end)
+                if start < gap_start:
+                    found.append((start, gap_start, True))
+                if gap_start < gap_end:
+                    found.append((gap_start, gap_end, False))
+                start = gap_end
+            return found if self.window is not None else [(start, end, False)]
+
     def learn(self, first: int, digests: bytes) -> None:
         """Digests of chunks from `first` on. Raises ProtocolError when they contradict known ones."""
         with self.changed:
@@ -107,7 +158,7 @@ class Ledger:
         """Wait for a chunk that is whole, has a digest and was not verified; None when closed or in vain."""
         with self.changed:
             self.verifying = None
-            self._whole.wait_for(lambda: self.is_closed or bool(self._queue), timeout_s)
+            self._whole.wait_for(lambda: self.is_closed or bool(self._queue) or self.is_complete, timeout_s)
             if self.is_closed or not self._queue:
                 return None
             self.verifying = self._queue.popleft()
@@ -119,6 +170,7 @@ class Ledger:
         with self.changed:
             self._end_verifying(index)
             self.verified.add(*self.image.chunk_bounds(index))
+            self._notice()
             self.changed.notify_all()
 
     def reject(self, index: int) -> None:
@@ -133,9 +185,9 @@ class Ledger:
             self.changed.notify_all()
 
     def missing(self) -> RangeSet:
-        """What is not held."""
+        """What is not held, and has room."""
         with self.changed:
-            return RangeSet.span(0, self.size) - self.held
+            return RangeSet.span(self.base, max(self.base, self.limit)) - self.held
 
     def is_zero(self, start: int, end: int) -> bool:
         """Whether a range is held as nothing but zeros."""
@@ -156,8 +208,88 @@ class Ledger:
     def is_complete(self) -> bool:
         """Whether every byte is held, and verified where that was asked for."""
         with self.changed:
-            counted = self.verified if self._verifies else self.held
-            return counted.total == self.size
+            return self.image.size is not None and self._counted.total == self.size
+
+    # --- windows ------------------------------------------------------------------------------------
+
+    @property
+    def safe(self) -> int:
+        """No byte below it is ever wanted again by this node itself."""
+        with self.changed:
+            if self.window is not None:
+                return self._sunk
+            end = MAX_SIZE if self.image.size is None else self.image.size
+            gap = self._counted.first_gap(0, end)
+            return end if gap is None else gap[0]
+
+    def open_window(self, length: Optional[int]) -> None:
+        """From now on the store has room for `length` bytes at a time, None: for all."""
+        with self.changed:
+            self.window = length
+
+    def watch(self, on_progress: Callable[[], None]) -> None:
+        """Have `on_progress` called, on any thread, when `safe`, `base` or `below` has moved by part of a window."""
+        self._step, self._on_progress = max(1, (self.window or DEFAULT_WINDOW) // 16), on_progress
+
+    def sink(self, end: int) -> None:
+        """This node itself is through with every byte below `end`."""
+        with self.changed:
+            self._sunk = max(self._sunk, end)
+            self._slide()
+
+    def keep(self, start: int, below: int) -> None:
+        """No node that may ask this one wants a byte below `start`, and no present child one below `below`."""
+        with self.changed:
+            self._kept, self.below = start, below
+            self._slide()
+
+    def make_room(self, end: int) -> bool:
+        """Wait until the window reaches up to `end`, and forget as little as possible; False when closed before."""
+        with self.changed:
+            if self.window is not None:
+                self.sink(end - self.window)
+            self.changed.wait_for(lambda: self.is_closed or self.base + (self.window or end) >= end)
+            return not self.is_closed
+
+    def next_to_sink(self, start: int, most: int) -> Optional[int]:
+        """Wait for bytes from `start` on that are good; where they end, at most `most` further.
+
+        That is `start` itself at the end of the image, and None when the ledger was closed.
+        """
+        with self.changed:
+            self.changed.wait_for(
+                lambda: self.is_closed or start == self.image.size or self._counted.overlaps(start, start + 1)
+            )
+            if self.is_closed:
+                return None
+            gap = self._counted.first_gap(start, start + most)
+            return start + most if gap is None else gap[0]
+
+    def wait_sunk(self) -> None:
+        """Wait until this node itself is through with the whole image, or the ledger is closed."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.is_closed or self.window is None or self._sunk == self.image.size)
+
+    @property
+    def _counted(self) -> RangeSet:
+        return self.verified if self._verifies else self.held
+
+    def _slide(self) -> None:
+        base = min(self._sunk, self._kept)
+        if self.window is not None and base > self.base:
+            self.base = base
+            self.changed.notify_all()
+        self._notice()
+        if self._sunk == self.image.size:
+            self.changed.notify_all()
+
+    def _notice(self) -> None:
+        if self._on_progress is None:
+            return
+        progress = self.safe + self.base + self.below
+        if abs(progress - self._told) >= self._step:  # a new child may want more than the others
+            self._told = progress
+            self._on_progress()
 
     def close(self) -> None:
         """Wake everybody who waits, for the last time."""

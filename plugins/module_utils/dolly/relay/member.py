@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 from typing import Any, Callable, Dict, Optional
 
-from ..errors import Aborted, AuthError, DollyError, PeerLost, ProtocolError, TimedOut, from_dict
+from ..errors import Aborted, AuthError, BytesGone, DollyError, PeerLost, ProtocolError, TimedOut, from_dict
 from ..net.channel import Channel
 from ..plan import topology
 from ..plan.job import Plan
@@ -21,8 +21,8 @@ from ..wire.messages import Bye, Manifest, Start
 from .context import Context
 from .finisher import Finisher
 from .ledger import Ledger
-from .node import Node, Reporter, as_fields
-from .threads import Worker
+from .node import Node, Reporter, as_aborted, as_fields, check_plan
+from .threads import Crew
 from .upstream import Upstream
 from .word import Word
 
@@ -54,7 +54,7 @@ class Member(Node):
         self._is_run_over = False
         self._rejected = RangeSet()
         self._told = 0
-        self._working = 0
+        self._crew = Crew(context.reactor.call)
         self._part_by = 0.0
         self._finisher: Optional[Finisher] = None
 
@@ -94,7 +94,7 @@ class Member(Node):
             parsed = Plan.from_dict(plan)
             rank = parsed.rank_of(self.context.name)
             parent_rank = parsed.rank_of(parent)
-            self._check_plan(parsed, rank, parent_rank)
+            check_plan(parsed, self.plan, rank, parent_rank)
         except (ValueError, KeyError) as error:
             self.fail(ProtocolError(parent, "a plan that makes no sense: %s" % error))
             return
@@ -105,13 +105,6 @@ class Member(Node):
         self._part()
         if self.downstream is not None:
             self.downstream.handle(heal.ParentFound(parent_rank))
-
-    def _check_plan(self, plan: Plan, rank: int, parent_rank: int) -> None:
-        """Raise ValueError for a parent that cannot be one, or a plan that is not the one of this run."""
-        if parent_rank >= rank:
-            raise ValueError("its sender comes after this node in the ring")
-        if self.plan is not None and (plan.image, plan.nodes[1:]) != (self.plan.image, self.plan.nodes[1:]):
-            raise ValueError("it is not the plan that this node was given before")
 
     def _take_place(self, plan: Plan, rank: int) -> None:
         self.context.timeouts = plan.timeouts  # one set of limits for the whole ring: the server's
@@ -124,7 +117,7 @@ class Member(Node):
             self._target = self._choose_target(plan)
             self._target.prepare()
 
-        self._work("prepare", prepare, self._prepared)
+        self._crew.run("prepare", prepare, self._prepared)
         if self.word.parent is None and plan.parent(rank) == 0:
             self.knock(0, lambda why: self.context.log("the server cannot be dialled from here: %s" % why), "probe")
 
@@ -149,15 +142,15 @@ class Member(Node):
             return
         self._word.start(self.context.reactor.now())
         self._say(state="receiving")
-        size = self.plan.image.size or 0
-
-        target = self._target
+        size, target, ledger = self.plan.image.size, self._target, self.ledger
 
         def begin() -> None:
-            if target is not None:
-                self.store = target.begin(size)
+            if target is not None and ledger is not None:
+                store = target.begin(size)
+                ledger.open_window(store.window)  # before anything is asked for
+                self.store = store
 
-        self._work("begin", begin, self._begun)
+        self._crew.run("begin", begin, self._begun)
 
     def _begun(self, error: Optional[BaseException]) -> None:
         if error is not None or self.store is None or self.ledger is None or self.downstream is None:
@@ -168,20 +161,48 @@ class Member(Node):
         self.downstream.start(self._start, self.store)
         verifies, watch = self.plan.verify != "none", self.context.profile.working()
         self._finisher = Finisher(self.store, self.ledger, verifies, self.plan.sync, self._on_bad_chunk, watch)
-        self._work("finish", self._finisher.run, self._finished)
+        self._crew.run("finish", self._finisher.run, self._finished)
+        if self._finisher.drain is not None:
+            self._crew.run("drain", self._finisher.drain.run, self._work_ended)
+        if self.store.window is not None or not self.plan.infile.is_seekable:
+            self.ledger.watch(lambda: self.context.reactor.call(self._ask))
+        self.need_changed()
         self._ask()
 
     def upstream_manifest(self, parent: str, message: Manifest) -> bool:
         """Digests, for this node and for those below."""
         if self.ledger is None or self.downstream is None:
             return True
-        try:
-            self.ledger.learn(message.first, message.digests)
-        except ProtocolError as error:
-            self.context.log("digests from %s were refused: %s" % (parent, error))
+        ledger = self.ledger
+        if not self._learns(parent, lambda: ledger.learn(message.first, message.digests)):
             return False
         self.downstream.manifest(message.first, message.digests)
         return True
+
+    def upstream_end(self, parent: str, size: int) -> bool:
+        """The size of the image, for this node and for those below."""
+        if self.ledger is None or self.downstream is None:
+            return True
+        ledger = self.ledger
+        if not self._learns(parent, lambda: ledger.end(size)):
+            return False
+        self._say(total=size)
+        self.downstream.end(size)
+        return True
+
+    def _learns(self, parent: str, learn: Callable[[], None]) -> bool:
+        try:
+            learn()
+        except (ProtocolError, ValueError) as error:
+            self.context.log("what %s said was refused: %s" % (parent, error))
+            return False
+        return True
+
+    def upstream_lacks(self, parent: str, offset: int) -> bool:
+        """A window above has let go of bytes: look further up; the server is the last that may have them."""
+        if self.word.parent == 0:
+            self.fail(BytesGone(parent, offset))
+        return self.word.parent != 0
 
     def upstream_gone(self, parent: str, reason: str, goodbye: Optional[Bye]) -> None:
         """Without a parent: wait to be adopted, unless the run is over."""
@@ -218,6 +239,10 @@ class Member(Node):
             self.context.log("chunk %d does not match its digest; it is asked for again" % index)
             self._ask()
 
+    def _work_ended(self, error: Optional[BaseException]) -> None:
+        if error is not None:
+            self.fail(error)
+
     def _finished(self, error: Optional[BaseException]) -> None:
         if self.word.is_terminal or self.ledger is None or self._finisher is None:
             return
@@ -233,7 +258,7 @@ class Member(Node):
         """The server's word: the run is over for everybody, or goes on without this node."""
         if not (error or {}).get("is_left_out"):
             self._is_run_over = True
-        self.fail(_aborted(error))
+        self.fail(as_aborted(error))
         if self.word.state == "done" and self.downstream is not None:
             self.downstream.bye("aborted", error)
             self.leave()
@@ -291,14 +316,7 @@ class Member(Node):
     def act_as_child(self, action: heal.Action) -> None:
         """Look for a parent, or give up."""
         if isinstance(action, heal.KnockAt):
-            rank = action.rank
-
-            def failed(why: str) -> None:
-                self.context.log("could not ask rank %d for help: %s" % (rank, why))
-                if self.downstream is not None:
-                    self.downstream.handle(heal.KnockFailed(rank))
-
-            self.knock(rank, failed)
+            self.ask_for_help(action.rank)
         elif isinstance(action, heal.GiveUp):
             if self.word.is_terminal:
                 self.leave()
@@ -332,7 +350,7 @@ class Member(Node):
         self._upstream.end()
 
     def _is_busy(self) -> bool:
-        return self._upstream.is_receiving or self._working > 0 or super()._is_busy()
+        return self._upstream.is_receiving or self._crew.is_busy or super()._is_busy()
 
     def _release(self) -> None:
         if self.store is None:
@@ -358,7 +376,9 @@ class Member(Node):
         if self.ledger is None or self.word.is_terminal or self.store is None:
             return
         is_flushing = self._finisher is not None and self._finisher.is_flushing
-        if self._word.measure(self.context.reactor.now(), self.ledger, self._upstream.is_waiting, is_flushing):
+        is_sinking = self._finisher is not None and self._finisher.is_sinking
+        now, is_waiting = self.context.reactor.now(), self._upstream.is_waiting
+        if self._word.measure(now, self.ledger, is_waiting, is_flushing, is_sinking):
             self._spread()
 
     def _say(self, **changes: Any) -> None:
@@ -378,22 +398,3 @@ class Member(Node):
         self._told = self.board.serial
         if news:
             self._upstream.status([snapshot.to_dict() for snapshot in news])
-
-    def _work(
-        self, name: str, work: Callable[[], None], on_end: Callable[[Optional[BaseException]], None]
-    ) -> None:
-        """Have something done on a thread of its own, which may use the target until `on_end` is called here."""
-
-        def ended(error: Optional[BaseException]) -> None:
-            self._working -= 1
-            on_end(error)
-
-        self._working += 1
-        Worker(name, work, lambda error: self.context.reactor.call(lambda: ended(error))).start()
-
-
-def _aborted(error: Optional[Dict[str, Any]]) -> Aborted:
-    known = from_dict(error)
-    if isinstance(known, Aborted):
-        return known  # in its own words, however many nodes it came through
-    return Aborted(known.sentence if error else "the server gave no reason")

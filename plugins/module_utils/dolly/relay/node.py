@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 from typing import Any, Callable, Dict, Optional
 
-from ..errors import AuthError, DollyError
+from ..errors import Aborted, AuthError, DollyError, from_dict
 from ..net.channel import Channel
 from ..plan.job import Plan
 from ..progress import Board, Snapshot
@@ -93,6 +93,13 @@ class Node:
     def _release(self) -> None:
         """Close the storage; nobody uses it any more."""
 
+    def need_changed(self) -> None:
+        """A child has said anew what it wants: a window may move on."""
+        if self.ledger is not None and self.downstream is not None and self.plan is not None:
+            # What a pipe has brought cannot be had again, so the death of one child must lose nothing.
+            with_grandchildren = not self.plan.infile.is_seekable
+            self.ledger.keep(self.downstream.kept(with_grandchildren), self.downstream.kept(False))
+
     def repair_wanted(self, need: Need) -> None:
         """A child lacks chunks that came out wrong; they are served as soon as they are verified here."""
 
@@ -114,6 +121,7 @@ class Node:
 
     def subtree_changed(self) -> None:
         """News from below, or a link has come or gone."""
+        self.need_changed()
         self._try_to_leave()
 
     # --- shared -------------------------------------------------------------------------------------
@@ -199,6 +207,16 @@ class Node:
             self.context, node, kind, lambda current: 0, lambda established, channel: channel.finish(), on_failed
         )
 
+    def ask_for_help(self, rank: int) -> None:
+        """Knock at an ancestor, and let the healer know if that leads to nothing."""
+
+        def failed(why: str) -> None:
+            self.context.log("could not ask rank %d for help: %s" % (rank, why))
+            if self.downstream is not None:
+                self.downstream.handle(heal.KnockFailed(rank))
+
+        self.knock(rank, failed)
+
     def say(self, snapshot: Snapshot) -> None:
         """Put this node's own word on the board."""
         if self.board.merge(snapshot):
@@ -210,3 +228,19 @@ def as_fields(error: BaseException) -> Dict[str, Any]:
     if isinstance(error, DollyError):
         return error.to_dict()
     return {"kind": type(error).__name__, "message": "Unexpected: %r" % error, "fault": "bug"}
+
+
+def check_plan(plan: Plan, known: Optional[Plan], rank: int, parent_rank: int) -> None:
+    """Raise ValueError for a parent that cannot be one, or a plan that is not the one `known` before."""
+    if parent_rank >= rank:
+        raise ValueError("its sender comes after this node in the ring")
+    if known is not None and (plan.image, plan.nodes[1:]) != (known.image, known.nodes[1:]):
+        raise ValueError("it is not the plan that this node was given before")
+
+
+def as_aborted(error: Optional[Dict[str, Any]]) -> Aborted:
+    """The server's reason as this node's own failure."""
+    known = from_dict(error)
+    if isinstance(known, Aborted):
+        return known  # in its own words, however many nodes it came through
+    return Aborted(known.sentence if error else "the server gave no reason")

@@ -14,7 +14,7 @@ from ..ranges import RangeSet
 from ..storage.base import Store
 from ..wire.auth import Established
 from ..wire.codec import NEED_MORE, LaneOpener
-from ..wire.messages import Bye, Manifest, Need, Ping, Pong, Setup, Start, Status
+from ..wire.messages import Bye, End, Gone, Manifest, Need, Ping, Pong, Setup, Start, Status
 from ..wire.session import Session
 from .context import Context
 from .lanes import Receiving
@@ -33,6 +33,12 @@ class ParentOwner(Protocol):
 
     def parent_manifest(self, link: "ParentLink", message: Manifest) -> None:
         """Digests."""
+
+    def parent_end(self, link: "ParentLink", size: int) -> None:
+        """The size of the image, where it was unknown."""
+
+    def parent_lacks(self, link: "ParentLink", offset: int) -> None:
+        """A byte that is wanted and that the parent does not have any more."""
 
     def parent_bye(self, link: "ParentLink", message: Bye) -> None:
         """The parent ends the link, or answers our goodbye."""
@@ -96,7 +102,7 @@ class ParentLink:
         else:
             self._start_lane(number, established, channel)
 
-    def need(self, wanted: RangeSet, repair: RangeSet) -> None:
+    def need(self, wanted: RangeSet, repair: RangeSet, safe: int, below: int) -> None:
         """Tell the parent what is missing, and how many pieces came on each lane so far.
 
         To be called under the ledger's condition together with the computing of `wanted`.
@@ -104,7 +110,7 @@ class ParentLink:
         self._serial += 1
         counts = {number: receiving.received for number, receiving in self._receiving.items()}
         self._received.update(counts)
-        self.send(Need(self._serial, tuple(wanted), tuple(repair), dict(self._received)))
+        self.send(Need(self._serial, tuple(wanted), tuple(repair), dict(self._received), safe, below))
 
     def send(self, message: Any) -> None:
         """Any other message up."""
@@ -164,6 +170,11 @@ class ParentLink:
             self._owner.parent_start(self, message)
         elif isinstance(message, Manifest):
             self._owner.parent_manifest(self, message)
+        elif isinstance(message, End):
+            self._owner.parent_end(self, message.size)
+        elif isinstance(message, Gone):
+            if self._ledger is not None and self._ledger.missing().overlaps(message.start, message.end):
+                self._owner.parent_lacks(self, message.start)
         elif isinstance(message, Ping):
             self.send(Pong())
         elif isinstance(message, Bye):

@@ -8,6 +8,29 @@ import threading
 from typing import Callable, Optional
 
 
+class Crew:
+    """The workers of one owner. `call` brings a function to the owner's thread."""
+
+    def __init__(self, call: Callable[[Callable[[], None]], None]) -> None:
+        self._call = call
+        self._working = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any of them has not come back."""
+        return self._working > 0
+
+    def run(self, name: str, work: Callable[[], None], on_end: Callable[[Optional[BaseException]], None]) -> None:
+        """Have something done on a thread of its own; until `on_end` is called on the owner's it counts as busy."""
+
+        def ended(error: Optional[BaseException]) -> None:
+            self._working -= 1
+            on_end(error)
+
+        self._working += 1
+        Worker(name, work, lambda error: self._call(lambda: ended(error))).start()
+
+
 class Worker:
     """Runs `work` once; `on_end(error)` is then called on that thread, with None when all went well.
 

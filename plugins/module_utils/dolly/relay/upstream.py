@@ -28,6 +28,12 @@ class UpstreamOwner(Protocol):
     def upstream_manifest(self, parent: str, message: Manifest) -> bool:
         """Digests; False when they cannot be, so that the link is not to be trusted."""
 
+    def upstream_end(self, parent: str, size: int) -> bool:
+        """The size of the image; False when that cannot be."""
+
+    def upstream_lacks(self, parent: str, offset: int) -> bool:
+        """Bytes that the parent has let go of; whether another parent is needed for them."""
+
     def upstream_gone(self, parent: str, reason: str, goodbye: Optional[Bye]) -> None:
         """There is no parent any more; `goodbye` is its last word, where it had one."""
 
@@ -96,7 +102,7 @@ class Upstream:
         self._link.open(store, ledger)
         with ledger.changed:
             missing = ledger.missing()
-            self._link.need(missing, rejected & missing)
+            self._link.need(missing, rejected & missing, ledger.safe, ledger.below)
 
     def status(self, snapshots: List[Dict[str, Any]]) -> None:
         """Send news of the subtree up."""
@@ -136,6 +142,17 @@ class Upstream:
         """Hand on; a parent whose digests contradict earlier ones is no parent any more."""
         if link is self._link and not self._owner.upstream_manifest(link.name, message):
             self._drop(link, "it sent digests that cannot be", None)
+
+    def parent_end(self, link: ParentLink, size: int) -> None:
+        """Hand on."""
+        if link is self._link and not self._owner.upstream_end(link.name, size):
+            self._drop(link, "it sent a size that cannot be", None)
+
+    def parent_lacks(self, link: ParentLink, offset: int) -> None:
+        """Look for a parent that has it; this one is told that its child lives."""
+        if link is self._link and self._owner.upstream_lacks(link.name, offset):
+            link.bye("superseded")
+            self._drop(link, "it has let go of the bytes at %d" % offset, None)
 
     def parent_bye(self, link: ParentLink, message: Bye) -> None:
         """The parent goes, or has heard that this node does."""

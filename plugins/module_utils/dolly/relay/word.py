@@ -9,6 +9,7 @@ from typing import Any, Dict
 
 from ..profile import Profile
 from ..progress import RateMeter, Snapshot
+from ..recovery.watch import OWN_SINK
 from .ledger import Ledger
 
 
@@ -33,15 +34,23 @@ class Word:
         self.snapshot = replace(changed, version=self.snapshot.version + 1)
         return True
 
-    def measure(self, now: float, ledger: Ledger, is_waiting: bool, is_flushing: bool) -> bool:
-        """Bring the figures up to date. `is_waiting`: for bytes from above, rather than for the own target."""
+    def measure(
+        self, now: float, ledger: Ledger, is_waiting: bool, is_flushing: bool, is_sinking: bool = False
+    ) -> bool:
+        """Bring the figures up to date. `is_waiting`: for bytes from above, rather than for the own target.
+
+        `is_sinking`: what empties the window is being written to.
+        """
         with ledger.changed:
             held, verified, repaired = ledger.held.total, ledger.verified.total, ledger.repaired
             is_verifying = ledger.verifying is not None
         self._meter.add(now, held)
         state, blocked_on = "receiving", "parent" if is_waiting else "target"
-        if held == ledger.size:
+        is_whole = held == ledger.image.size
+        if is_whole:
             state, blocked_on = "verifying", "target" if is_verifying else "parent"
+        if is_sinking:
+            blocked_on = OWN_SINK
         if is_flushing:
             state, blocked_on = "flushing", "flush"
         return self.change(
@@ -52,7 +61,7 @@ class Word:
             rate=round(self._meter.rate(now)),
             seconds=round(now - self._started_at, 3),
             blocked_on=blocked_on,
-            detail=self._detail(now, held == ledger.size),
+            detail=self._detail(now, is_whole),
         )
 
     def close_account(self, now: float) -> bool:

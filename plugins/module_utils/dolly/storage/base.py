@@ -68,6 +68,8 @@ class Store(abc.ABC):
     size: int
     #: Oddities that do not make the result wrong, as sentences.
     notes: List[str]
+    #: Bytes that a window has room for: it forgets older ones. None: everything can be read back.
+    window: Optional[int] = None
 
     @abc.abstractmethod
     def receive(self, lane: Lane, offset: int, length: int) -> int:
@@ -94,6 +96,10 @@ class Store(abc.ABC):
         Only when nobody reads or writes any more beyond `size`. Until then `size` is the most there is room for.
         Raises TargetError; ValueError: more than there is room for.
         """
+        raise NotImplementedError
+
+    def sink(self, start: int, end: int) -> None:
+        """Of a window: pass on bytes, the next ones in order each time. Raises TargetError, BadArchive."""
         raise NotImplementedError
 
     @abc.abstractmethod

@@ -4,7 +4,7 @@
 
 A payload is one compact JSON object whose keys are exactly the message's fields::
 
-    Need       {"serial":7,"wanted":[[0,4096]],"repair":[],"received":{"0":12}}
+    Need       {"serial":7,"wanted":[[0,4096]],"repair":[],"received":{"0":12},"safe":0,"below":0}
     Manifest   u32 first chunk, then 32 bytes per chunk: no JSON, digests are most of what a link carries
 
 Reading is strict, because nothing else stands between a peer and a node's decisions: unknown, missing and
@@ -52,13 +52,19 @@ class Start:
 
 @dataclass(frozen=True)
 class Need:
-    """Up: all that is wanted on this link, replacing the last one; pieces received so far by lane."""
+    """Up: all that is wanted on this link, replacing the last one; pieces received so far by lane.
+
+    The child will never want a byte below `safe`, and none of its own children one below `below`: what a parent
+    with a window may forget.
+    """
 
     KIND: ClassVar[int] = 12
     serial: int
     wanted: Tuple[Range, ...]
     repair: Tuple[Range, ...] = ()
     received: Dict[int, int] = field(default_factory=dict)
+    safe: int = 0
+    below: int = 0
 
 
 @dataclass(frozen=True)
@@ -189,7 +195,14 @@ _SHAPES: Dict[int, Tuple[Type[Any], Dict[str, Check]]] = {
     Start.KIND: (Start, {"members": rules.members, "abort": rules.object_or_none}),
     Need.KIND: (
         Need,
-        {"serial": rules.integer, "wanted": rules.ranges, "repair": rules.ranges, "received": rules.lanes},
+        {
+            "serial": rules.integer,
+            "wanted": rules.ranges,
+            "repair": rules.ranges,
+            "received": rules.lanes,
+            "safe": rules.integer,
+            "below": rules.integer,
+        },
     ),
     Gone.KIND: (Gone, {"start": rules.integer, "end": rules.integer}),
     End.KIND: (End, {"size": rules.integer}),

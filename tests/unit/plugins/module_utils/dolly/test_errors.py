@@ -24,6 +24,8 @@ EXAMPLES = [
     (errors.ChecksumMismatch("/srv/image", "aa", "bb"), "source", 1),
     (errors.TargetError("/dev/sda", "fsync", None, 28), "node", 3),
     (errors.BadChunk("/dev/sda", 4194304, 3), "node", 3),
+    (errors.BadArchive("/dev/sda", 1024, "it ends in the middle"), "source", 3),
+    (errors.BytesGone("n0", 4096), "peer", 3),
     (errors.PeerLost("node7", "silent for 5 s"), "peer", 3),
     (errors.ProtocolError("node7", "DATA outside of its claim"), "peer", 3),
     (errors.AuthError("wrong MAC"), "peer", 3),
