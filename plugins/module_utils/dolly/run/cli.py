@@ -148,7 +148,8 @@ def _sender_config(options: argparse.Namespace) -> Dict[str, Any]:
     if not all(hosts) or len({*hosts, options.server or ""}) <= len(hosts):
         expected = "names or addresses with commas between them, each once, and not that of the server (-S)"
         raise UsageError("-H", options.hosts, expected)
-    config = dict(vars(options))
+    # The sender's options of these names describe a source or an output; here they are paths.
+    config = {name: value for name, value in vars(options).items() if name not in ("infile", "outfile")}
     config.update(
         source=options.infile,
         output=options.outfile or options.infile,
