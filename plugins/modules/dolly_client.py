@@ -243,6 +243,18 @@ repaired:
   description: How many chunks arrived or were read back damaged and were sent again.
   returned: with O(state=finished)
   type: int
+times:
+  description:
+    - Where the time of this node went, in seconds since the start. What took no time is left out.
+    - >-
+      C(receive): waiting for bytes from the parent. C(write): writing to the target. C(read) and C(hash):
+      reading the target back and digesting that. C(flush): flushing and putting the image in its place.
+      C(idle): none of C(receive), C(write), C(flush).
+    - >-
+      C(children) has for each node after this one C(send), sending to it or blocked by it, and C(lack), waiting
+      for bytes that it needs and this node has not got yet.
+  returned: with O(state=finished)
+  type: dict
 notes:
   description: Oddities of the target that do not make the result wrong, as sentences.
   returned: with O(state=finished)
@@ -462,6 +474,7 @@ def result_fields(result):
         "verified": bool(result.get("verified")),
         "synced": bool(result.get("synced")),
         "repaired": int(result.get("repaired") or 0),
+        "times": result.get("times") or {},
         "notes": list(result.get("notes") or ()),
         "refused_connections": int(result.get("refused_connections") or 0),
     }

@@ -251,6 +251,21 @@ refused_connections:
   description: How many connections were turned away, because the peer could not prove that it belongs to the run.
   returned: with O(state=finished)
   type: int
+limited_by:
+  description: >-
+    The disk or link that held the run up, judged from where the time of the nodes went. Empty where nothing stands out,
+    no node is done, or the run took less than a second.
+  returned: with O(state=finished)
+  type: str
+  sample: rack3-n7 target write (28.1 of 31.2 s)
+times:
+  description:
+    - Where the time of the server went, in seconds since the start. What took no time is left out.
+    - >-
+      C(read) and C(hash): reading the source and digesting it. C(children): for each node that the server sends to, as
+      C(times) in RV(nodes).
+  returned: with O(state=finished)
+  type: dict
 nodes:
   description: One entry per node, in the order of the ring.
   returned: with O(state=finished)
@@ -287,6 +302,17 @@ nodes:
     repaired:
       description: How many chunks were sent again.
       type: int
+    times:
+      description:
+        - Where the time of the node went, in seconds since the start. What took no time is left out.
+        - >-
+          C(receive): waiting for bytes from the parent. C(write): writing to the target. C(read) and C(hash):
+          reading the target back and digesting that. C(flush): flushing and putting the image in its place.
+          C(idle): none of C(receive), C(write), C(flush).
+        - >-
+          C(children) has for each node after this one C(send), sending to it or blocked by it, and C(lack), waiting
+          for bytes that it needs and this node has not got yet.
+      type: dict
     error:
       description: Why the node failed, C(kind) and C(message) among others. Null when it did not.
       type: dict
@@ -504,6 +530,8 @@ def result_fields(result):
         "rate_mb_s": ring_options.megabytes_per_second(result.get("rate")),
         "digest": result.get("digest") or "",
         "sha256": result.get("sha256") or "",
+        "limited_by": result.get("limited_by") or "",
+        "times": result.get("times") or {},
         "nodes": nodes,
         "server_reachable": result.get("server_reachable"),
         "refused_connections": int(result.get("refused_connections") or 0),
@@ -525,6 +553,8 @@ def summary(returned):
         len(returned["nodes"]),
         returned["seconds"],
     )
+    if returned["limited_by"]:
+        text += ", limited by %s" % returned["limited_by"]
     if returned["server_reachable"] is False:
         text += "; no node could reach the server, so it could not have helped a node that lost everyone else"
     return text

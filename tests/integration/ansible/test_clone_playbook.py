@@ -23,12 +23,14 @@ def test_clone_goes_to_the_limit_in_inventory_order_and_says_what_became_of_each
         assert result["state"] == "done" and result["changed"] is True
         assert result["verified"] is True and result["synced"] is True
         assert result["bytes"] == size and result["seconds"] > 0 and result["rate_mb_s"] > 0
+        assert result["times"]
         assert (result["address"], result["address_rule"]) == ("127.0.0.1", "address")
     assert len({result["digest"] for result in results.values()}) == 1
     summary = outcome.summary()
     assert summary["state"] == "done" and summary["bytes"] == size
     assert [node["name"] for node in summary["nodes"]] == RACK3
     assert "digest " + summary["digest"] in outcome.output
+    assert set(summary["times"]["children"]) == {"n1"} and isinstance(summary["limited_by"], str)
     assert {host: stats["changed"] for host, stats in outcome.stats().items()} == dict.fromkeys(RACK3, 1)
 
 

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engine with a fault of a known name: python3 doubles.py ENGINE FAULT=VALUE ARGUMENTS...
 
-    slow-source=BYTES     the server reads its source no faster than so many bytes a second
+    slow-source=BYTES     the server sends from its source no faster than so many bytes a second
+    slow-digest=BYTES     the server reads what it digests no faster than so many bytes a second
+    slow-target=BYTES     the target takes no more than so many bytes a second
     flip-once=OFFSET      the target's byte at OFFSET turns over behind the node's back, after its first write
     flip-always=OFFSET    the same after every write
     record-writes=FILE    every range that is written is noted in FILE
@@ -29,6 +31,32 @@ def slow_source(rate):
             time.sleep(count / int(rate))
 
     Source.send = slowly
+
+
+def slow_digest(rate):
+    from dolly.storage.source import Source
+
+    read = Source.read
+
+    def slowly(self, offset, view):
+        count = read(self, offset, view)
+        time.sleep(count / int(rate))
+        return count
+
+    Source.read = slowly
+
+
+def slow_target(rate):
+    from dolly.storage.descriptor import DescriptorStore
+
+    receive = DescriptorStore.receive
+
+    def slowly(self, lane, offset, length):
+        count = receive(self, lane, offset, length)
+        time.sleep(count / int(rate))
+        return count
+
+    DescriptorStore.receive = slowly
 
 
 def flip_once(place):
@@ -86,6 +114,8 @@ def slow_prepare(seconds):
 FAULTS = {
     "slow-prepare": slow_prepare,
     "slow-source": slow_source,
+    "slow-digest": slow_digest,
+    "slow-target": slow_target,
     "flip-once": flip_once,
     "flip-always": flip_always,
     "record-writes": record_writes,

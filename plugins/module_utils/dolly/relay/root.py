@@ -9,6 +9,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Set, Tuple
 
+from .. import bottleneck
 from ..errors import ChecksumMismatch, DollyError, NotEnoughNodes, TimedOut, from_dict
 from ..plan.job import Plan
 from ..progress import Snapshot
@@ -261,9 +262,29 @@ class Root(Node):
             snapshot = self.board.get(rank)
             name = self.plan.nodes[rank].name if self.plan is not None else str(rank)
             entry = _entry(rank, name, snapshot)
+            entry["times"] = self._times_of(rank)
             entry["verified"] = entry["state"] == "done" and self.plan is not None and self.plan.verify != "none"
             found.append(entry)
         return found
+
+    def times(self) -> Dict[str, Any]:
+        """Where the server's time went, in seconds since START."""
+        return self.context.profile.times(self.seconds, True)
+
+    def limited_by(self) -> str:
+        """Which disk or link held the run up; empty where that cannot be told."""
+        stations = {0: bottleneck.Station(self.context.name, None, True, self.seconds, self.times())}
+        for snapshot in self.board.all():
+            is_done, times = snapshot.state == "done", self._times_of(snapshot.rank)
+            station = bottleneck.Station(snapshot.name, snapshot.parent, is_done, snapshot.seconds, times)
+            stations[snapshot.rank] = station
+        return bottleneck.limited_by(stations)
+
+    def _times_of(self, rank: int) -> Dict[str, Any]:
+        snapshot = self.board.get(rank)
+        if snapshot is None or self.plan is None:
+            return {}
+        return bottleneck.tidy(snapshot.detail.get("times"), {node.name for node in self.plan.nodes})
 
 
 def _entry(rank: int, name: str, snapshot: Optional[Snapshot]) -> Dict[str, Any]:
@@ -278,7 +299,6 @@ def _entry(rank: int, name: str, snapshot: Optional[Snapshot]) -> Dict[str, Any]
             digest=snapshot.digest,
             synced=snapshot.synced,
             repaired=snapshot.repaired,
-            times=snapshot.detail.get("times") or {},
             error=snapshot.error,
         )
     return entry

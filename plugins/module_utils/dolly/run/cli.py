@@ -15,7 +15,7 @@ from ..errors import DollyError, UsageError
 from ..plan.job import VERIFY_LEVELS, Timeouts
 from ..storage.facts import TargetPolicy
 from . import receiver, sender
-from .console import Progress, table, write_line
+from .console import Progress, table, verdict_lines, write_line
 from .serve import log, make_context, stop_on_signals, timeouts_of
 
 DEFAULT_PORT = 9998
@@ -132,7 +132,7 @@ def _serve(options: argparse.Namespace) -> int:
     progress.finish()
     result = sender.result_of(root)
     if not options.is_quiet:
-        write_line(table(result["nodes"]))
+        write_line("\n".join([table(result["nodes"]), *verdict_lines(result, name, options.is_verbose)]))
     if root.error is not None:
         write_line("dolly: %s" % root.error.sentence, sys.stderr)
         return root.error.exit_code

@@ -90,6 +90,23 @@ def table(nodes: List[Dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def times_line(name: str, times: Dict[str, Any]) -> str:
+    """Where a node's time went, in seconds, by the words of `profile.py`; empty where nothing is known."""
+    parts = ["%s %.1f" % (what, seconds) for what, seconds in times.items() if what != "children"]
+    for child, told in (times.get("children") or {}).items():
+        parts.append("to %s: %s" % (child, " ".join("%s %.1f" % item for item in told.items()) or "nothing"))
+    return "seconds of %s: %s" % (name, ", ".join(parts)) if parts else ""
+
+
+def verdict_lines(result: Dict[str, Any], server: str, is_verbose: bool) -> List[str]:
+    """What limited the run, where that stands out; and for the curious where the time of each node went."""
+    lines = []
+    if is_verbose:
+        told = [(server, result["times"]), *((node["name"], node.get("times") or {}) for node in result["nodes"])]
+        lines = [line for line in (times_line(name, times) for name, times in told) if line]
+    return lines + (["limited by: %s" % result["limited_by"]] if result["limited_by"] else [])
+
+
 def write_line(text: str, stream: TextIO = sys.stdout) -> None:
     """Print."""
     stream.write(text + "\n")

@@ -88,6 +88,7 @@ def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[st
         "verified": is_done and verifies,
         "synced": word.synced,
         "repaired": word.repaired,
+        "times": word.detail.get("times", {}),
         "error": word.error if not is_done else None,
         "target": choose.facts if choose is not None else {},
         "notes": list(member.store.notes) if member.store is not None else [],

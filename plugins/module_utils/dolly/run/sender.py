@@ -128,6 +128,8 @@ def result_of(root: Root) -> Dict[str, Any]:
         "digest": digest,
         "sha256": root.sha256,
         "sent": root.sent,
+        "times": root.times(),
+        "limited_by": root.limited_by(),
         "nodes": nodes,
         "error": root.error.to_dict() if root.error is not None else None,
         "server_reachable": root.is_reachable,

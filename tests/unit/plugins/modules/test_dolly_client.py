@@ -123,7 +123,8 @@ def test_a_receiver_that_the_server_lost_sight_of_may_still_end_well():
 
 def test_a_good_result_is_returned_in_megabytes_per_second():
     params = {"timeout": 1.0, "reported": None, "verify": "readback"}
-    returned = dolly_client.finish(params, Folder({"result": GOOD}), False)
+    returned = dolly_client.finish(params, Folder({"result": {**GOOD, "times": {"write": 0.25}}}), False)
+    assert returned["times"] == {"write": 0.25}
     assert returned["rate_mb_s"] == 10.0 and returned["position"] == 2 and returned["changed"] is True
     assert returned["msg"] == "5000000 bytes in 0.5 s, 10.0 MB/s"
     assert "skipped" not in returned

@@ -135,6 +135,19 @@ def test_a_server_that_nobody_can_reach_is_told():
     assert "no node could reach the server" in finish(result("done", server_reachable=False))["msg"]
 
 
+def test_what_limited_the_run_is_told():
+    told = {"limited_by": "n1 target write (8.0 of 9.0 s)", "times": {"read": 1.5}}
+    returned = finish(result("done", {"name": "n1", "state": "done", "times": {"write": 8.0}}, **told))
+    assert returned["limited_by"] == told["limited_by"] and returned["times"] == {"read": 1.5}
+    assert returned["nodes"][0]["times"] == {"write": 8.0}
+    assert returned["msg"] == "sent 10 bytes to 1 of 1 nodes in 2.0 s, limited by n1 target write (8.0 of 9.0 s)"
+
+
+def test_a_run_that_nothing_held_up_says_nothing_of_it():
+    returned = finish(result("done", limited_by=""))
+    assert returned["limited_by"] == "" and returned["times"] == {} and "limited" not in returned["msg"]
+
+
 def test_a_failed_run_is_a_failure_with_its_nodes():
     error = {"kind": "SourceChanged", "message": "the source changed"}
     with pytest.raises(dolly_server.engine_process.TaskFailed, match="the source changed") as caught:

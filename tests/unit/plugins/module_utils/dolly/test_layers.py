@@ -17,11 +17,11 @@ FLOORS = {
     "run": 7,
     "relay": 6,
     "net": 5, "storage": 5,
-    "recovery": 4, "integrity": 4, "progress": 4, "profile": 4,
+    "recovery": 4, "integrity": 4, "progress": 4, "profile": 4, "bottleneck": 4,
     "wire": 3, "plan": 3,
     "ranges": 1, "units": 1, "errors": 1,
 }
-PURE = {"recovery", "wire", "plan"}
+PURE = {"recovery", "wire", "plan", "bottleneck"}
 IMPURE = {
     "socket", "os", "threading", "time", "random", "secrets", "select", "selectors", "subprocess",
 }
