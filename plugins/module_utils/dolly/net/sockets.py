@@ -9,6 +9,7 @@ import socket
 from typing import Any, Optional, Tuple
 
 from ..errors import PeerLost, UsageError
+from ..plan.transport import UNTOUCHED, Transport
 
 #: A connection that ended or could not be made, by whatever name the kernel gives it. Everything
 #: else that a data path raises belongs to the file on the other side of it.
@@ -68,17 +69,49 @@ def _resolve_local(bind: str, port: int) -> Tuple[int, Any]:
     return found[0][0], found[0][4]
 
 
-def connect(host: str, port: int, timeout_s: float) -> socket.socket:
+def connect(host: str, port: int, timeout_s: float, transport: Transport = UNTOUCHED) -> socket.socket:
     """A blocking TCP connection to the first address of `host` that answers within `timeout_s`.
 
     Raises PeerLost with the reason; resolving the name is bounded by the resolver's own limits.
     """
+    reason: Exception = OSError("it has no address")
     try:
-        sock = socket.create_connection((host, port), timeout=timeout_s)
-    except OSError as error:
-        raise PeerLost("%s port %d" % (host, port), str(error)) from error
-    sock.settimeout(None)
-    return sock
+        for family, kind, protocol, _name, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                shape(sock, transport)
+                sock.settimeout(timeout_s)
+                sock.connect(address)
+                sock.settimeout(None)
+                return sock
+            except OSError as error:
+                sock.close()
+                reason = error
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be one, with 64 letters and no dot
+        reason = error
+    raise PeerLost("%s port %d" % (host, port), str(reason)) from reason
+
+
+def resolve(host: str, version: int) -> str:
+    """The first address of `host` of that version of IP, 4 or 6. Raises UsageError when it has none."""
+    family = {4: socket.AF_INET, 6: socket.AF_INET6}[version]
+    try:
+        found = socket.getaddrinfo(host, None, family, socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise UsageError("host", host, "a name with an IPv%d address (%s)" % (version, error)) from error
+    return str(found[0][4][0])
+
+
+def shape(sock: socket.socket, transport: Transport) -> None:
+    """Set what has to be there before a connection is, on the socket that dials or listens.
+
+    tcp(7): the segment size and the window are agreed on when the connection is made.
+    """
+    if transport.segsize:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, transport.segsize)
+    if transport.socket_buffer:
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, transport.socket_buffer)
 
 
 def tune(sock: socket.socket, user_timeout_s: float = 0.0) -> None:

@@ -15,7 +15,9 @@ from typing import Any, Dict, Iterable, Optional, Pattern, Tuple
 
 from ..ranges import is_integer
 from . import topology
+from .interfaces import MAX_EXTRA
 from .streams import PLAIN_IN, PLAIN_OUT, Infile, Outfile
+from .transport import UNTOUCHED, Transport
 
 VERIFY_LEVELS = ("none", "readback")
 MAX_NODES = 65535
@@ -36,11 +38,13 @@ class NodeSpec:
     """A node: its name in the inventory, the address and port that it is dialled at.
 
     Only of the server they may be unknown, '' and 0: its children find out the address when it dials them.
+    ``extra``: addresses of its further interfaces, which share the work.
     """
 
     name: str
     host: str
     port: int
+    extra: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name("name", self.name)
@@ -49,15 +53,28 @@ class NodeSpec:
         if self.host != "":
             _check_name("host", self.host)
         _check_int("port", self.port, 0, 65535)
+        _check_type("extra", self.extra, tuple, "addresses")
+        for host in self.extra:
+            _check_name("extra", host)
+        if len(self.extra) > MAX_EXTRA or len({self.host, *self.extra}) <= len(self.extra):
+            raise _bad("extra", self.extra, "at most %d addresses, each another one" % MAX_EXTRA)
+
+    @property
+    def hosts(self) -> Tuple[str, ...]:
+        """Every address of it, the first one first."""
+        return (self.host, *self.extra)
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the node as JSON values."""
-        return asdict(self)
+        return dict(asdict(self), extra=list(self.extra))
 
     @classmethod
     def from_dict(cls, data: Any) -> NodeSpec:
         """Return the node that ``to_dict`` described. ValueError: it is none."""
-        return cls(**_members("node", data, ("name", "host", "port")))
+        members = _members("node", data, ("name", "host", "port"), ("extra",))
+        extra = members.get("extra", [])
+        _check_type("extra", extra, list, "a list of addresses")
+        return cls(**dict(members, extra=tuple(extra)))
 
 
 @dataclass(frozen=True)
@@ -155,6 +172,7 @@ class Plan:
     source: Dict[str, Any] = field(default_factory=dict, hash=False)
     infile: Infile = PLAIN_IN
     outfile: Outfile = PLAIN_OUT
+    transport: Transport = UNTOUCHED
     _ranks: Dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -173,6 +191,7 @@ class Plan:
         _check_type("source", self.source, dict, "an object")
         _check_type("infile", self.infile, Infile, "a description of the source")
         _check_type("outfile", self.outfile, Outfile, "a description of the output")
+        _check_type("transport", self.transport, Transport, "numbers of the transport")
 
     def _check_nodes(self) -> None:
         _check_type("nodes", self.nodes, tuple, "a tuple of nodes")
@@ -216,13 +235,14 @@ class Plan:
             "source": self.source,
             "infile": self.infile.to_dict(),
             "outfile": self.outfile.to_dict(),
+            "transport": self.transport.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, data: Any) -> Plan:
         """Return the plan that ``to_dict`` described. ValueError: it is none."""
         names = ("run_id", "nodes", "fanout", "image", "verify", "sync", "timeouts")
-        members = _members("plan", data, names, ("output", "source", "infile", "outfile"))
+        members = _members("plan", data, names, ("output", "source", "infile", "outfile", "transport"))
         nodes = members["nodes"]
         if not isinstance(nodes, list) or len(nodes) > MAX_NODES:
             raise _bad("nodes", nodes, "a list of 1 to %d nodes" % MAX_NODES)
@@ -231,6 +251,7 @@ class Plan:
         members["timeouts"] = Timeouts.from_dict(members["timeouts"])
         members["infile"] = Infile.from_dict(members.get("infile", {}))
         members["outfile"] = Outfile.from_dict(members.get("outfile", {}))
+        members["transport"] = Transport.from_dict(members.get("transport", {}))
         return cls(**members)
 
 

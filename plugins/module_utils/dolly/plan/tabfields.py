@@ -14,9 +14,9 @@ from ..units import parse_size
 from .hosts import expand, parse_hosts
 from .interfaces import Interfaces
 from .job import CONTROL, MAX_NODES, MAX_PATH, MAX_SIZE
+from .transport import BOUNDS
 
-#: tcp(7), TCP_MAXSEG: Linux takes TCP_MIN_MSS (88) to MAX_TCP_WINDOW (32767).
-SEGSIZE_BOUNDS = (88, 32767)
+SEGSIZE_BOUNDS = BOUNDS["segsize"][:2]
 MAX_DUMMY_MB = 10 ** 9
 RIVALS = {"add": "add2", "add2": "add", "hyphennormal": "hypheninterface", "hypheninterface": "hyphennormal"}
 

@@ -4,28 +4,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Optional, Protocol, Tuple
+from typing import Any, Dict, Iterable, Optional, Protocol, Tuple
 
-from ..errors import DollyError, PeerLost, ProtocolError
-from ..net import sockets
+from ..errors import ProtocolError
 from ..net.channel import Channel
-from ..net.lane import Lane
 from ..plan.job import NodeSpec, Plan
 from ..storage.base import Readable
 from ..wire.auth import Established
-from ..wire.codec import NEED_MORE, Sealer
+from ..wire.codec import NEED_MORE
 from ..wire.messages import Bye, End, Gone, Manifest, Message, Need, Ping, Pong, Setup, Start, Status
 from ..wire.session import Session
 from .claims import Claims
 from .context import Context
 from .dialer import Dialer
-from .lanes import Sending
 from .ledger import Ledger
-from .threads import Worker
+from .outlanes import OutLanes
 
-#: A lane that dies while its link lives is dialled again; this often before the link counts as dead too.
-_MAX_LANE_DEATHS = 5
-
+#: Over several interfaces smaller pieces go, so that a slow one is not the last to have a large one.
+MAX_BLOCK_OF_SEVERAL = 1024 * 1024
 
 #: Last words of a child, or its echo of ours, that say by themselves what became of it.
 _OUTCOMES = frozenset(("finished", "failed", "superseded", "orphaned"))
@@ -61,31 +57,27 @@ class ChildLink:
     ) -> None:
         self.rank = rank
         self.node: NodeSpec = plan.nodes[rank]
-        self.claims = Claims(ledger)
+        several = MAX_BLOCK_OF_SEVERAL if self.node.extra else 0
+        self.claims = Claims(ledger, plan.transport.block_size or several)
         self.is_linked = False
         self._context = context
         self._plan = plan
         self._owner = owner
-        self._store: Optional[Readable] = None
+        self._lanes = OutLanes(context, self.node, self.claims, self)
         self._channel: Optional[Channel] = None
         self._session: Optional[Session] = None
         self._epoch = 0
-        self._dialers: Dict[int, Dialer] = {}
-        self._sending: Dict[int, Sending] = {}
-        self._next_lane = 1
-        self._lane_deaths = 0
         self._is_over = False
         self._has_said_bye = False
-        self._dialers[0] = Dialer(
+        self._dialer = Dialer(
             context, self.node, "link", self._next_epoch, self._linked, self._unreachable, 0, patience_s
         )
 
     def start(self, message: Start, store: Optional[Readable]) -> None:
         """Pass on the server's word; with a store the lanes can open."""
         self._send(message)
-        self._store = store
-        if store is not None and not self._sending and 1 not in self._dialers:
-            self._dial_lane()
+        if store is not None:
+            self._lanes.open(store)
 
     def manifest(self, slices: Iterable[Tuple[int, bytes]]) -> None:
         """Pass on digests."""
@@ -113,11 +105,12 @@ class ChildLink:
             self._over("lost", "silent for %.1f s" % (now - channel.heard_at))
         elif now - channel.sent_at >= 0.9 and not self._has_said_bye:
             self._send(Ping())
+        self._lanes.beat(now)
 
     @property
     def is_sending(self) -> bool:
         """Whether a lane's thread still runs, which may be reading the store."""
-        return bool(self._sending)
+        return self._lanes.is_sending
 
     def eject(self, reason: str) -> None:
         """Give the child up although its connection lives."""
@@ -128,10 +121,8 @@ class ChildLink:
         """End everything now, without telling anybody."""
         self._is_over = True
         self.claims.close()
-        for dialer in self._dialers.values():
-            dialer.cancel()
-        for sending in self._sending.values():
-            sending.lane.abort()
+        self._dialer.cancel()
+        self._lanes.abort()
         if self._channel is not None:
             self._channel.abort()
 
@@ -143,7 +134,6 @@ class ChildLink:
         self._over("unreachable", why)
 
     def _linked(self, established: Established, channel: Channel) -> None:
-        del self._dialers[0]
         self._channel = channel
         self._session = Session("parent", established.send_key, established.receive_key, self.node.name)
         channel.handle(self._on_data, self._on_closed)
@@ -158,6 +148,7 @@ class ChildLink:
         server = data["nodes"][0]
         if not server["host"] and server["port"]:
             server["host"] = channel.local_host
+            server["extra"] = [host for host in server["extra"] if host != channel.local_host]
         return data
 
     def _send(self, message: Message) -> None:
@@ -210,62 +201,15 @@ class ChildLink:
     def _on_closed(self, reason: str) -> None:
         self._over("lost", reason)
 
+    def lanes_lost(self, reason: str) -> None:
+        """Nothing can be brought to the child."""
+        self._over("lost", reason)
+
+    def storage_failed(self, error: BaseException) -> None:
+        """Hand on."""
+        self._owner.storage_failed(error)
+
     def _over(self, outcome: str, reason: str) -> None:
         if not self._is_over:
             self.abort()
             self._owner.child_gone(self, outcome, reason)
-
-    def _dial_lane(self) -> None:
-        number = self._next_lane
-        self._next_lane += 1
-
-        def established(result: Established, channel: Channel) -> None:
-            del self._dialers[number]
-            self._open_lane(number, result, channel)
-
-        def failed(why: str) -> None:
-            del self._dialers[number]
-            self._lane_ended(number, PeerLost(self.node.name, why))
-
-        self._dialers[number] = Dialer(
-            self._context, self.node, "lane", lambda current: current, established, failed, number, 1.0
-        )
-
-    def _open_lane(self, number: int, established: Established, channel: Channel) -> None:
-        try:
-            sock = channel.detach()
-        except OSError as error:
-            self._lane_ended(number, PeerLost(self.node.name, str(error)))
-            return
-        sockets.tune(sock, self._context.timeouts.stall)
-        if self._store is None:
-            sock.close()
-            return
-        lane = Lane(sock, self.node.name, watch=self._context.profile.outgoing(self.node.name))
-        sending = Sending(number, lane, Sealer(established.send_key), self._store, self.claims)
-        self._sending[number] = sending
-        self.claims.open_lane(number)
-        ended = self._ends_on_reactor(lambda error: self._lane_ended(number, error))
-        Worker("send-%s-%d" % (self.node.name, number), sending.run, ended).start()
-
-    def _ends_on_reactor(
-        self, ended: Callable[[Optional[BaseException]], None]
-    ) -> Callable[[Optional[BaseException]], None]:
-        return lambda error: self._context.reactor.call(lambda: ended(error))
-
-    def _lane_ended(self, number: int, error: Optional[BaseException]) -> None:
-        """The lane's thread has returned, so its pieces may go to another lane."""
-        sending = self._sending.pop(number, None)
-        if sending is not None:
-            sending.lane.close()
-            self.claims.close_lane(number)
-        if self._is_over or error is None:
-            return
-        if isinstance(error, DollyError) and error.fault == "peer":
-            self._lane_deaths += 1
-            if self._lane_deaths >= _MAX_LANE_DEATHS:
-                self._over("lost", error.sentence)
-            else:
-                self._dial_lane()
-            return
-        self._owner.storage_failed(error)

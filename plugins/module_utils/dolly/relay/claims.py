@@ -13,6 +13,7 @@ from typing import Deque, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..profile import IDLE, Stopwatch
 from ..ranges import RangeSet
+from ..recovery.laggards import LaneSight
 from ..wire.messages import MAX_DATA, MAX_ZERO, Need
 from .ledger import Ledger
 
@@ -28,8 +29,9 @@ class Piece(NamedTuple):
 class Claims:
     """The need of one child. Locked by the ledger's condition, so that waiting for data and for need is one wait."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, block_size: int = 0) -> None:
         self._ledger = ledger
+        self._block_size = block_size or MAX_DATA
         self._todo = RangeSet()
         self._repair = RangeSet()
         self._under_way: Dict[int, Deque[Piece]] = {}
@@ -46,6 +48,12 @@ class Claims:
         """Whether the child waits for anything, on its way or not."""
         with self._ledger.changed:
             return bool(self._todo) or any(self._under_way.values())
+
+    def by_lane(self) -> Tuple[Dict[int, LaneSight], bool]:
+        """What each open lane has brought and still has to bring; and whether anything waits for a lane."""
+        with self._ledger.changed:
+            sights = {lane: LaneSight(self._counted[lane], len(found)) for lane, found in self._under_way.items()}
+            return sights, bool(self._todo)
 
     def replace(self, need: Need) -> None:
         """Take the child's newest word on what it lacks and what arrived on each lane."""
@@ -137,7 +145,7 @@ class Claims:
         for bad_start, bad_end in bad:
             if bad_start > start:
                 return start, bad_start
-            good = self._ledger.verified.first_shared(RangeSet.span(bad_start, bad_end), MAX_DATA)
+            good = self._ledger.verified.first_shared(RangeSet.span(bad_start, bad_end), self._block_size)
             return good if good is not None else (bad_end, bad_end)
         return start, end
 
@@ -146,8 +154,8 @@ class Claims:
         for zero_start, zero_end in zeros:
             if zero_start == start:
                 return Piece(start, zero_end, True)
-            return Piece(start, min(zero_start, start + MAX_DATA), False)
-        return Piece(start, min(end, start + MAX_DATA), False)
+            return Piece(start, min(zero_start, start + self._block_size), False)
+        return Piece(start, min(end, start + self._block_size), False)
 
     def _forget_arrived(self, received: Mapping[int, int]) -> None:
         for lane, count in received.items():

@@ -9,6 +9,7 @@ from typing import Callable
 
 from ..net.reactor import Reactor
 from ..plan.job import Timeouts
+from ..plan.transport import UNTOUCHED, Transport
 from ..profile import Profile
 
 
@@ -17,7 +18,7 @@ class Context:
     """The node's run and name, its reactor, and where time, nonces and log lines come from.
 
     `name` may be empty until a parent has proved itself and said what it calls this node; the plan that it
-    brings replaces the limits.
+    brings replaces the limits and says how bytes travel.
     """
 
     run_id: str
@@ -28,6 +29,7 @@ class Context:
     new_nonce: Callable[[], bytes]
     log: Callable[[str], None]
     profile: Profile = field(default_factory=Profile)
+    transport: Transport = UNTOUCHED
 
     def __repr__(self) -> str:
         return "Context(%s of run %s)" % (self.name, self.run_id)  # never the secret

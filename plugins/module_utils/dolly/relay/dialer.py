@@ -13,6 +13,7 @@ from ..net import sockets
 from ..net.channel import Channel
 from ..net.reactor import Timer
 from ..plan.job import NodeSpec
+from ..plan.transport import TRY_PAUSE_S
 from ..wire.auth import DialerHandshake, Established
 from ..wire.codec import NEED_MORE
 from ..wire.greeting import Hello
@@ -29,7 +30,8 @@ OnFailed = Callable[[str], None]
 class Dialer:
     """An attempt to reach `node`. Ends in one of two calls on the reactor.
 
-    While nobody listens there it is made again for `patience_s`. A connection that is closed before the handshake
+    While nobody listens there, on none of its addresses, it is made again for `patience_s`, or as often as the run's
+    transport says. A connection that is closed before the handshake
     is over is tried again in any case, a few times: strangers may have used up the room for unfinished ones.
 
     `choose_epoch` gets the epoch that the other node says is current and returns the one to propose.
@@ -82,16 +84,28 @@ class Dialer:
         self._worker.start()
 
     def _connect(self) -> None:
-        now = self._context.reactor.now
-        limit = self._context.timeouts.connect if self._patience_s else self._context.timeouts.dead_after
+        timeouts, tries = self._context.timeouts, 0
+        limit = timeouts.connect if self._patience_s else timeouts.dead_after
+        counts = self._context.transport.tries if self._patience_s and self._kind == "link" else 0
         while not self._cancelled.is_set():
+            tries += 1
             try:
-                self._sock = sockets.connect(self._node.host, self._node.port, limit)
+                self._sock = self._reach(limit)
                 return
             except PeerLost:
-                if now() >= self._give_up_at:
+                if tries >= counts if counts else self._context.reactor.now() >= self._give_up_at:
                     raise
-            self._cancelled.wait(_PAUSE_S)
+            self._cancelled.wait(TRY_PAUSE_S if counts else _PAUSE_S)
+
+    def _reach(self, limit: float) -> socket.socket:
+        """Connect to the first of the node's addresses that answers."""
+        context, hosts = self._context, self._node.hosts
+        for host in hosts[:-1]:
+            try:
+                return sockets.connect(host, self._node.port, limit, context.transport)
+            except PeerLost as error:
+                context.log("%s does not answer there, its next address is tried: %s" % (self._node.name, error))
+        return sockets.connect(hosts[-1], self._node.port, limit, context.transport)
 
     def _on_connected(self, error: Optional[BaseException]) -> None:
         self._context.reactor.call(lambda: self._shake_hands(error))

@@ -8,6 +8,7 @@ from typing import Iterator, Tuple
 
 from ..errors import ProtocolError
 from ..net.lane import Lane
+from ..recovery.laggards import LaneSight
 from ..storage.base import Readable, Store
 from ..wire.codec import HEADER_LENGTH, LaneOpener, PieceHeader, Sealer
 from ..wire.messages import DATA, ZERO
@@ -28,6 +29,8 @@ class Receiving:
     def __init__(self, lane: Lane, opener: LaneOpener, store: Store, ledger: Ledger) -> None:
         self.lane = lane
         self.received = 0
+        self._taken = 0
+        self._is_amid = False
         self._opener = opener
         self._store = store
         self._ledger = ledger
@@ -43,7 +46,13 @@ class Receiving:
         finally:
             self.lane.watch.stop(is_in_vain=True)
 
+    @property
+    def sight(self) -> LaneSight:
+        """Bytes of the image that came, and whether it is in the middle of a piece."""
+        return LaneSight(self._taken, int(self._is_amid))
+
     def _take(self, piece: PieceHeader) -> None:
+        self._is_amid = True
         end = piece.offset + piece.length
         if end > self._ledger.limit:
             raise ProtocolError(self.lane.peer, "a piece that ends at %d, beyond the image or what was asked for" % end)
@@ -55,6 +64,7 @@ class Receiving:
                 self._store_runs(piece.kind, start, stop)
             finally:
                 self._ledger.end_write(start)
+        self._is_amid = False
         with self._ledger.changed:
             self.received += 1
 
@@ -75,7 +85,9 @@ class Receiving:
         told = at = start
         while at < stop:
             self.lane.watch.turn_to("write")  # what a store does before it turns to the lane
-            at += self._store.receive(self.lane, at, stop - at)
+            count = self._store.receive(self.lane, at, stop - at)
+            at += count
+            self._taken += count
             if at - told >= _STEP or at == stop:
                 self._ledger.add(told, at)
                 told = at
@@ -86,7 +98,9 @@ class Receiving:
             return
         scratch = memoryview(bytearray(_SCRATCH))
         while length:
-            length -= self.lane.to_view(scratch[: min(length, _SCRATCH)])
+            count = self.lane.to_view(scratch[: min(length, _SCRATCH)])
+            length -= count
+            self._taken += count
 
     def _by_chunk(self, start: int, end: int) -> Iterator[Tuple[int, int]]:
         chunk = self._ledger.image.chunk_size

@@ -10,6 +10,7 @@ from typing import Callable, Dict, List
 from ..errors import DollyError
 from ..net import sockets
 from ..net.channel import Channel
+from ..plan.transport import Transport
 from ..wire.auth import Established, HelloReceived, ListenerHandshake
 from ..wire.codec import NEED_MORE
 from ..wire.greeting import Hello
@@ -86,6 +87,13 @@ class Listener:
         self._sock = sock
         sock.setblocking(False)
         context.reactor.watch(sock, self._on_ready, read=True, write=False)
+
+    def shape(self, transport: Transport) -> None:
+        """Have the connections that come from now on made as the run wants it."""
+        try:
+            sockets.shape(self._sock, transport)
+        except OSError as error:
+            self.context.log("the options of the transport cannot be set: %s" % error)
 
     def close(self) -> None:
         """Listen no more, and drop whoever has not finished."""

@@ -129,6 +129,8 @@ class Node:
     def set_up(self, plan: Plan, rank: int, ledger: Ledger) -> Downstream:
         """Take a place in the plan."""
         self.plan, self.rank, self.ledger = plan, rank, ledger
+        self.context.transport = plan.transport
+        self._listener.shape(plan.transport)
         self.board = Board(rank)
         self.downstream = Downstream(self.context, plan, rank, ledger, self.board, self)
         return self.downstream

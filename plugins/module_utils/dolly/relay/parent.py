@@ -11,6 +11,7 @@ from ..net import sockets
 from ..net.channel import Channel
 from ..net.lane import Lane
 from ..ranges import RangeSet
+from ..recovery.laggards import Laggards
 from ..storage.base import Store
 from ..wire.auth import Established
 from ..wire.codec import NEED_MORE, LaneOpener
@@ -65,6 +66,7 @@ class ParentLink:
         self._received: Dict[int, int] = {}
         self._store: Optional[Store] = None
         self._ledger: Optional[Ledger] = None
+        self._laggards = Laggards(context.timeouts.dead_after)
         self._serial = 0
         self._has_said_bye = False
         channel.handle(self._on_data, self._on_closed)
@@ -137,6 +139,14 @@ class ParentLink:
             self._lose("silent for %.1f s" % (now - channel.heard_at))
         elif now - channel.sent_at >= 0.9 and not self._has_said_bye:
             self.send(Ping())
+        self._drop_dead_lanes(now)
+
+    def _drop_dead_lanes(self, now: float) -> None:
+        """A chunk is not verified while somebody writes into it, and a cable that was pulled ends no lane."""
+        sights = {number: receiving.sight for number, receiving in self._receiving.items()}
+        for number in self._laggards.look(sights, False, now):
+            self._context.log("lane %d from %s is silent while others are not, it is closed" % (number, self.name))
+            self._receiving[number].lane.abort()
 
     def abort(self) -> None:
         """Close now, tell nobody. Lanes end soon after; `is_receiving` tells when."""

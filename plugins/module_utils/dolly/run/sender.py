@@ -12,6 +12,7 @@ from ..integrity import parse_checksum
 from ..net import sockets
 from ..plan.job import Image, NodeSpec, Plan, default_chunk_size
 from ..plan.streams import Infile, Outfile
+from ..plan.transport import Transport
 from ..relay.context import Context
 from ..relay.node import Reporter
 from ..relay.root import Policy, Root
@@ -43,7 +44,8 @@ def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Roo
     try:
         expected = SourceFacts.from_dict(config["source_facts"]) if config.get("source_facts") else None
         source = Source(str(config["source"]), expected)
-        server = NodeSpec(context.name, str(config.get("server_address") or ""), sock.getsockname()[1])
+        extra = tuple(config.get("server_extra") or ())
+        server = NodeSpec(context.name, str(config.get("server_address") or ""), sock.getsockname()[1], extra)
         plan = plan_of(context, config, server, source)
     except BaseException as error:
         sock.close()
@@ -71,7 +73,7 @@ def policy_of(config: Dict[str, Any]) -> Policy:
 
 def plan_of(context: Context, config: Dict[str, Any], server: NodeSpec, source: Source) -> Plan:
     """The plan of a run. Raises ValueError."""
-    nodes = [NodeSpec(str(node["name"]), str(node["host"]), int(node["port"])) for node in config["nodes"]]
+    nodes = [NodeSpec.from_dict(dict(node, extra=list(node.get("extra") or ()))) for node in config["nodes"]]
     if not nodes:
         raise ValueError("there is no node to send to")
     chunk_size = int(config.get("chunk_size") or 0) or default_chunk_size(source.size)
@@ -82,12 +84,13 @@ def plan_of(context: Context, config: Dict[str, Any], server: NodeSpec, source: 
         fanout=fanout,
         image=Image(source.size, chunk_size),
         verify=str(config.get("verify") or "readback"),
-        sync=True,
+        sync=config.get("sync") is not False,
         timeouts=context.timeouts,
         output=str(config.get("output") or ""),
         source=source.facts.to_dict(),
         infile=Infile.from_dict(config.get("infile") or {}),
         outfile=Outfile.from_dict(config.get("outfile") or {}),
+        transport=Transport.from_dict(config.get("transport") or {}),
     )
 
 

@@ -20,7 +20,8 @@ MIB = 1024 * 1024
 def plan_dict():
     return {
         "run_id": "run-1",
-        "nodes": [{"name": "n%d" % rank, "host": "10.0.0.%d" % rank, "port": 9998} for rank in range(4)],
+        "nodes": [{"name": "n%d" % rank, "host": "10.0.0.%d" % rank, "port": 9998, "extra": ["10.0.1.%d" % rank]}
+                  for rank in range(4)],
         "fanout": 2,
         "image": {"size": 10 * MIB, "chunk_size": 4 * MIB, "sha256": "a" * 64},
         "verify": "readback",
@@ -33,6 +34,7 @@ def plan_dict():
             "uncompressed_size": 5, "dummy_seconds": None,
         },
         "outfile": {"is_compressed": False, "split_size": 1024},
+        "transport": {"segsize": 536, "socket_buffer": 65536, "block_size": 4096, "tries": 40},
     }
 
 

@@ -76,6 +76,23 @@ class TestPieces:
         ]
         assert claims.sent == 13
 
+    def test_the_size_of_a_piece_can_be_told(self):
+        ledger, _claims = make(held=[(0, 12)])
+        claims = Claims(ledger, 4)
+        claims.open_lane(1)
+        claims.replace(need([(1, 9)]))
+        assert claim_all(claims, 1) == [Piece(1, 5, False), Piece(5, 9, False)]
+
+    def test_what_each_lane_has_and_had(self):
+        _ledger, claims = make(held=[(0, 12)])
+        claims.open_lane(1)
+        claims.open_lane(2)
+        claims.replace(need([(0, 11)]))
+        assert [claims.claim(lane).start for lane in (1, 1, 2)] == [0, 5, 10]
+        assert claims.by_lane() == ({1: (0, 2), 2: (0, 1)}, False)
+        claims.replace(need([(0, 20)], received={1: 1}))
+        assert claims.by_lane() == ({1: (1, 1), 2: (0, 1)}, True)
+
     def test_zeros_are_marked_and_not_counted_as_sent(self):
         _ledger, claims = make(held=[(0, 3), (43, 50)], zeros=[(3, 43)])
         claims.open_lane(1)

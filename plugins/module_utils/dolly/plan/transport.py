@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the bytes travel, where the user does not leave that to the kernel. Part of a plan, so all nodes do the same.
+
+``from_dict`` treats its argument as hostile, like the rest of the plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Dict
+
+from ..ranges import is_integer
+
+PAGE = 4096
+MAX_BLOCK = 4 * 1024 * 1024  # what one DATA frame may carry
+MAX_TRIES = 10 ** 6
+#: What lies between two tries to connect, when their number was given.
+TRY_PAUSE_S = 1.0
+
+#: For each number: lowest and highest value beside 0, which leaves it alone, and what it has to be a multiple of.
+#: tcp(7), TCP_MAXSEG: Linux takes TCP_MIN_MSS (88) to MAX_TCP_WINDOW (32767).
+BOUNDS = {
+    "segsize": (88, 32767, 1),
+    "socket_buffer": (PAGE, 2 ** 30, PAGE),
+    "block_size": (PAGE, MAX_BLOCK, PAGE),
+    "tries": (1, MAX_TRIES, 1),
+}
+
+
+@dataclass(frozen=True)
+class Transport:
+    """Numbers of a run; 0 leaves a thing as it is.
+
+    ``segsize``: bytes of data in a TCP segment, at most; ``socket_buffer``: bytes of the buffers of each data
+    connection, else the kernel tunes them; ``block_size``: bytes that travel in one piece, at most (0: 4 MiB, or
+    1 MiB over several interfaces); ``tries``: how often a node is dialled before it counts as unreachable, with
+    `TRY_PAUSE_S` between them (0: for as long as connect_timeout says).
+    """
+
+    segsize: int = 0
+    socket_buffer: int = 0
+    block_size: int = 0
+    tries: int = 0
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            check(item.name, getattr(self, item.name))
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Transport:
+        """Return what ``to_dict`` described; a missing number is 0. ValueError: it is none."""
+        if not isinstance(data, dict) or set(data) - set(BOUNDS):
+            raise ValueError("transport is %.200r, expected an object of %s" % (data, ", ".join(BOUNDS)))
+        return cls(**data)
+
+
+def expected(name: str) -> str:
+    """What a number has to be, as a person reads it."""
+    lowest, highest, step = BOUNDS[name]
+    multiple = "" if step == 1 else ", a multiple of %d" % step
+    return "0 (leave it alone), or %d to %d%s" % (lowest, highest, multiple)
+
+
+def check(name: str, value: Any) -> int:
+    """Return the number. ValueError: it is none, out of bounds, or no multiple."""
+    lowest, highest, step = BOUNDS[name]
+    if not is_integer(value) or (value != 0 and (not lowest <= value <= highest or value % step)):
+        raise ValueError("%s is %.200r, expected %s" % (name, value, expected(name)))
+    return int(value)
+
+
+UNTOUCHED = Transport()

@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connecting: what the transport asks for is there on both ends, and a failure says why."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import PeerLost, UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.net import sockets
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.transport import UNTOUCHED, Transport
+
+SHAPED = Transport(segsize=500, socket_buffer=64 * 1024)
+
+
+def connected(listener_has=UNTOUCHED, dialer_has=UNTOUCHED):
+    """The segment sizes and receive buffers of the dialer's end and the listener's."""
+    with sockets.listen("127.0.0.1", 0) as listener:
+        sockets.shape(listener, listener_has)
+        dialer = sockets.connect("127.0.0.1", listener.getsockname()[1], 5.0, dialer_has)
+        accepted, _address = listener.accept()
+        with dialer, accepted:
+            assert dialer.gettimeout() is None
+            return [
+                (
+                    end.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG),
+                    end.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF),
+                )
+                for end in (dialer, accepted)
+            ]
+
+
+def test_untouched_by_default():
+    segments = [segment for segment, _buffer in connected()]
+    assert min(segments) > 1000
+
+
+def test_both_ends():
+    # socket(7): the kernel doubles the value to have room for its own books.
+    assert all(segment <= 500 for segment, _buffer in connected(SHAPED, SHAPED))
+    assert [buffer for _segment, buffer in connected(SHAPED, SHAPED)] == [128 * 1024] * 2
+
+
+@pytest.mark.parametrize("host, reason", [
+    ("127.0.0.1", "refused"),
+    ("no such host", ""),
+    ("a" * 70, ""),
+])
+def test_failures(host, reason):
+    with sockets.listen("127.0.0.1", 0) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(PeerLost, match=reason):
+        sockets.connect(host, port, 5.0)
+
+
+def test_resolve():
+    assert sockets.resolve("127.0.0.1", 4) == "127.0.0.1"
+    assert sockets.resolve("::1", 6) == "::1"
+    with pytest.raises(UsageError, match="IPv6"):
+        sockets.resolve("127.0.0.1", 6)
