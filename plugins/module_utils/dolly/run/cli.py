@@ -14,14 +14,19 @@ from typing import Any, Callable, Dict, List, Optional
 from ..errors import DollyError, UsageError
 from ..plan.job import VERIFY_LEVELS, Timeouts
 from ..storage.facts import TargetPolicy
-from . import receiver, sender
-from .console import Progress, coverage_line, table, verdict_lines, write_line
+from . import classic_cli, classic_receiver, classic_sender, receiver, sender
+from .console import Progress, table, verdict_lines, write_line
 from .serve import log, make_context, stop_on_signals, timeouts_of
 
 DEFAULT_PORT = 9998
 EXIT_OK, EXIT_REFUSED, EXIT_SOME_FAILED, EXIT_RUN_FAILED = 0, 1, 3, 4
 _KEY_SIZES = (32, 4096)
-_SERVE: Dict[str, Callable[[str], int]] = {"receiver": receiver.main, "sender": sender.main}
+_SERVE: Dict[str, Callable[[str], int]] = {
+    "receiver": receiver.main,
+    "sender": sender.main,
+    "classic-receiver": classic_receiver.main,
+    "classic-sender": classic_sender.main,
+}
 
 _EPILOG = """\
 client:  dolly -v --key-file K
@@ -42,6 +47,9 @@ def main(argv: Optional[List[str]] = None) -> int:
     except SystemExit as error:  # argparse has said why
         return EXIT_OK if not error.code else EXIT_REFUSED
     try:
+        if options.is_classic:
+            return classic_cli.run(options)
+        classic_cli.check_unused(options)
         if options.server or options.infile or options.hosts:
             return _serve(options)
         return _receive(options)
@@ -65,7 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument("--fanout", type=int, default=1, metavar="N", help="children of each node (default 1)")
     server.add_argument("--verify", choices=VERIFY_LEVELS, default="readback", help="default: %(default)s")
     server.add_argument("--checksum", default="", metavar="sha256:HEX", help="refuse any other source")
-    server.add_argument("--bmap", default="", metavar="FILE", help="clone only the blocks that this map names")
     server.add_argument("--min-nodes", type=int, default=0, metavar="N", help="start with so many (default: all)")
     parser.add_argument("--key-file", metavar="FILE", help="the run's secret: the whole file, 32 to 4096 bytes")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="TCP port of the clients (default %(default)s)")
@@ -73,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, value in Timeouts().to_dict().items():
         option = "--dead-after" if name == "dead_after" else "--%s-timeout" % name
         parser.add_argument(option, type=float, metavar="SECONDS", help="default: %g" % value)
+    classic_cli.add_arguments(parser)
     volume = parser.add_mutually_exclusive_group()
     volume.add_argument("-v", dest="is_verbose", action="store_true", help="say what happens")
     volume.add_argument("-q", dest="is_quiet", action="store_true", help="say nothing but errors")
@@ -115,8 +123,7 @@ def _receive(options: argparse.Namespace) -> int:
     progress.finish()
     result = receiver.result_of(member, choose)
     if not options.is_quiet:
-        row = dict(result, name=context.name or "this node", state=member.word.state)
-        write_line(table([row]) + coverage_line(result))
+        write_line(table([dict(result, name=context.name or "this node", state=member.word.state)]))
     if result["state"] == "done":
         return EXIT_OK
     return member.error.exit_code if member.error is not None else EXIT_RUN_FAILED
@@ -134,8 +141,7 @@ def _serve(options: argparse.Namespace) -> int:
     progress.finish()
     result = sender.result_of(root)
     if not options.is_quiet:
-        lines = [table(result["nodes"]) + coverage_line(result)]
-        write_line("\n".join([*lines, *verdict_lines(result, name, options.is_verbose)]))
+        write_line("\n".join([table(result["nodes"]), *verdict_lines(result, name, options.is_verbose)]))
     if root.error is not None:
         write_line("dolly: %s" % root.error.sentence, sys.stderr)
         return root.error.exit_code

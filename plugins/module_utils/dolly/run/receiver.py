@@ -54,8 +54,7 @@ class TargetChooser:
         facts = inspect_target(path)
         self.facts = facts.to_dict()
         size = plan.image.size or 0
-        needed = size if plan.image.covered is None else plan.image.covered
-        check_target(facts, size, min(needed, source.allocated) if source else needed, source, self._policy)
+        check_target(facts, size, min(size, source.allocated) if source else size, source, self._policy)
         return open_target(path, facts)
 
 
@@ -84,7 +83,6 @@ def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[st
         "bytes": word.held,
         "seconds": word.seconds,
         "rate": round(word.held / word.seconds) if word.seconds else 0,
-        "covers": member.plan.image.coverage if member.plan is not None else "",
         "digest": word.digest,
         "position": word.rank,
         "verified": is_done and verifies,

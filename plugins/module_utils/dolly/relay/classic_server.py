@@ -1,0 +1,188 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server of a classic ring: builds it, sends the image, waits for the answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Callable, Dict, List, Optional
+
+from ..errors import DollyError, NotEnoughNodes
+from ..plan import classic as plan
+from ..storage.source import Source
+from ..wire import classic
+from .classic_child import Child, HopOptions
+from .classic_client import make_children
+from .classic_flow import Flow
+
+_TICK_S = 0.02
+
+
+class ClassicServer:
+    """One run. `run` returns when it is over, good or bad; then look at `error` and `nodes`.
+
+    ``text`` is what is sent, ``ring`` what it says. The server closes the source.
+    """
+
+    def __init__(
+        self,
+        text: bytes,
+        ring: plan.ClassicText,
+        source: Source,
+        options: HopOptions,
+        log: Callable[[str], None],
+        report: Callable[[ClassicServer], None],
+    ) -> None:
+        self.flow = Flow()
+        self.state = "waiting"
+        self.ring = ring
+        self.source = source
+        self.error: Optional[DollyError] = None
+        self.seconds = 0.0
+        self._text = text
+        self._options = options
+        self._log = log
+        self._report = report
+        self._counter = classic.ReadyCounter()
+        self._count_lock = threading.Lock()
+        self._ready_hosts: List[str] = []
+        self._children: List[Child] = []
+
+    @property
+    def data_port(self) -> int:
+        """Where the clients listen for data: the server itself listens nowhere."""
+        return self._options.data_port
+
+    @property
+    def children(self) -> int:
+        """To how many hosts the server itself sends."""
+        return len(self._children)
+
+    @property
+    def progress(self) -> int:
+        """Bytes that the slowest of them has been sent."""
+        return min((child.sent for child in self._children if child.error is None), default=0)
+
+    @property
+    def ready(self) -> int:
+        """How many hosts have said that they are ready."""
+        return self._counter.count
+
+    def stop(self, error: DollyError) -> None:
+        """End it; from any thread."""
+        self.flow.fail(error)
+
+    def run(self) -> None:
+        """Carry out the run."""
+        try:
+            self._children = make_children(self.ring, -1, self._options, self.flow, self._hear)
+            for child in self._children:
+                child.dial(lambda: self._text)
+            for child in self._children:
+                child.send_text(self._text)
+            for child in self._children:
+                child.listen()
+            self._await_ready()
+            self._send()
+            self.source.check_unchanged()
+            bad = [child for child in self._children if child.answer != self.source.size]
+            self.state = "done" if not bad else "partial" if len(bad) < len(self._children) else "failed"
+            if bad and self.state == "failed":
+                self.error = bad[0].error
+        except DollyError as error:
+            self.error = error
+            self.state = "failed"
+        finally:
+            self._clean_up()
+
+    def nodes(self) -> List[Dict[str, Any]]:
+        """How it went for each host, as far as this protocol tells: an answer stands for all below who gave it."""
+        rows: List[Dict[str, Any]] = []
+        top = {index: child for child in self._children for index in self._below(child)}
+        for index, name in enumerate(self.ring.hosts):
+            child = top.get(index)
+            is_done = child is not None and child.answer == self.source.size and self.state != "waiting"
+            rows.append(
+                {
+                    "name": name,
+                    "state": "done" if is_done else "failed",
+                    "bytes": self.source.size if is_done else 0,
+                    "seconds": round(self.seconds, 3),
+                    "rate": round(self.source.size / self.seconds) if is_done and self.seconds else 0,
+                    "verified": False,
+                    "repaired": 0,
+                    "position": index + 1,
+                    "error": None if is_done else self._reason(index, child),
+                }
+            )
+        return rows
+
+    def _below(self, child: Child) -> List[int]:
+        return self.ring.subtree(self.ring.hosts.index(child.name))
+
+    def _reason(self, index: int, child: Optional[Child]) -> Dict[str, Any]:
+        if child is not None and child.answer is not None:
+            text = "%s answered that it has %d bytes of %d." % (child.name, child.answer, self.source.size)
+            return DollyError(text).to_dict()
+        if self.error is not None:
+            return self.error.to_dict()
+        if child is not None and child.error is not None:
+            return child.error.to_dict()
+        return DollyError("Nothing was heard of it.").to_dict()
+
+    def _hear(self, line: bytes) -> None:
+        with self._count_lock:
+            for what, name in classic.hosts_in(line):
+                self._log("%s: %s" % (name, what))
+                if what == "ready":
+                    self._ready_hosts.append(name)
+            self._counter.feed(line)
+
+    def _await_ready(self) -> None:
+        wanted = len(self.ring.hosts)
+        while self.ready < wanted:
+            self.flow.check()
+            lost = next((child.error for child in self._children if child.error is not None), None)
+            if lost is not None or self.flow.idle_s > self._options.setup_s:
+                if lost is not None:
+                    self._log(lost.sentence)
+                raise NotEnoughNodes(self.ready, wanted, self._missing()) from lost
+            time.sleep(_TICK_S)
+            self._report(self)
+
+    def _missing(self) -> List[str]:
+        known = {self.ring.find(name) for name in self._ready_hosts}
+        return [host for index, host in enumerate(self.ring.hosts) if index not in known]
+
+    def _send(self) -> None:
+        self.state = "running"
+        began_at = time.monotonic()
+        self.flow.add(self.source.size)
+        self.flow.end(self.source.size)
+        for child in self._children:
+            child.feed(self.source)
+        while not all(child.has_settled for child in self._children):
+            self.flow.check()
+            is_sent = all(child.is_told or child.error is not None for child in self._children)
+            limit = self._options.flush_s if is_sent else self._options.stall_s
+            if self.flow.idle_s > limit:
+                self._give_up(limit)
+            time.sleep(_TICK_S)
+            self._report(self)
+        self.seconds = time.monotonic() - began_at
+
+    def _give_up(self, limit: float) -> None:
+        """Those that have not answered by now will not."""
+        for child in self._children:
+            if not child.has_settled:
+                sentence = "%s did not move for %g s: it is stuck, or one below it is." % (child.name, limit)
+                child.fail(DollyError(sentence))
+
+    def _clean_up(self) -> None:
+        self.flow.fail(DollyError("The run is over."))
+        for child in self._children:
+            child.abort()
+        for child in self._children:
+            child.close()
+        self.source.close()

@@ -1,0 +1,148 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A sender for a ring of originals."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any, Dict, Mapping, Sequence, Tuple
+
+from ..errors import Refused, UsageError
+from ..plan import classic as plan
+from ..plan import dollytab
+from ..plan.tabfields import File
+from ..relay.classic_server import ClassicServer
+from ..storage.source import Source
+from ..wire import classic
+from .classic_process import StatusFile, hop_options, stop_on_signals
+from .rundir import RunDir
+from .serve import log, serve
+
+_MAX_FILE = 1 << 20
+
+
+def main(path: str) -> int:
+    """Run the sender that a run directory describes."""
+    return serve(path, _send)
+
+
+def _send(rundir: RunDir, config: Dict[str, Any], _secret: bytes) -> Dict[str, Any]:
+    server = make_server(config, text_of(config), StatusFile(rundir, describe), log)
+    stop_on_signals(server)
+    server.run()
+    return result_of(server)
+
+
+def text_of(config: Mapping[str, Any]) -> bytes:
+    """The dollytab of a run that was described otherwise. Raises UsageError."""
+    hosts = tuple(str(node["host"]) for node in config.get("nodes") or ())
+    if not hosts:
+        raise UsageError("-H", "nothing", "the names or addresses of the clients, with commas between them")
+    ring = plan.ClassicText(
+        hosts,
+        infile=str(config["source"]),
+        outfile=str(config.get("output") or config["source"]),
+        server=_server_name(str(config.get("server_address") or config.get("server_name") or ""), hosts),
+        fanout=int(config.get("fanout") or 1),
+    )
+    return to_bytes(ring)
+
+
+def to_bytes(ring: plan.ClassicText) -> bytes:
+    """A dollytab in the form that originals want. Raises UsageError."""
+    try:
+        return plan.to_text(ring).encode("utf-8", "surrogateescape")
+    except ValueError as error:
+        raise UsageError("the dollytab", str(error), "names that originals can read") from error
+
+
+def read_dollytab(path: str) -> Tuple[bytes, plan.ClassicText]:
+    """A dollytab from a file: as it stands where an original can read it, else in their order. Raises UsageError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MAX_FILE)
+    except OSError as error:
+        raise UsageError("-f", path, "a file that can be read (%s)" % error.strerror) from error
+    text = data.decode("utf-8", "surrogateescape")
+    if plan.is_strict(text):
+        try:
+            return data, plan.parse(text)
+        except ValueError as error:
+            raise UsageError("-f", path, "a dollytab (%s)" % error) from error
+    ring = _ring_of(dollytab.parse(text, path), path)
+    return to_bytes(ring), ring
+
+
+def _ring_of(tab: dollytab.Dollytab, path: str) -> plan.ClassicText:
+    if tab.infile is None or tab.dummy is not None:
+        raise UsageError(path, "without infile", "infile FILE: there is nothing to measure in a classic ring")
+    outfile = tab.outfile or File(tab.infile.path)
+    return plan.ClassicText(
+        tab.clients,
+        infile=tab.infile.path,
+        outfile=outfile.path,
+        server=tab.server or _server_name("", tab.clients),
+        is_compressed_in=tab.infile.is_compressed,
+        is_compressed_out=outfile.is_compressed,
+        is_split_in=bool(tab.infile.split),
+        split_out=outfile.split,
+        segsize=tab.segsize,
+        suffixes=tab.interfaces.suffixes,
+        goes_before_number=tab.interfaces.goes_before_number,
+        renames_primary=tab.interfaces.renames_primary,
+        fanout=tab.fanout,
+        is_hyphen_normal=tab.is_hyphen_normal,
+    )
+
+
+def _server_name(name: str, hosts: Sequence[str]) -> str:
+    """An original client stops where the server has the client's own name."""
+    name = name or socket.gethostname()
+    return name if name not in hosts else "dolly-server"
+
+
+def make_server(config: Mapping[str, Any], text: bytes, report: Any, write_log: Any) -> ClassicServer:
+    """The server of a run. Raises UsageError, Refused for what it cannot send, SourceError for the source."""
+    try:
+        framed = classic.frame_text(text)
+        ring = plan.parse(text.decode("utf-8", "surrogateescape"))
+        addresses = [address for index in range(len(ring.hosts)) for address in ring.addresses(index)]
+    except ValueError as error:
+        raise UsageError("the dollytab", str(error), "one that originals can read") from error
+    if len(set(addresses)) != len(addresses):
+        raise UsageError("the dollytab", "a host that is there twice", "each client once")
+    for what, is_asked in (("compressed", ring.is_compressed_out), ("read from parts", ring.is_split_in)):
+        if is_asked:
+            raise Refused("the dollytab", "its image is to be %s, which a classic sender cannot do yet" % what)
+    options = hop_options({**config, "segsize": ring.segsize})
+    return ClassicServer(framed, ring, Source(str(config["source"])), options, write_log, report)
+
+
+def describe(server: ClassicServer) -> Dict[str, Any]:
+    """The status of a sender, for its status file."""
+    return {
+        "state": server.state,
+        "port": server.data_port,
+        "pid": os.getpid(),
+        "percent": 100.0 if server.state == "done" else 0.0,
+        "nodes": server.nodes(),
+    }
+
+
+def result_of(server: ClassicServer) -> Dict[str, Any]:
+    """How it went: `done` on all nodes, `partial`, or `failed`."""
+    return {
+        "state": server.state,
+        "bytes": server.source.size,
+        "seconds": round(server.seconds, 3),
+        "rate": round(server.source.size / server.seconds) if server.seconds else 0,
+        "digest": None,
+        "sha256": None,
+        "sent": server.source.size * server.children if server.state == "done" else 0,
+        "nodes": server.nodes(),
+        "error": server.error.to_dict() if server.error is not None else None,
+        "verified": False,
+        "server_reachable": None,
+        "refused_connections": 0,
+    }
