@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import json
 import os
 import secrets
@@ -22,6 +21,7 @@ from .contenders import CONTENDERS, ROOT, Contender, Ring
 from .measurement import Measurement, compare, measure
 from .network import Loopback, Namespaces
 from .options import Group
+from .reservoir import Reservoir
 from .statistics import Results
 from .workspace import Workspace
 
@@ -32,11 +32,14 @@ _BUSY = 0.7
 class Bench:
     """A run: what it measures, with what, and what it noted on the way."""
 
-    def __init__(self, chosen: Any, workspace: Workspace, network: Loopback | Namespaces) -> None:
+    def __init__(
+        self, chosen: Any, workspace: Workspace, network: Loopback | Namespaces, reservoir: Reservoir
+    ) -> None:
         self.measurements: List[Measurement] = []
         self.notes: List[str] = []
         self._workspace = workspace
         self._network = network
+        self._reservoir = reservoir
         self._folder = workspace.folder("disk")
         self._engine = os.path.join(self._folder, "dolly.pyz")
         self._key = os.path.join(self._folder, "key")
@@ -71,11 +74,10 @@ class Bench:
         ring = self._ring(group)
         path = os.path.join(self._folder, "contender.log")
         with open(path, "w+", encoding="utf-8") as log:
-            warm_up = functools.partial(self._workspace.warm_up, group.data * group.nodes)
-            found = measure(contender, group, ring, self._network, log, warm_up)
+            found = measure(contender, group, ring, self._network, log, self._reservoir.follow)
         found.round = turn
         found.error = found.error or compare(ring)
-        self._workspace.clear()
+        self._workspace.clear(self._reservoir.take_back)
         self.measurements.append(found)
         if found.error:
             failed.add(contender.name)
@@ -156,13 +158,16 @@ def _measure(chosen: Any) -> Dict[str, Any]:
     if not groups:
         raise SystemExit("bench: nothing is left to measure with these options")
     longest = max(group.nodes for group in groups)
+    largest = max(group.data * group.nodes for group in groups)
     room = max(group.data * (group.nodes + 3) for group in groups) + (256 << 20)
     is_root = os.geteuid() == 0 and shutil.which("ip") and shutil.which("tc")
     network = Namespaces(longest) if is_root else Loopback(longest)
     begin = time.monotonic()
     is_complete = False
     with network, Workspace(chosen.disk_folder, room, chosen.pages == "huge") as workspace:
-        bench = Bench(chosen, workspace, network)
+        _say("touching %d MiB of memory" % (largest >> 20))
+        reservoir = Reservoir(largest)
+        bench = Bench(chosen, workspace, network, reservoir)
         bench.prepare()
         facts = machine.facts(
             network.title, workspace.folder("disk"), chosen.pages if workspace.can_limit else "small"

@@ -19,7 +19,7 @@ from .workspace import difference, flush
 #: Traffic that is the image and no handshake any more.
 _STREAMING = 256 * 1024
 _FIRST_BYTE_INTERVAL_S = 0.002
-_SAMPLE_INTERVAL_S = 0.03
+_SAMPLE_INTERVAL_S = 0.02
 _LISTEN_TIMEOUT_S = 20.0
 #: Nobody here is slower than that to one node, in bytes per second.
 _SLOWEST = 8 * (1 << 20)
@@ -89,19 +89,17 @@ def measure(
     ring: Ring,
     network: Loopback | Namespaces,
     log: TextIO,
-    warm_up: Callable[[], None],
+    follow: Callable[[], None],
 ) -> Measurement:
     """Run one contender once. Never raises for what the contender does wrong: see `error`.
 
-    `warm_up` is called when the nodes are up, right before the sender is started: a host takes back memory that its
-    guest left free for a second or two, and the next use of such a page takes several times as long. Without it a
-    contender would pay for how long its nodes take to start.
+    `follow` is called every few milliseconds while the image is under way: see the reservoir.
     """
     found = Measurement(group, contender.name, 0)
     begin = log.tell()
     with Crew(log) as crew:
         try:
-            watch = _run(crew, contender, group, ring, network, warm_up)
+            watch = _run(crew, contender, group, ring, network, follow)
             _check(ring)
             watch.ended = time.monotonic() if group.target == "disk" else watch.ended
         except Problem as problem:
@@ -122,21 +120,19 @@ def _run(
     group: Group,
     ring: Ring,
     network: Loopback | Namespaces,
-    warm_up: Callable[[], None],
+    follow: Callable[[], None],
 ) -> Watch:
     nodes, sender = contender.plans(ring)
     for pipeline in nodes:
         _start(crew, pipeline, ring, network)
         _wait_for_listener(crew, pipeline)
-    if group.target == "memory":
-        warm_up()
     watch = Watch(deadline=time.monotonic() + 60 + group.data * group.nodes / _SLOWEST)
     if nodes:
         watch.first_pid = next(stage.process.pid for stage in crew.stages if stage.rank == 1)
         watch.before = received_bytes(watch.first_pid)
     watch.started = time.monotonic()
     _start(crew, sender, ring, network)
-    _watch(crew, watch, min(_STREAMING, group.data // 4))
+    _watch(crew, watch, min(_STREAMING, group.data // 4), follow)
     return watch
 
 
@@ -157,7 +153,7 @@ def _wait_for_listener(crew: Crew, pipeline: Pipeline) -> None:
             raise Problem("rank %d did not listen within %g s" % (pipeline.rank, _LISTEN_TIMEOUT_S))
 
 
-def _watch(crew: Crew, watch: Watch, threshold: int) -> None:
+def _watch(crew: Crew, watch: Watch, threshold: int, follow: Callable[[], None]) -> None:
     """Wait for everybody's end. The first node's interface tells when the image begins to arrive."""
     watch.streaming = 0.0 if watch.first_pid else watch.started
     while not crew.is_over():
@@ -167,6 +163,8 @@ def _watch(crew: Crew, watch: Watch, threshold: int) -> None:
             watch.streaming = now
             for stage in crew.stages:
                 stage.note_cpu()
+        if watch.streaming:
+            follow()
         if crew.failure():
             raise Problem(crew.failure())
         if now > watch.deadline:

@@ -8,7 +8,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-from typing import Dict, Tuple
+from typing import Callable, Dict, Tuple
+
+from .contenders import OUTPUT
 
 MIB = 1 << 20
 #: The sparse image's data lies in so many places.
@@ -16,6 +18,8 @@ EXTENTS = 256
 _SAMPLE = 64 * 1024
 _SAMPLES = 96
 SHM = "/dev/shm"
+#: A target is given up in steps of this, so that its memory can be taken over before anybody misses it.
+_SHRINK_STEP = 64 * MIB
 
 
 class Workspace:
@@ -55,16 +59,6 @@ class Workspace:
     def folder(self, target: str) -> str:
         return self._memory if target == "memory" else self._disk
 
-    def warm_up(self, size: int) -> None:
-        """Touch as much memory as the largest group takes: a virtual machine's first use of a page is slow."""
-        if not self.has_room("memory", size):
-            return
-        path = os.path.join(self._memory, "warm-up")
-        with open(path, "wb", buffering=0) as file:
-            for _piece in range(size // (4 * MIB)):
-                file.write(bytes(4 * MIB))
-        os.unlink(path)
-
     def has_room(self, target: str, size: int) -> bool:
         """Whether `size` bytes more fit, with something to spare."""
         return shutil.disk_usage(self.folder(target)).free > size + 64 * MIB
@@ -87,12 +81,24 @@ class Workspace:
         os.mkdir(path)
         return path
 
-    def clear(self) -> None:
-        """Remove the nodes' folders."""
+    def clear(self, shrunk: Callable[[], None]) -> None:
+        """Remove the nodes' folders; `shrunk` is called each time that some of their memory is free again."""
         for folder in (self._memory, self._disk):
             for name in os.listdir(folder):
                 if name.startswith("node"):
+                    _shrink(os.path.join(folder, name, OUTPUT), shrunk)
                     shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+        shrunk()
+
+
+def _shrink(path: str, shrunk: Callable[[], None]) -> None:
+    try:
+        size = os.stat(path).st_size
+    except OSError:
+        return  # it was not made
+    for end in range(max(0, size - _SHRINK_STEP), 0, -_SHRINK_STEP):
+        os.truncate(path, end)
+        shrunk()
 
 
 def _write_image(path: str, size: int, data: int) -> None:

@@ -28,6 +28,9 @@ PLAIN_PIECE = 256 * 1024
 PIPE_SIZE = 1024 * 1024
 #: Wake the receiver for this much, not for each segment.
 LOW_WATER = 256 * 1024
+#: Tell of arrived bytes in steps of this. Each step wakes the threads that pass them on: at half the size, that
+#: alone was a quarter of Python's time.
+STEP = 1024 * 1024
 _PAGE = 4096
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists from Python 3.10 on
 _SPLICE_F_MOVE = 1  # linux/splice.h; no name in the os module
@@ -113,10 +116,12 @@ class Lane:
             raise self._lost(error) from error
 
     def to_file(self, fd: int, offset: int, length: int) -> int:
-        """Socket to file: between 1 and `length` bytes, written at `offset` when it returns."""
-        if self._use_splice:
-            return self._splice_to_file(fd, offset, length)
-        return self._copy_to_file(fd, offset, length)
+        """Socket to file: written at `offset` when it returns are `length` bytes, or STEP of them and more."""
+        move = self._splice_to_file if self._use_splice else self._copy_to_file
+        count = 0
+        while count < min(length, STEP):
+            count += move(fd, offset + count, length - count)
+        return count
 
     def from_file(self, fd: int, offset: int, length: int) -> int:
         """File to socket: the count sent, less than `length` only where the file ended early."""

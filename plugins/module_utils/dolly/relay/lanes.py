@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Iterator, Tuple
 
 from ..errors import ProtocolError
-from ..net.lane import Lane
+from ..net.lane import STEP, Lane
 from ..recovery.laggards import LaneSight
 from ..storage.base import Readable, Store
 from ..wire.codec import HEADER_LENGTH, LaneOpener, PieceHeader, Sealer
@@ -15,8 +15,6 @@ from ..wire.messages import DATA, ZERO
 from .claims import Claims, Piece
 from .ledger import Ledger
 
-#: Tell the ledger of arrived bytes in steps of this, so that a child gets them while the piece still comes in.
-_STEP = 512 * 1024
 _SCRATCH = 64 * 1024
 
 
@@ -88,7 +86,7 @@ class Receiving:
             count = self._store.receive(self.lane, at, stop - at)
             at += count
             self._taken += count
-            if at - told >= _STEP or at == stop:
+            if at - told >= STEP or at == stop:
                 self._ledger.add(told, at)
                 told = at
 
