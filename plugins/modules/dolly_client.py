@@ -223,6 +223,11 @@ rate_mb_s:
   description: The mean rate in MB/s, 10**6 bytes per second.
   returned: with O(state=finished)
   type: float
+covers:
+  description: What was cloned, V(all bytes), or how many of the bytes where the server has a block map.
+  returned: with O(state=finished)
+  type: str
+  sample: all bytes
 digest:
   description: The SHA-256 over the digests of all chunks. The same for every node of a run that holds the image.
   returned: with O(state=finished)
@@ -469,6 +474,7 @@ def result_fields(result):
         "bytes": int(result.get("bytes") or 0),
         "seconds": round(float(result.get("seconds") or 0.0), 3),
         "rate_mb_s": ring_options.megabytes_per_second(result.get("rate")),
+        "covers": result.get("covers") or "",
         "digest": result.get("digest") or "",
         "position": result.get("position"),
         "verified": bool(result.get("verified")),

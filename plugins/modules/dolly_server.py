@@ -26,8 +26,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - The source and the options are checked, and O(checksum) is compared with the source, which is read
-        for that. Nothing is sent.
+      - The source and the options are checked, and O(checksum) and O(bmap) are compared with the source, which is
+        read for that. Nothing is sent.
   diff_mode:
     support: none
   platform:
@@ -96,6 +96,15 @@ options:
         the source has another.
     type: str
     default: ''
+  bmap:
+    description:
+      - A block map of the source, the absolute path of a C(.bmap) file of version 1.3 to 2.0, as C(bmaptool) makes
+        it. Only the blocks that it names are sent and written; digests cover these alone.
+      - The map has to fit the size of the source and its own checksum, or nothing starts. Its checksums of
+        ranges are compared while the source is digested; the run fails, and no node succeeds, when one differs.
+      - What it does not name stays on a block device as it was. In a new file it is a hole and reads as zeros.
+      - Not with O(verify=none).
+    type: path
   sha256:
     description:
       - Compute the SHA-256 of the whole image, as C(sha256sum) prints it. With O(checksum) it is computed anyway.
@@ -224,7 +233,7 @@ state:
   type: str
   sample: done
 bytes:
-  description: The bytes of the image.
+  description: The bytes of the image. With O(bmap) those of the blocks that it names.
   returned: with O(state=finished)
   type: int
 seconds:
@@ -235,6 +244,11 @@ rate_mb_s:
   description: The mean rate in MB/s, 10**6 bytes per second, to each node.
   returned: with O(state=finished)
   type: float
+covers:
+  description: What was cloned, V(all bytes), or how many of the bytes with O(bmap).
+  returned: with O(state=finished)
+  type: str
+  sample: mapped blocks, 479232 of 821752 bytes
 digest:
   description: The SHA-256 over the digests of all chunks.
   returned: with O(state=finished)
@@ -331,6 +345,7 @@ error:
   type: dict
 """
 
+import dataclasses
 import hashlib
 import os
 import time
@@ -343,6 +358,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
     DollyError,
     UsageError,
 )
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan import blockmap
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import rundir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import source as image
 
@@ -375,6 +391,7 @@ def argument_spec():
         nodes={"type": "list", "elements": "dict", "options": node},
         fanout={"type": "int", "default": 1},
         checksum={"type": "str", "default": ""},
+        bmap={"type": "path"},
         sha256={"type": "bool", "default": False},
         min_nodes={"type": "int", "default": 0},
         server_address={"type": "str", "default": ""},
@@ -397,6 +414,9 @@ def inspect(params):
     if not os.path.isabs(path):
         raise UsageError("source", path, "an absolute path")
     found = image.inspect_source(path)
+    block_map = read_block_map(params["bmap"], found)
+    if block_map is not None:
+        found = dataclasses.replace(found, allocated=min(found.allocated, block_map.mapped().total))
     return {
         "changed": False,
         "msg": "%s is a %s of %d bytes" % (path, {"block": "block device"}.get(found.kind, found.kind), found.size),
@@ -404,6 +424,15 @@ def inspect(params):
         "size": found.size,
         "kind": found.kind,
     }
+
+
+def read_block_map(path, source):
+    """Return the block map of *source*, a SourceFacts; None without one. Raises UsageError."""
+    if not path:
+        return None
+    if not os.path.isabs(path):
+        raise UsageError("bmap", path, "an absolute path")
+    return image.read_block_map(path, source)
 
 
 # state: finished
@@ -439,6 +468,7 @@ def sender_config(params, check_mode):
         "fanout": ring_options.check_at_least(params["fanout"], 1, "fanout"),
         "verify": params["verify"],
         "checksum": ring_options.check_checksum(params["checksum"]),
+        "bmap": params["bmap"],
         "min_nodes": ring_options.check_at_least(params["min_nodes"], 0, "min_nodes"),
         "server_name": params["name"],
         "server_address": params["server_address"],
@@ -447,6 +477,8 @@ def sender_config(params, check_mode):
         "chunk_size": ring_options.check_at_least(params["chunk_size"], 0, "chunk_size"),
         "compute_sha256": params["sha256"],
     }
+    if config["bmap"] and config["verify"] == "none":
+        raise UsageError("verify", "none", "another value with bmap, which is compared while the image is digested")
     if config["min_nodes"] > len(config["nodes"]):
         raise UsageError("min_nodes", config["min_nodes"], "at most the number of nodes, %d" % len(config["nodes"]))
     config.update((name, timeouts[name]) for name in SENDER_TIMEOUTS)
@@ -477,6 +509,8 @@ def predict(params):
         actual = "sha256:" + sha256_of(params["source"])
         if actual != checksum:
             raise ChecksumMismatch(params["source"], checksum, actual)
+    if params["bmap"]:
+        check_blocks(params["source"], params["bmap"])
     returned.update(
         changed=True,
         state="predicted",
@@ -493,6 +527,21 @@ def sha256_of(path):
             if not piece:
                 return digest.hexdigest()
             digest.update(piece)
+
+
+def check_blocks(path, bmap):
+    """Compare a source with the checksums of ranges in its block map. Raises MapMismatch."""
+    source = image.Source(path)
+    try:
+        block_map = read_block_map(bmap, source.facts)
+        checker = blockmap.Checker(block_map, path, bmap)
+        for start, end in block_map.mapped():
+            for offset in range(start, end, HASH_STEP):
+                piece = memoryview(bytearray(min(HASH_STEP, end - offset)))
+                source.read(offset, piece)
+                checker.update(offset, piece)
+    finally:
+        source.close()
 
 
 def await_result(folder, timeout_s, clock=time.monotonic, sleep=time.sleep):
@@ -528,6 +577,7 @@ def result_fields(result):
         "bytes": int(result.get("bytes") or 0),
         "seconds": round(float(result.get("seconds") or 0.0), 3),
         "rate_mb_s": ring_options.megabytes_per_second(result.get("rate")),
+        "covers": result.get("covers") or "",
         "digest": result.get("digest") or "",
         "sha256": result.get("sha256") or "",
         "limited_by": result.get("limited_by") or "",

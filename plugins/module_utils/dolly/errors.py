@@ -110,6 +110,20 @@ class ChecksumMismatch(DollyError):
         self._explain({"path": path, "expected": expected, "actual": actual})
 
 
+class MapMismatch(DollyError):
+    """The source {path} is not the image that the block map {name} was made of: its blocks {first} to {last},
+    from byte {offset} on, have the checksum {actual}, expected was {expected}; fetch both again."""
+
+    fault = "source"
+    exit_code = 4
+
+    def __init__(
+        self, path: str, name: str, first: int, last: int, offset: int, expected: str, actual: str
+    ) -> None:
+        fields = {"path": path, "name": name, "first": first, "last": last, "offset": offset}
+        self._explain({**fields, "expected": expected, "actual": actual})
+
+
 class TargetError(DollyError):
     """The target {path} failed in {operation} {place} ({reason}): what it holds is not a good
     copy; check that disk and clone this node again."""
@@ -294,7 +308,8 @@ def _jsonable(value: Any, depth: int = 0) -> Any:
 _KINDS: Dict[str, Type[DollyError]] = {
     kind.__name__: kind
     for kind in (
-        DollyError, UsageError, Refused, SourceError, SourceChanged, ChecksumMismatch, TargetError, BadChunk,
-        BadArchive, BytesGone, PeerLost, ProtocolError, AuthError, IllegalTransition, TimedOut, Aborted, NotEnoughNodes,
+        DollyError, UsageError, Refused, SourceError, SourceChanged, ChecksumMismatch, MapMismatch, TargetError,
+        BadChunk, BadArchive, BytesGone, PeerLost, ProtocolError, AuthError, IllegalTransition, TimedOut, Aborted,
+        NotEnoughNodes,
     )
 }

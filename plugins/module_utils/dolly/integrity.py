@@ -7,11 +7,11 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import lru_cache
-from typing import Callable, Dict, Iterator, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple
 
 from .errors import ProtocolError
 from .plan.job import Image
-from .ranges import RangeSet
+from .ranges import Range, RangeSet
 
 DIGEST_SIZE = 32
 SLICE_DIGESTS = 1024  # 32 KiB: half a frame
@@ -121,25 +121,34 @@ class Manifest:
             raise _broken("digests for chunks %d to %d, not all in the image" % (first, last)) from None
 
 
-def digest_region(read: Callable[[int, memoryview], int], start: int, end: int, buffer: bytearray) -> bytes:
-    """Return the SHA-256 of the bytes [start, end), read through ``buffer`` piece by piece.
+def digest_regions(
+    read: Callable[[int, memoryview], int], regions: Iterable[Range], buffer: bytearray
+) -> bytes:
+    """Return the SHA-256 of the bytes of ``regions`` in turn, read through ``buffer`` piece by piece.
 
-    ``read(offset, view)`` fills the beginning of ``view`` and returns the number of bytes, like preadv.
-    EOFError: it returned 0 early. ValueError: ``buffer`` is empty or the region is none.
+    Of no region it is that of no byte. ``read(offset, view)`` fills the beginning of ``view`` and returns the
+    number of bytes, like preadv. EOFError: it returned 0 early. ValueError: ``buffer`` is empty or a region
+    is none.
     """
-    if not buffer or not 0 <= start <= end:
-        raise ValueError("digest of [%d, %d) in a buffer of %d bytes" % (start, end, len(buffer)))
     digest = hashlib.sha256()
     with memoryview(buffer) as whole, whole[:PIECE] as view:
-        offset = start
-        while offset < end:
-            with view[:end - offset] as piece:
-                length = read(offset, piece)
-                if not 0 < length <= len(piece):
-                    raise EOFError("no more bytes at offset %d, expected some up to %d" % (offset, end))
-                digest.update(piece[:length])
-            offset += length
+        for start, end in regions:
+            if not buffer or not 0 <= start <= end:
+                raise ValueError("digest of [%d, %d) in a buffer of %d bytes" % (start, end, len(buffer)))
+            offset = start
+            while offset < end:
+                with view[:end - offset] as piece:
+                    length = read(offset, piece)
+                    if not 0 < length <= len(piece):
+                        raise EOFError("no more bytes at offset %d, expected some up to %d" % (offset, end))
+                    digest.update(piece[:length])
+                offset += length
     return digest.digest()
+
+
+def digest_region(read: Callable[[int, memoryview], int], start: int, end: int, buffer: bytearray) -> bytes:
+    """Return what ``digest_regions`` does of the one region [start, end)."""
+    return digest_regions(read, ((start, end),), buffer)
 
 
 @lru_cache(maxsize=64)

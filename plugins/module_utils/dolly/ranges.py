@@ -55,6 +55,24 @@ class RangeSet:
             last = end
         return result
 
+    @classmethod
+    def from_gaps(cls, data: Any, limit: int) -> RangeSet:
+        """Return the set that ``to_gaps`` described, from untrusted JSON.
+
+        ValueError: not pairs of integers, ranges that are empty or touch, or one that ends above ``limit``.
+        """
+        if not isinstance(data, list) or len(data) % 2 or not all(map(is_integer, data)):
+            raise ValueError("gaps: expected a list of pairs of integers")
+        result, end = cls(), 0
+        for position in range(0, len(data), 2):
+            gap, length = data[position : position + 2]
+            if gap < (1 if position else 0) or length < 1 or end + gap + length > limit:
+                found = (position, gap, length, limit)
+                raise ValueError("gaps[%d]: %d bytes, then a range of %d, expected some up to %d" % found)
+            result._append(end + gap, end + gap + length)
+            end += gap + length
+        return result
+
     @property
     def total(self) -> int:
         """The number of bytes in the set."""
@@ -179,6 +197,15 @@ class RangeSet:
     def to_list(self) -> List[List[int]]:
         """Return the ranges as JSON: [[start, end], ...]."""
         return [[start, end] for start, end in self]
+
+    def to_gaps(self) -> List[int]:
+        """Return the ranges as short JSON: gap before the range, its length, gap before the next, ..."""
+        numbers: List[int] = []
+        last = 0
+        for start, end in self:
+            numbers += (start - last, end - start)
+            last = end
+        return numbers
 
     def __iter__(self) -> Iterator[Range]:
         return zip(self._starts, self._ends)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 import reprlib
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Dict, Iterable, Optional, Pattern, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Pattern, Tuple
 
-from ..ranges import is_integer
+from ..ranges import Range, RangeSet, is_integer
 from . import topology
 from .interfaces import MAX_EXTRA
 from .streams import PLAIN_IN, PLAIN_OUT, Infile, Outfile
@@ -24,6 +24,7 @@ MAX_NODES = 65535
 MAX_SIZE = 2 ** 63 - 1  # off_t
 MAX_CHUNK_SIZE = 2 ** 47  # 65,536 of them make the largest image
 MAX_CHUNKS = 65536
+MAX_MAPPED = 65536  # ranges of a block map: a NEED names them all, and has to fit its frames
 MAX_PATH = 4096  # PATH_MAX of Linux
 MAX_SECONDS = 30 * 86400.0
 
@@ -81,12 +82,15 @@ class NodeSpec:
 class Image:
     """What is cloned: ``size`` in bytes (None while unknown), ``chunk_size`` in bytes.
 
-    ``sha256`` is the hex digest of the whole image that the user expects, if any.
+    ``sha256`` is the hex digest of the whole image that the user expects, if any. ``mapped`` are the bytes
+    that a block map names (None: all); the others are not read, sent or written, and no digest covers them.
+    Nobody changes that set.
     """
 
     size: Optional[int]
     chunk_size: int
     sha256: Optional[str] = None
+    mapped: Optional[RangeSet] = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -94,11 +98,27 @@ class Image:
         _check_int("chunk_size", self.chunk_size, 1, MAX_CHUNK_SIZE)
         if self.sha256 is not None and not _is_match(_SHA256, self.sha256):
             raise _bad("sha256", self.sha256, "64 lower-case hexadecimal digits")
+        if self.mapped is not None:
+            _check_type("mapped", self.mapped, RangeSet, "a set of ranges")
+            if self.size is None or self.mapped.span_end > self.size or len(list(self.mapped)) > MAX_MAPPED:
+                raise _bad("mapped", self.mapped, "at most %d ranges of an image of known size" % MAX_MAPPED)
 
     @property
     def chunk_count(self) -> Optional[int]:
         """The number of chunks; None while the size is unknown."""
         return None if self.size is None else -(-self.size // self.chunk_size)
+
+    @property
+    def covered(self) -> Optional[int]:
+        """The number of bytes that are cloned; None while the size is unknown."""
+        return self.size if self.mapped is None else self.mapped.total
+
+    @property
+    def coverage(self) -> str:
+        """What is cloned, in words for a result."""
+        if self.mapped is None:
+            return "all bytes"
+        return "mapped blocks, %d of %d bytes" % (self.mapped.total, self.size or 0)
 
     def chunk_bounds(self, index: int) -> Tuple[int, int]:
         """Return (start, end) of a chunk in bytes; while the size is unknown every chunk is a full one.
@@ -111,18 +131,31 @@ class Image:
         end = start + self.chunk_size
         return start, end if self.size is None else min(end, self.size)
 
+    def chunk_parts(self, index: int) -> List[Range]:
+        """Return the ranges of a chunk that are cloned, ascending: those that its digest covers. IndexError."""
+        bounds = self.chunk_bounds(index)
+        return [bounds] if self.mapped is None else list(self.mapped.within(*bounds))
+
+    def unmapped(self) -> RangeSet:
+        """Return the bytes that are not cloned."""
+        return RangeSet() if self.mapped is None else RangeSet.span(0, self.size or 0) - self.mapped
+
     def with_size(self, size: int) -> Image:
         """Return the same image with its size in bytes known. ValueError: not a size."""
         return replace(self, size=size)
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the image as JSON values."""
-        return asdict(self)
+        mapped = None if self.mapped is None else self.mapped.to_gaps()
+        return {"size": self.size, "chunk_size": self.chunk_size, "sha256": self.sha256, "mapped": mapped}
 
     @classmethod
     def from_dict(cls, data: Any) -> Image:
         """Return the image that ``to_dict`` described. ValueError: it is none."""
-        return cls(**_members("image", data, ("size", "chunk_size"), ("sha256",)))
+        members = _members("image", data, ("size", "chunk_size"), ("sha256", "mapped"))
+        if members.get("mapped") is not None:
+            members["mapped"] = RangeSet.from_gaps(members["mapped"], MAX_SIZE)
+        return cls(**members)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,10 @@ class Claims:
         with self._ledger.changed:
             self._forget_arrived(need.received)
             todo = RangeSet(need.wanted)
+            mapped = self._ledger.image.mapped
+            if mapped is not None:
+                # Elsewhere a target has whatever was on it before: that is nobody else's business.
+                todo = todo & mapped
             for pieces in self._under_way.values():
                 for piece in pieces:
                     todo.discard(piece.start, piece.end)

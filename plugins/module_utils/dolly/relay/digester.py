@@ -12,7 +12,8 @@ import hashlib
 from typing import Callable, Iterable, List, Optional
 
 from ..errors import SourceChanged
-from ..integrity import PIECE, digest_region, zero_digest
+from ..integrity import PIECE, digest_regions, zero_digest
+from ..plan.blockmap import Checker
 from ..profile import IDLE, Stopwatch
 from ..ranges import RangeSet
 from ..storage.source import Source
@@ -24,7 +25,11 @@ _ZEROS = bytes(PIECE)
 
 
 class Digester:
-    """Work for a thread of its own. `publish(first, digests)` is called on that thread for each new group."""
+    """Work for a thread of its own. `publish(first, digests)` is called on that thread for each new group.
+
+    `checker`: compares the source with its block map on the way, before the digest that a node would need to be
+    done is published.
+    """
 
     def __init__(
         self,
@@ -32,26 +37,31 @@ class Digester:
         ledger: Ledger,
         publish: Callable[[int, bytes], None],
         watch: Optional[Stopwatch] = None,
+        checker: Optional[Checker] = None,
     ) -> None:
         self.sha256: Optional[str] = None
         self._source = source
         self._ledger = ledger
         self._publish = publish
         self._watch = watch or Stopwatch()
+        self._checker = checker
         self._buffer = bytearray(PIECE)
+        self._whole: Optional["hashlib._Hash"] = None
+        self._whole_end = 0
 
     def digest_all(self, wants_sha256: bool) -> None:
         """Digest every chunk that has no digest yet; and the whole image once, where that is asked for.
 
-        Raises SourceError, SourceChanged.
+        Raises SourceError, SourceChanged, MapMismatch.
         """
-        whole = hashlib.sha256() if wants_sha256 and self.sha256 is None else None
+        if wants_sha256 and self.sha256 is None:
+            self._whole, self._whole_end = hashlib.sha256(), 0
         count = self._ledger.image.chunk_count or 0
         group: List[bytes] = []
         for index in range(count):
             if self._ledger.is_closed:
                 return
-            group.append(self._digest(index, whole))
+            group.append(self._digest(index))
             if index == count - 1:
                 self._source.check_unchanged()  # without the last digests no node can be done
             if len(group) == _GROUP or index == count - 1:
@@ -59,36 +69,40 @@ class Digester:
                 group = []
         self._watch.turn_to(IDLE)
         self._source.check_unchanged()
-        if whole is not None:
-            self.sha256 = whole.hexdigest()
+        self._checker = None
+        if self._whole is not None:
+            self._catch_up(self._ledger.size)
+            self._watch.turn_to(IDLE)
+            self.sha256, self._whole = self._whole.hexdigest(), None
 
     def recheck(self, chunks: Iterable[int]) -> None:
         """Digest chunks again that came out wrong elsewhere. Raises SourceChanged when the fault is here."""
         for index in chunks:
-            start, end = self._ledger.image.chunk_bounds(index)
-            if digest_region(self._read, start, end, self._buffer) != self._ledger.digest(index):
-                raise SourceChanged(self._source.path, start)
+            parts = self._ledger.image.chunk_parts(index)
+            if digest_regions(self._read, parts, self._buffer) != self._ledger.digest(index):
+                raise SourceChanged(self._source.path, self._ledger.image.chunk_bounds(index)[0])
         self._watch.turn_to(IDLE)
 
-    def _digest(self, index: int, whole: Optional["hashlib._Hash"]) -> bytes:
-        start, end = self._ledger.image.chunk_bounds(index)
-        known = self._ledger.digest(index)
-        if whole is None and known is not None:
-            return known
-        if whole is None and self._ledger.is_zero(start, end):
-            return zero_digest(end - start)
+    def _digest(self, index: int) -> bytes:
+        if self._whole is None and self._checker is None:
+            known = self._ledger.digest(index)
+            if known is not None:
+                return known
+            zero_length = self._ledger.zero_length(index)
+            if zero_length is not None:
+                return zero_digest(zero_length)
         zeros = RangeSet()
 
         def read(offset: int, view: memoryview) -> int:
             length = self._read(offset, view)
-            if whole is not None:
-                whole.update(view[:length])
+            self._look(offset, view[:length])
             if self._buffer.startswith(_ZEROS if length == PIECE else _ZEROS[:length]):
                 zeros.add(offset, offset + length)
             return length
 
-        digest = digest_region(read, start, end, self._buffer)
-        self._ledger.hold(RangeSet([(start, end)]), zeros)
+        parts = self._ledger.image.chunk_parts(index)
+        digest = digest_regions(read, parts, self._buffer)
+        self._ledger.hold(RangeSet(parts), zeros)
         return digest
 
     def _read(self, offset: int, view: memoryview) -> int:
@@ -96,6 +110,22 @@ class Digester:
         length = self._source.read(offset, view)
         self._watch.turn_to("hash")
         return length
+
+    def _look(self, offset: int, data: memoryview) -> None:
+        if self._checker is not None:
+            self._checker.update(offset, data)
+        if self._whole is not None:
+            self._catch_up(offset)
+            self._whole.update(data)
+            self._whole_end += len(data)
+
+    def _catch_up(self, end: int) -> None:
+        """What a block map leaves out counts for the SHA-256 of the whole image all the same."""
+        while self._whole is not None and self._whole_end < end:
+            gap = memoryview(bytearray(min(PIECE, end - self._whole_end)))
+            length = self._read(self._whole_end, gap)
+            self._whole.update(gap[:length])
+            self._whole_end += length
 
     def _learn(self, first: int, group: List[bytes]) -> None:
         digests = b"".join(group)

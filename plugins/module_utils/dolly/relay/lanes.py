@@ -54,6 +54,9 @@ class Receiving:
         end = piece.offset + piece.length
         if end > self._ledger.limit:
             raise ProtocolError(self.lane.peer, "a piece that ends at %d, beyond the image or what was asked for" % end)
+        mapped = self._ledger.image.mapped
+        if mapped is not None and not mapped.covers(piece.offset, end):
+            raise ProtocolError(self.lane.peer, "a piece at %d that the block map leaves out" % piece.offset)
         for start, stop in self._by_chunk(piece.offset, end):
             if not self._ledger.begin_write(start, stop):
                 self._skip(piece.kind, stop - start)

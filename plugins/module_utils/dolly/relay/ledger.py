@@ -12,8 +12,8 @@ import collections
 import threading
 from typing import Callable, Counter, Deque, List, Optional, Set, Tuple
 
-from ..errors import ProtocolError
-from ..integrity import Manifest
+from ..errors import ProtocolError, Refused
+from ..integrity import DIGEST_SIZE, Manifest, zero_digest
 from ..plan.job import MAX_SIZE, Image
 from ..ranges import RangeSet
 
@@ -28,6 +28,9 @@ class Ledger:
     zeros:    held, and known to be nothing but zeros
     verified: held, and read back with the right digest
 
+    What a block map leaves out counts as held from the beginning, so that a chunk is whole when the rest of it
+    is; nobody is sent it, because `Claims` serve mapped bytes alone.
+
     In a node whose store is a window these say what has been there; what is there still begins at `base`.
     """
 
@@ -39,7 +42,7 @@ class Ledger:
         self.changed = threading.Condition(lock)
         # Apart from it, or each step of data would wake the verifier too, for nothing.
         self._whole = threading.Condition(lock)
-        self.held = RangeSet()
+        self.held = image.unmapped()
         self.zeros = RangeSet()
         self.verified = RangeSet()
         self.repaired = 0
@@ -47,6 +50,8 @@ class Ledger:
         #: The chunk that is being read back, None while the verifier waits for one.
         self.verifying: Optional[int] = None
         self._verifies = verifies
+        self._given = self.held.total
+        self._given_verified = 0
         self._queue: Deque[int] = collections.deque()
         self._queued: Set[int] = set()
         self._writers: Counter[int] = collections.Counter()
@@ -72,6 +77,18 @@ class Ledger:
         """Where the bytes end that may be stored now."""
         end = MAX_SIZE if self.image.size is None else self.image.size
         return end if self.window is None else min(end, self.base + self.window)
+
+    @property
+    def arrived(self) -> int:
+        """Bytes that are held and part of what is cloned."""
+        with self.changed:
+            return self.held.total - self._given
+
+    @property
+    def confirmed(self) -> int:
+        """Bytes that are verified and part of what is cloned."""
+        with self.changed:
+            return self.verified.total - self._given_verified
 
     def add(self, start: int, end: int, is_zero: bool = False) -> None:
         """Bytes that arrived in the store."""
@@ -150,8 +167,9 @@ class Ledger:
     def learn(self, first: int, digests: bytes) -> None:
         """Digests of chunks from `first` on. Raises ProtocolError when they contradict known ones."""
         with self.changed:
+            self._check_empty(first, digests)
             self.manifest.add(first, digests)
-            for index in range(first, first + len(digests) // 32):
+            for index in range(first, first + len(digests) // DIGEST_SIZE):
                 self._enqueue(index)
 
     def next_chunk(self, timeout_s: Optional[float] = None) -> Optional[int]:
@@ -169,7 +187,10 @@ class Ledger:
         """Chunk `index` was read back and matched."""
         with self.changed:
             self._end_verifying(index)
-            self.verified.add(*self.image.chunk_bounds(index))
+            bounds = self.image.chunk_bounds(index)
+            if not self.verified.covers(*bounds):
+                self._given_verified += self._count_given(index)
+            self.verified.add(*bounds)
             self._notice()
             self.changed.notify_all()
 
@@ -178,7 +199,10 @@ class Ledger:
         with self.changed:
             self._end_verifying(index)
             bounds = self.image.chunk_bounds(index)
-            self.held.discard(*bounds)
+            if self.verified.covers(*bounds):
+                self._given_verified -= self._count_given(index)
+            for part in self.image.chunk_parts(index):
+                self.held.discard(*part)
             self.zeros.discard(*bounds)
             self.verified.discard(*bounds)
             self.repaired += 1
@@ -189,10 +213,31 @@ class Ledger:
         with self.changed:
             return RangeSet.span(self.base, max(self.base, self.limit)) - self.held
 
+    def wanted(self) -> RangeSet:
+        """What is not held, in as few ranges as name it: bytes that are not mapped may be in it.
+
+        A parent gives mapped bytes alone, and a map of many ranges would make every NEED as long as itself.
+        """
+        with self.changed:
+            missing = self.missing()
+            mapped = self.image.mapped
+            if mapped is None or not missing:
+                return missing
+            gaps = RangeSet.span(self.base, max(self.base, self.limit)) - (self.held & mapped)
+            return RangeSet((start, end) for start, end in gaps if missing.overlaps(start, end))
+
     def is_zero(self, start: int, end: int) -> bool:
         """Whether a range is held as nothing but zeros."""
         with self.changed:
             return self.zeros.covers(start, end)
+
+    def zero_length(self, index: int) -> Optional[int]:
+        """The bytes of chunk `index` that its digest covers, if all of them are held as zeros; else None."""
+        parts = self.image.chunk_parts(index)
+        with self.changed:
+            if all(self.is_zero(*part) for part in parts):
+                return sum(end - start for start, end in parts)
+            return None
 
     def digest(self, index: int) -> Optional[bytes]:
         """The server's digest of a chunk, where it has come."""
@@ -223,7 +268,10 @@ class Ledger:
             return end if gap is None else gap[0]
 
     def open_window(self, length: Optional[int]) -> None:
-        """From now on the store has room for `length` bytes at a time, None: for all."""
+        """From now on the store has room for `length` bytes at a time, None: for all. Raises Refused."""
+        if length is not None and self.image.mapped is not None:
+            found = "it takes the image as a stream, from which a block map cannot leave anything out"
+            raise Refused("the target", found, "a run without the block map")
         with self.changed:
             self.window = length
 
@@ -297,6 +345,20 @@ class Ledger:
             self.is_closed = True
             self.changed.notify_all()
             self._whole.notify_all()
+
+    def _check_empty(self, first: int, digests: bytes) -> None:
+        """A chunk without a mapped byte has one digest; another one could never be met, nor repaired."""
+        mapped = self.image.mapped
+        for at in range(0, len(digests) if mapped is not None else 0, DIGEST_SIZE):
+            index = first + at // DIGEST_SIZE
+            start = index * self.image.chunk_size
+            is_empty = mapped is not None and not mapped.overlaps(start, start + self.image.chunk_size)
+            if is_empty and digests[at : at + DIGEST_SIZE] != zero_digest(0):
+                raise ProtocolError("The sender of the manifest", "a digest of chunk %d, which is empty" % index)
+
+    def _count_given(self, index: int) -> int:
+        start, end = self.image.chunk_bounds(index)
+        return end - start - sum(stop - begin for begin, stop in self.image.chunk_parts(index))
 
     def _end_verifying(self, index: int) -> None:
         if self.verifying == index:

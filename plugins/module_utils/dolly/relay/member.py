@@ -108,7 +108,7 @@ class Member(Node):
 
     def _take_place(self, plan: Plan, rank: int) -> None:
         self.context.timeouts = plan.timeouts  # one set of limits for the whole ring: the server's
-        self._word.change(rank=rank, total=plan.image.size)
+        self._word.change(rank=rank, total=plan.image.covered)
         downstream = self.set_up(plan, rank, Ledger(plan.image, plan.verify != "none"))
         children = topology.children(rank, plan.fanout, len(plan.nodes))
         downstream.handle(heal.SetUp(tuple(children)))

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Set, Tuple
 
 from .. import bottleneck
 from ..errors import ChecksumMismatch, DollyError, NotEnoughNodes, TimedOut, from_dict
+from ..plan.blockmap import Checker
 from ..plan.job import Plan
 from ..progress import Snapshot
 from ..ranges import RangeSet
@@ -27,11 +28,15 @@ from .threads import Worker
 
 @dataclass(frozen=True)
 class Policy:
-    """What the run asks for: `min_nodes` (0 means all), the SHA-256 of the whole image as expected, or as wanted."""
+    """What the run asks for: `min_nodes` (0 means all), the SHA-256 of the whole image as expected, or as wanted.
+
+    `checker`: compares the image with its block map, where there is one.
+    """
 
     min_nodes: int = 0
     checksum: str = ""
     wants_sha256: bool = False
+    checker: Optional[Checker] = None
 
 
 class Root(Node):
@@ -56,7 +61,7 @@ class Root(Node):
         self._is_checked = not policy.checksum
         self._objection: Optional[BaseException] = None
         self._is_barrier_over = False
-        self._digester = Digester(source, ledger, self._publish, context.profile.working())
+        self._digester = Digester(source, ledger, self._publish, context.profile.working(), policy.checker)
         self._digesting: Optional[Worker] = None
         self._doubtful: Set[int] = set()
         self._started_at = 0.0
@@ -225,8 +230,9 @@ class Root(Node):
 
     @property
     def source_size(self) -> int:
-        """Bytes of the image."""
-        return self._source.size
+        """Bytes of the image that are cloned."""
+        covered = self.plan.image.covered if self.plan is not None else None
+        return self._source.size if covered is None else covered
 
     @property
     def sent(self) -> int:

@@ -101,8 +101,7 @@ class Upstream:
             return  # the heartbeat asks again
         self._link.open(store, ledger)
         with ledger.changed:
-            missing = ledger.missing()
-            self._link.need(missing, rejected & missing, ledger.safe, ledger.below)
+            self._link.need(ledger.wanted(), rejected & ledger.missing(), ledger.safe, ledger.below)
 
     def status(self, snapshots: List[Dict[str, Any]]) -> None:
         """Send news of the subtree up."""

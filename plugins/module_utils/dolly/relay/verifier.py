@@ -9,7 +9,7 @@ import hmac
 from typing import Callable, Counter, Optional
 
 from ..errors import BadChunk
-from ..integrity import PIECE, digest_region, zero_digest
+from ..integrity import PIECE, digest_regions, zero_digest
 from ..profile import IDLE, Stopwatch
 from ..storage.base import Store
 from .ledger import Ledger
@@ -50,18 +50,18 @@ class Verifier:
 
     def _verify(self, index: int) -> None:
         ledger = self._ledger
-        start, end = ledger.image.chunk_bounds(index)
-        if ledger.is_zero(start, end):
+        zero_length = ledger.zero_length(index)
+        if zero_length is not None:
             # `zero` of the store has returned: the range was punched, zeroed or written.
-            actual = zero_digest(end - start)
+            actual = zero_digest(zero_length)
         else:
-            actual = digest_region(self._read, start, end, self._buffer)
+            actual = digest_regions(self._read, ledger.image.chunk_parts(index), self._buffer)
         expected = ledger.digest(index)
         if expected is not None and hmac.compare_digest(expected, actual):
             ledger.accept(index)
             return
         self._tries[index] += 1
         if self._tries[index] >= MAX_TRIES:
-            raise BadChunk(self._store.path, start, self._tries[index])
+            raise BadChunk(self._store.path, ledger.image.chunk_bounds(index)[0], self._tries[index])
         ledger.reject(index)
         self._on_bad(index)

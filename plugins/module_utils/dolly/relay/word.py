@@ -42,11 +42,11 @@ class Word:
         `is_sinking`: what empties the window is being written to.
         """
         with ledger.changed:
-            held, verified, repaired = ledger.held.total, ledger.verified.total, ledger.repaired
+            held, verified, repaired = ledger.arrived, ledger.confirmed, ledger.repaired
+            is_whole = ledger.held.total == ledger.image.size
             is_verifying = ledger.verifying is not None
         self._meter.add(now, held)
         state, blocked_on = "receiving", "parent" if is_waiting else "target"
-        is_whole = held == ledger.image.size
         if is_whole:
             state, blocked_on = "verifying", "target" if is_verifying else "parent"
         if is_sinking:

@@ -15,7 +15,7 @@ from ..errors import DollyError, UsageError
 from ..plan.job import VERIFY_LEVELS, Timeouts
 from ..storage.facts import TargetPolicy
 from . import classic_cli, classic_receiver, classic_sender, receiver, sender
-from .console import Progress, table, verdict_lines, write_line
+from .console import Progress, coverage_line, table, verdict_lines, write_line
 from .serve import log, make_context, stop_on_signals, timeouts_of
 
 DEFAULT_PORT = 9998
@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument("--fanout", type=int, default=1, metavar="N", help="children of each node (default 1)")
     server.add_argument("--verify", choices=VERIFY_LEVELS, default="readback", help="default: %(default)s")
     server.add_argument("--checksum", default="", metavar="sha256:HEX", help="refuse any other source")
+    server.add_argument("--bmap", default="", metavar="FILE", help="clone only the blocks that this map names")
     server.add_argument("--min-nodes", type=int, default=0, metavar="N", help="start with so many (default: all)")
     parser.add_argument("--key-file", metavar="FILE", help="the run's secret: the whole file, 32 to 4096 bytes")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="TCP port of the clients (default %(default)s)")
@@ -123,7 +124,8 @@ def _receive(options: argparse.Namespace) -> int:
     progress.finish()
     result = receiver.result_of(member, choose)
     if not options.is_quiet:
-        write_line(table([dict(result, name=context.name or "this node", state=member.word.state)]))
+        row = dict(result, name=context.name or "this node", state=member.word.state)
+        write_line(table([row]) + coverage_line(result))
     if result["state"] == "done":
         return EXIT_OK
     return member.error.exit_code if member.error is not None else EXIT_RUN_FAILED
@@ -141,7 +143,8 @@ def _serve(options: argparse.Namespace) -> int:
     progress.finish()
     result = sender.result_of(root)
     if not options.is_quiet:
-        write_line("\n".join([table(result["nodes"]), *verdict_lines(result, name, options.is_verbose)]))
+        lines = [table(result["nodes"]) + coverage_line(result)]
+        write_line("\n".join([*lines, *verdict_lines(result, name, options.is_verbose)]))
     if root.error is not None:
         write_line("dolly: %s" % root.error.sentence, sys.stderr)
         return root.error.exit_code

@@ -48,7 +48,7 @@ class Progress:
 
     def _line(self, node: Node, now: float) -> str:
         snapshots = node.board.all()
-        size = node.ledger.size if node.ledger is not None else 0
+        size = (node.ledger.image.covered or 0) if node.ledger is not None else 0
         if not snapshots or not size:
             return ""
         moving = [one for one in snapshots if one.state not in SETTLED] or snapshots
@@ -105,6 +105,12 @@ def verdict_lines(result: Dict[str, Any], server: str, is_verbose: bool) -> List
         told = [(server, result["times"]), *((node["name"], node.get("times") or {}) for node in result["nodes"])]
         lines = [line for line in (times_line(name, times) for name, times in told) if line]
     return lines + (["limited by: %s" % result["limited_by"]] if result["limited_by"] else [])
+
+
+def coverage_line(result: Dict[str, Any]) -> str:
+    """What of the image a result is about; nothing where that is all of it."""
+    covers = str(result.get("covers") or "all bytes")
+    return "" if covers == "all bytes" else "\ncovers: " + covers
 
 
 def write_line(text: str, stream: TextIO = sys.stdout) -> None:

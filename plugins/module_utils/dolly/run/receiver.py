@@ -54,7 +54,8 @@ class TargetChooser:
         facts = inspect_target(path)
         self.facts = facts.to_dict()
         size = plan.image.size or 0
-        check_target(facts, size, min(size, source.allocated) if source else size, source, self._policy)
+        needed = size if plan.image.covered is None else plan.image.covered
+        check_target(facts, size, min(needed, source.allocated) if source else needed, source, self._policy)
         return open_target(path, facts)
 
 
@@ -83,6 +84,7 @@ def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[st
         "bytes": word.held,
         "seconds": word.seconds,
         "rate": round(word.held / word.seconds) if word.seconds else 0,
+        "covers": member.plan.image.coverage if member.plan is not None else "",
         "digest": word.digest,
         "position": word.rank,
         "verified": is_done and verifies,

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any, Dict, List, Optional
 
 from ..errors import UsageError
 from ..integrity import parse_checksum
 from ..net import sockets
+from ..plan.blockmap import BlockMap, Checker
 from ..plan.job import Image, NodeSpec, Plan, default_chunk_size
 from ..plan.streams import Infile, Outfile
 from ..plan.transport import Transport
@@ -17,7 +19,7 @@ from ..relay.context import Context
 from ..relay.node import Reporter
 from ..relay.root import Policy, Root
 from ..storage.facts import SourceFacts
-from ..storage.source import Source
+from ..storage.source import Source, read_block_map
 from .rundir import RunDir
 from .serve import StatusFile, make_context, serve, stop_on_signals, timeouts_of
 
@@ -46,7 +48,8 @@ def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Roo
         source = Source(str(config["source"]), expected)
         extra = tuple(config.get("server_extra") or ())
         server = NodeSpec(context.name, str(config.get("server_address") or ""), sock.getsockname()[1], extra)
-        plan = plan_of(context, config, server, source)
+        block_map = block_map_of(config, source.facts)
+        plan = plan_of(context, config, server, source, block_map)
     except BaseException as error:
         sock.close()
         if source is not None:
@@ -54,7 +57,19 @@ def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Roo
         if isinstance(error, ValueError):
             raise UsageError("the run", str(error), "a plan that makes sense") from error
         raise
+    if block_map is not None:
+        policy = dataclasses.replace(policy, checker=Checker(block_map, source.path, str(config["bmap"])))
     return Root(context, sock, report, plan, source, policy)
+
+
+def block_map_of(config: Dict[str, Any], source: SourceFacts) -> Optional[BlockMap]:
+    """The block map of a run, None where it has none. Raises UsageError when it is not that of the source."""
+    path = str(config.get("bmap") or "")
+    if not path:
+        return None
+    if str(config.get("verify") or "readback") == "none":
+        raise UsageError("bmap", path, "no block map with verify none: it is checked while the image is digested")
+    return read_block_map(path, source)
 
 
 def policy_of(config: Dict[str, Any]) -> Policy:
@@ -71,7 +86,13 @@ def policy_of(config: Dict[str, Any]) -> Policy:
     return Policy(min_nodes, checksum, bool(config.get("compute_sha256")))
 
 
-def plan_of(context: Context, config: Dict[str, Any], server: NodeSpec, source: Source) -> Plan:
+def plan_of(
+    context: Context,
+    config: Dict[str, Any],
+    server: NodeSpec,
+    source: Source,
+    block_map: Optional[BlockMap] = None,
+) -> Plan:
     """The plan of a run. Raises ValueError."""
     nodes = [NodeSpec.from_dict(dict(node, extra=list(node.get("extra") or ()))) for node in config["nodes"]]
     if not nodes:
@@ -82,7 +103,7 @@ def plan_of(context: Context, config: Dict[str, Any], server: NodeSpec, source: 
         run_id=context.run_id,
         nodes=(server, *nodes),
         fanout=fanout,
-        image=Image(source.size, chunk_size),
+        image=Image(source.size, chunk_size, mapped=block_map.mapped() if block_map is not None else None),
         verify=str(config.get("verify") or "readback"),
         sync=config.get("sync") is not False,
         timeouts=context.timeouts,
@@ -128,6 +149,7 @@ def result_of(root: Root) -> Dict[str, Any]:
         "bytes": root.source_size,
         "seconds": round(root.seconds, 3),
         "rate": round(root.source_size / root.seconds) if root.seconds else 0,
+        "covers": root.plan.image.coverage if root.plan is not None else "",
         "digest": digest,
         "sha256": root.sha256,
         "sent": root.sent,

@@ -10,6 +10,7 @@ import stat
 from typing import Iterator, Optional, Tuple
 
 from ..errors import SourceChanged, SourceError, UsageError
+from ..plan import blockmap
 from ..ranges import RangeSet
 from . import linux
 from .base import Lane
@@ -36,6 +37,23 @@ def inspect_source(path: str, proc_root: str = "/proc") -> SourceFacts:
         raise SourceError(path, 0, error.errno) from error
     finally:
         os.close(fd)
+
+
+def read_block_map(path: str, source: SourceFacts) -> blockmap.BlockMap:
+    """Read the .bmap file of a source. Raises UsageError when it is none, or that of another image."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError("it is not a regular file")
+        with open(path, "rb") as file:
+            found = blockmap.parse(file.read(blockmap.MAX_FILE + 1))
+    except OSError as error:
+        raise UsageError("bmap", path, "a file that can be read (%s)" % error.strerror) from error
+    except ValueError as error:
+        raise UsageError("bmap", path, "a block map of version 1.3 to 2.0 (%s)" % error) from error
+    if found.image_size != source.size:
+        sizes = (found.image_size, source.path, source.size)
+        raise UsageError("bmap", path, "that of the source: it is for %d bytes, %s has %d" % sizes)
+    return found
 
 
 class Source:

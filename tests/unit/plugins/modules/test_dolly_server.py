@@ -10,8 +10,13 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import ChecksumMismatch, UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
+    ChecksumMismatch,
+    MapMismatch,
+    UsageError,
+)
 from ansible_collections.dolly.ring.plugins.modules import dolly_server
+from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.plan.block_maps import make_map
 
 NODE = {"name": "n1", "host": "10.0.0.1", "port": 9998}
 
@@ -169,3 +174,44 @@ def test_check_mode_compares_the_checksum(tmp_path):
 def test_the_source_must_be_absolute():
     with pytest.raises(UsageError, match="source is 'a.img'"):
         dolly_server.inspect(params_for(source="a.img"))
+
+
+IMAGE = b"image" * 1000
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    (tmp_path / "a.img").write_bytes(IMAGE)
+    (tmp_path / "a.bmap").write_bytes(make_map(IMAGE, [(1, 1)]))
+    return params_for(source=str(tmp_path / "a.img"), bmap=str(tmp_path / "a.bmap"))
+
+
+def test_a_block_map_is_looked_at_with_the_image(mapped):
+    """A node needs room for the mapped blocks alone."""
+    returned = dolly_server.inspect(mapped)
+    assert (returned["size"], returned["source"]["allocated"]) == (5000, 5000 - 4096)
+    with pytest.raises(UsageError, match="bmap is 'a.bmap'"):
+        dolly_server.inspect({**mapped, "bmap": "a.bmap"})
+    with pytest.raises(UsageError, match="No such file"):
+        dolly_server.inspect({**mapped, "bmap": mapped["bmap"] + "x"})
+
+
+def test_a_block_map_of_another_size(mapped, tmp_path):
+    (tmp_path / "a.img").write_bytes(IMAGE + b"x")
+    with pytest.raises(UsageError, match="it is for 5000 bytes"):
+        dolly_server.inspect(mapped)
+
+
+def test_a_block_map_needs_digests(mapped):
+    assert dolly_server.sender_config(mapped, False)["bmap"] == mapped["bmap"]
+    with pytest.raises(UsageError, match="verify is 'none'"):
+        dolly_server.sender_config({**mapped, "verify": "none"}, False)
+
+
+def test_check_mode_compares_the_mapped_blocks(mapped, tmp_path):
+    assert dolly_server.predict(mapped)["state"] == "predicted"
+    (tmp_path / "a.img").write_bytes(b"x" + IMAGE[1:])
+    assert dolly_server.predict(mapped)["state"] == "predicted"
+    (tmp_path / "a.img").write_bytes(IMAGE[:-1] + b"x")
+    with pytest.raises(MapMismatch, match="blocks 1 to 1, from byte 4096 on"):
+        dolly_server.predict(mapped)

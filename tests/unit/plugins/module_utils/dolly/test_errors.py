@@ -22,6 +22,7 @@ EXAMPLES = [
     (errors.SourceError("/dev/sdb", 4096, 5), "source", 4),
     (errors.SourceChanged("/dev/sdb", 8192), "source", 4),
     (errors.ChecksumMismatch("/srv/image", "aa", "bb"), "source", 1),
+    (errors.MapMismatch("/srv/image", "/srv/image.bmap", 3, 7, 12288, "aa", "bb"), "source", 4),
     (errors.TargetError("/dev/sda", "fsync", None, 28), "node", 3),
     (errors.BadChunk("/dev/sda", 4194304, 3), "node", 3),
     (errors.BadArchive("/dev/sda", 1024, "it ends in the middle"), "source", 3),

@@ -174,6 +174,13 @@ def test_impossible_regions_are_refused(start, end, size):
         integrity.digest_region(Source(bytes(50), 20).read, start, end, bytearray(size))
 
 
+def test_digest_of_several_regions():
+    source = Source(bytes(range(50)), 7)
+    found = integrity.digest_regions(source.read, [(3, 9), (20, 21), (40, 50)], bytearray(4))
+    assert found == hashlib.sha256(source.data[3:9] + source.data[20:21] + source.data[40:]).digest()
+    assert integrity.digest_regions(source.read, [], bytearray(4)) == hashlib.sha256().digest()
+
+
 @pytest.mark.parametrize("length", [0, 1, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 4 << 20])
 def test_zero_digest(length):
     assert integrity.zero_digest(length) == hashlib.sha256(bytes(length)).digest()

@@ -176,3 +176,22 @@ def test_impossible_ranges_are_refused(name, start, end):
     with pytest.raises(ValueError, match="0 <= start <= end"):
         getattr(ranges, name)(start, end)
     check(ranges, set(range(10)))
+
+
+@given(PAIRS)
+def test_gaps_survive_json(pairs):
+    ranges = build(pairs)
+    found = RangeSet.from_gaps(json.loads(json.dumps(ranges.to_gaps())), TOP + 1)
+    check(found, plain(pairs))
+    assert found == ranges
+
+
+@given(st.lists(st.integers(-2, 6), max_size=8))
+def test_any_numbers_are_gaps_or_refused(numbers):
+    """There is one way to write a set."""
+    try:
+        found = RangeSet.from_gaps(numbers, 20)
+    except ValueError:
+        return
+    assert found.to_gaps() == numbers and found.span_end <= 20
+    check(found, plain(found))

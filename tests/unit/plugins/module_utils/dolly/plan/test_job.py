@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan import job
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
 
 MIB = 1024 * 1024
 
@@ -23,7 +24,7 @@ def plan_dict():
         "nodes": [{"name": "n%d" % rank, "host": "10.0.0.%d" % rank, "port": 9998, "extra": ["10.0.1.%d" % rank]}
                   for rank in range(4)],
         "fanout": 2,
-        "image": {"size": 10 * MIB, "chunk_size": 4 * MIB, "sha256": "a" * 64},
+        "image": {"size": 10 * MIB, "chunk_size": 4 * MIB, "sha256": "a" * 64, "mapped": [0, 4096, 4096, 8192]},
         "verify": "readback",
         "sync": True,
         "timeouts": job.Timeouts().to_dict(),
@@ -203,3 +204,34 @@ def test_only_the_servers_address_may_be_unknown():
     data["nodes"][2]["host"] = ""
     with pytest.raises(ValueError, match=r"nodes\[2\].host"):
         job.Plan.from_dict(data)
+
+
+def test_a_chunk_has_the_parts_that_are_mapped():
+    image = job.Image(30, 10, mapped=RangeSet([(2, 5), (8, 13)]))
+    assert [image.chunk_parts(index) for index in range(3)] == [[(2, 5), (8, 10)], [(10, 13)], []]
+    assert (image.covered, image.coverage) == (8, "mapped blocks, 8 of 30 bytes")
+    assert list(image.unmapped()) == [(0, 2), (5, 8), (13, 30)]
+    with pytest.raises(IndexError):
+        image.chunk_parts(3)
+
+
+def test_without_a_map_everything_is_mapped():
+    image = job.Image(25, 10)
+    assert image.chunk_parts(2) == [(20, 25)]
+    assert (image.covered, image.coverage, list(image.unmapped())) == (25, "all bytes", [])
+
+
+@pytest.mark.parametrize("mapped", [
+    [0], [0, 0], [-1, 5], [0, 5, 0, 5], [0, 11], [5, 6], "0,5", [0, True], [0, 1.5], {"0": 5}, [[0, 5]],
+])
+def test_a_map_that_cannot_be(mapped):
+    with pytest.raises(ValueError):
+        job.Image.from_dict({"size": 10, "chunk_size": 4, "mapped": mapped})
+
+
+def test_a_map_needs_a_size_and_has_an_end(monkeypatch):
+    with pytest.raises(ValueError, match="mapped"):
+        job.Image(None, 4, mapped=RangeSet([(0, 4)]))
+    monkeypatch.setattr(job, "MAX_MAPPED", 1)
+    with pytest.raises(ValueError, match="mapped"):
+        job.Image(9, 4, mapped=RangeSet([(0, 4), (5, 6)]))

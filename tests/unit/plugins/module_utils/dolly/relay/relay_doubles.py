@@ -16,6 +16,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Ref
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.net import sockets
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.net.reactor import Reactor
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image, NodeSpec, Plan, Timeouts
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.context import Context
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.member import Member
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy, Root
@@ -119,6 +120,16 @@ class FailingStore(WatchedStore):
         if offset + length > self.fail_at:
             raise TargetError(self.path, "write", self.fail_at, errno.EIO)
         return super().receive(lane, offset, length)
+
+
+class UsedStore(WatchedStore):
+    """A disk with something on it."""
+
+    OLD = b"\xee"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._image[:] = self.OLD * size
 
 
 class SlowStore(WatchedStore):
@@ -271,6 +282,7 @@ class RingBench:
         policy: Policy = Policy(),
         absent: Tuple[int, ...] = (),
         holes: bool = False,
+        mapped: Optional[RangeSet] = None,
     ) -> None:
         self.image = image
         self.path = tmp_path / "source"
@@ -282,7 +294,7 @@ class RingBench:
         socks = {rank: sockets.listen("127.0.0.1", 0) for rank in range(count + 1)}
         specs = [NodeSpec("n%d" % rank, "127.0.0.1", socks[rank].getsockname()[1]) for rank in socks]
         source = Source(str(self.path))
-        self.plan = Plan(RUN_ID, tuple(specs), fanout, Image(len(image), chunk), verify, True, timeouts)
+        self.plan = Plan(RUN_ID, tuple(specs), fanout, Image(len(image), chunk, mapped=mapped), verify, True, timeouts)
         for rank in absent:
             socks.pop(rank).close()
         for rank in socks:

@@ -39,10 +39,10 @@ IMAGE = make_image(SIZE)
 class Bench:
     """A receiving end; the test speaks for the sender."""
 
-    def __init__(self, store=None):
+    def __init__(self, store=None, mapped=None):
         near, self.far = tcp_pair()
         self.lane = Lane(near, "parent")
-        self.ledger = Ledger(Image(SIZE, CHUNK), True)
+        self.ledger = Ledger(Image(SIZE, CHUNK, mapped=mapped), True)
         self.store = store or WatchedStore(SIZE)
         self.receiving = Receiving(self.lane, LaneOpener(KEY, "parent"), self.store, self.ledger)
         self.sealer = Sealer(KEY)
@@ -104,6 +104,17 @@ class TestReceiving:
         bench.await_pieces(2)
         assert bench.store.received == 3 * CHUNK - 100
         assert bench.store.content[100 : 3 * CHUNK] == IMAGE[100 : 3 * CHUNK]
+
+    @pytest.mark.parametrize("kind", [DATA, ZERO])
+    @pytest.mark.parametrize("start, end", [(0, CHUNK + 1), (CHUNK - 1, CHUNK), (3 * CHUNK, SIZE)])
+    def test_a_piece_that_the_block_map_leaves_out(self, kind, start, end):
+        bench = Bench(mapped=RangeSet([(0, 100), (CHUNK, 3 * CHUNK)]))
+        bench.send(DATA, CHUNK, 2 * CHUNK)
+        bench.send(kind, start, end)
+        with pytest.raises(ProtocolError, match="block map"):
+            bench.run.result()
+        assert (bench.store.received, bench.store.zeroed) == (CHUNK, 0)
+        bench.close()
 
     @pytest.mark.parametrize("start, end", [(SIZE - 1, SIZE + 1), (SIZE, SIZE + 1), (1 << 40, (1 << 40) + 1)])
     @pytest.mark.parametrize("kind", [DATA, ZERO])
