@@ -36,9 +36,11 @@ class Snapshot:
     """A node at one moment.
 
     ``held``, ``verified``, ``total`` are bytes (``total`` None: size unknown), ``rate`` bytes per second,
-    ``seconds`` since START, ``repaired`` chunks, ``digest`` the root in hex or empty. ``observed_by`` is
-    None when the node speaks itself, else the rank whose opinion this is; ``version`` is then the last
-    own one that it had seen, -1 for none. ValueError: a field that is out of bounds.
+    ``seconds`` since START, ``repaired`` chunks, ``received`` and ``sent`` bytes of the image that crossed
+    the network, without zeros, ``resumed`` bytes that an earlier run had left and nobody had to send,
+    ``digest`` the root in hex or empty. ``observed_by`` is None when the node speaks itself, else the rank
+    whose opinion this is; ``version`` is then the last own one that it had seen, -1 for none. ValueError: a
+    field that is out of bounds.
     """
 
     rank: int
@@ -52,6 +54,9 @@ class Snapshot:
     verified: int = 0
     total: Optional[int] = None
     repaired: int = 0
+    received: int = 0
+    sent: int = 0
+    resumed: int = 0
     rate: float = 0.0
     seconds: float = 0.0
     blocked_on: str = ""
@@ -75,7 +80,7 @@ class Snapshot:
         _expect("detail", self.detail, _is_object(self.detail), "a JSON object")
 
     def _check_numbers(self) -> None:
-        for name in ("rank", "incarnation", "epoch", "held", "verified", "repaired"):
+        for name in ("rank", "incarnation", "epoch", "held", "verified", "repaired", "received", "sent", "resumed"):
             _expect(name, getattr(self, name), _is_int(getattr(self, name)), "an integer from 0")
         for name in ("parent", "total", "observed_by"):
             value = getattr(self, name)

@@ -9,6 +9,7 @@
     flip-always=OFFSET    the same after every write
     record-writes=FILE    every range that is written is noted in FILE
     slow-prepare=SECONDS  the target takes so long to open
+    journal-interval=S    a journal is written as often as that
 """
 
 from __future__ import annotations
@@ -111,7 +112,14 @@ def slow_prepare(seconds):
     FileTarget.prepare = slowly
 
 
+def journal_interval(seconds):
+    from dolly.relay import resume
+
+    resume.INTERVAL_S = float(seconds)
+
+
 FAULTS = {
+    "journal-interval": journal_interval,
     "slow-prepare": slow_prepare,
     "slow-source": slow_source,
     "slow-digest": slow_digest,

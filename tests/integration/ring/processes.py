@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 #: Nothing that a test waits for takes this long, not even on a machine that is busy with other things.
 PATIENCE_S = 60.0
@@ -23,6 +23,14 @@ def until(condition: Callable[[], object], what: str, patience_s: float = PATIEN
         assert time.monotonic() - began_at < patience_s, "waited %gs in vain for %s" % (patience_s, what)
         time.sleep(_PAUSE_S)
     return time.monotonic() - began_at
+
+
+class Counts(NamedTuple):
+    """Bytes of the image."""
+
+    received: int
+    sent: int
+    resumed: int
 
 
 class Program:
@@ -89,6 +97,13 @@ class Program:
     def is_listening(self) -> bool:
         """Whether it says so, or has ended."""
         return "listening on port" in self.log or self.code is not None
+
+    @property
+    def counts(self) -> Counts:
+        """How many bytes a client says that it received, sent, and had already."""
+        found = re.search(r"received (\d+) bytes, sent (\d+), had (\d+) from", self.log)
+        assert found, "%s did not say what it received" % self.name
+        return Counts(*map(int, found.groups()))
 
     def report(self) -> str:
         """All that a person wants to see of it when a test has failed."""

@@ -44,6 +44,8 @@ class Rack:
         self.programs: List[Program] = []
         self.clients: Dict[int, Program] = {}
         self.server: Optional[Program] = None
+        #: Where clients keep the journals of disks.
+        self.state = folder / "state"
         self._engine = engine
         self._key = self.make_key("key", KEY)
         self._addresses: Dict[int, str] = {}
@@ -75,6 +77,10 @@ class Rack:
         """Where a node has its copy before."""
         return self.node_folder(index) / ".out.img.dolly-partial"
 
+    def journal(self, index: int) -> Path:
+        """Where a node says what it has, for the next run."""
+        return self.node_folder(index) / ".out.img.dolly-journal"
+
     def address(self, index: int) -> str:
         return self._addresses.get(index) or self.network.address(index)
 
@@ -91,7 +97,7 @@ class Rack:
         arguments = ["--key-file", str(key or self._key), "--port", str(self.network.port)]
         if bind != EVERYWHERE:
             arguments += ["--bind", bind or self.address(index)]
-        arguments += options
+        arguments += ["--state-dir", str(self.state), *options]
         program = self._start("node%d" % index, index, fault, arguments)
         self.clients[index] = program
         return program
@@ -170,6 +176,12 @@ class Rack:
         assert self.target(index).stat().st_size == image.stat().st_size
         assert images.digest(self.target(index)) == images.digest(image)
         assert not self.partial(index).exists()
+        assert not self.journal(index).exists()
+
+    def next_run(self) -> None:
+        """End what is left of a run, so that the same nodes can be started for another one."""
+        self.clear()
+        self.clients.clear()
 
     def report(self) -> str:
         return "\n".join(program.report() for program in self.programs)

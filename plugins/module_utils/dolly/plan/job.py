@@ -240,6 +240,14 @@ class Plan:
                 raise _bad("nodes[%d].port" % rank, 0, "1 to 65535, for only the server's may be unknown")
             self._ranks[node.name] = rank
 
+    @property
+    def resumable(self) -> int:
+        """How many bytes one digest covers, where it can show that a target has them already; else 0.
+
+        A block map leaves bytes out that no digest covers, and what an earlier run wrote there would stay.
+        """
+        return self.image.chunk_size if self.verify != "none" and self.image.mapped is None else 0
+
     def rank_of(self, name: str) -> int:
         """Return the rank of the node with this name. KeyError: there is none."""
         return self._ranks[name]

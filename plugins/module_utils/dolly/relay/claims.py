@@ -121,7 +121,9 @@ class Claims:
                 if piece is not None:
                     self._todo.discard(piece.start, piece.end)
                     self._under_way[lane].append(piece)
-                    self.sent += 0 if piece.is_zero else piece.end - piece.start
+                    length = 0 if piece.is_zero else piece.end - piece.start
+                    self.sent += length
+                    ledger.sent += length
                     self.highest = max(self.highest, piece.end)
                     return piece
                 if watch is not None:

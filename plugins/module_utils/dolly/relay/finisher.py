@@ -8,8 +8,10 @@ from typing import Callable, Optional
 
 from ..profile import IDLE, Stopwatch
 from ..storage.base import Store
+from .context import Context
 from .drain import Drain
 from .ledger import Ledger
+from .resume import Journalist, claim
 from .verifier import Verifier
 
 
@@ -36,6 +38,9 @@ class Finisher:
         self._syncs = syncs
         self._on_bad = on_bad
         self._watch = watch or Stopwatch()
+        self._journalist: Optional[Journalist] = None
+        if verifies and store.record is not None:
+            claim(ledger, store.record.claimed)
         #: What empties the store, where that is a window; for a thread of its own.
         self.drain = Drain(store, ledger) if store.window is not None else None
         self._is_sized = ledger.image.size is not None
@@ -45,8 +50,22 @@ class Finisher:
         """Whether what empties the window is being written to."""
         return self.drain is not None and self.drain.is_busy
 
+    def keep_journal(self, context: Context, on_broken: Callable[[BaseException], None]) -> None:
+        """Write down meanwhile what a later run need not send; `on_broken` hears when the target cannot be flushed."""
+        self._journalist = Journalist(self._store, self._ledger, context, on_broken)
+
     def run(self) -> None:
         """Return when the image is in its place, or when the ledger was closed before."""
+        if self._journalist is None:
+            self._finish()
+            return
+        self._journalist.start()
+        try:
+            self._finish()
+        finally:
+            self._journalist.finish(self.is_published)
+
+    def _finish(self) -> None:
         if self._verifies:
             Verifier(self._store, self._ledger, self._on_bad, self._watch).run()
         else:

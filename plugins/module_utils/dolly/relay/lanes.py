@@ -97,6 +97,8 @@ class Receiving:
         """Throw away bytes of a chunk that is whole already; a piece can come twice when a lane has died."""
         if kind == ZERO:
             return
+        with self._ledger.changed:
+            self._ledger.received += length
         scratch = memoryview(bytearray(_SCRATCH))
         while length:
             count = self.lane.to_view(scratch[: min(length, _SCRATCH)])

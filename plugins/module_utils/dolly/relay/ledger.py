@@ -27,6 +27,7 @@ class Ledger:
     held:     in the store, may be sent on
     zeros:    held, and known to be nothing but zeros
     verified: held, and read back with the right digest
+    claimed:  in the store by the word of an earlier run; neither held nor missing until it was digested
 
     What a block map leaves out counts as held from the beginning, so that a chunk is whole when the rest of it
     is; nobody is sent it, because `Claims` serve mapped bytes alone.
@@ -45,7 +46,14 @@ class Ledger:
         self.held = image.unmapped()
         self.zeros = RangeSet()
         self.verified = RangeSet()
+        self.claimed = RangeSet()
         self.repaired = 0
+        #: Bytes of claims that were right, which nobody had to send.
+        self.resumed = 0
+        #: Bytes that came in pieces, without zeros, repeated ones counted again.
+        self.received = 0
+        #: The same for what went to children.
+        self.sent = 0
         self.is_closed = False
         #: The chunk that is being read back, None while the verifier waits for one.
         self.verifying: Optional[int] = None
@@ -98,6 +106,7 @@ class Ledger:
                 self.zeros.add(start, end)
             else:
                 self.zeros.discard(start, end)
+                self.received += end - start
             self.changed.notify_all()
             if not self._verifies:
                 self._notice()
@@ -130,20 +139,21 @@ class Ledger:
             self._whole.notify_all()
 
     def begin_write(self, start: int, end: int) -> bool:
-        """Claim bytes of one chunk for writing; False when the whole chunk is held, which nobody writes into.
+        """Take bytes of one chunk for writing; False when the whole chunk is held, which nobody writes into.
 
         A chunk that is being written is not verified before `end_write`, or a late duplicate could change it
         between the digest and the word "verified".
         """
         index = start // self.image.chunk_size
         with self.changed:
-            if self.held.covers(*self.image.chunk_bounds(index)):
-                return False
+            bounds = self.image.chunk_bounds(index)
+            if self.held.covers(*bounds) or self.claimed.covers(*bounds):
+                return False  # a claimed one may be read just now, and nobody has asked for it
             self._writers[index] += 1
             return True
 
     def end_write(self, start: int) -> None:
-        """Release what `begin_write` claimed."""
+        """Release what `begin_write` took."""
         index = start // self.image.chunk_size
         with self.changed:
             self._writers[index] -= 1
@@ -209,9 +219,9 @@ class Ledger:
             self.changed.notify_all()
 
     def missing(self) -> RangeSet:
-        """What is not held, and has room."""
+        """What has to be sent, and has room: neither held nor claimed."""
         with self.changed:
-            return RangeSet.span(self.base, max(self.base, self.limit)) - self.held
+            return RangeSet.span(self.base, max(self.base, self.limit)) - self.held - self.claimed
 
     def wanted(self) -> RangeSet:
         """What is not held, in as few ranges as name it: bytes that are not mapped may be in it.
@@ -372,7 +382,8 @@ class Ledger:
         if self.manifest.get(index) is None:
             return
         start, end = self.image.chunk_bounds(index)
-        if self.held.covers(start, end) and not self.verified.covers(start, end):
+        is_new = self.held.covers(start, end) and not self.verified.covers(start, end)
+        if is_new or self.claimed.covers(start, end):
             self._queued.add(index)
             self._queue.append(index)
             self._whole.notify_all()

@@ -142,11 +142,11 @@ class Member(Node):
             return
         self._word.start(self.context.reactor.now())
         self._say(state="receiving")
-        size, target, ledger = self.plan.image.size, self._target, self.ledger
+        plan, target, ledger = self.plan, self._target, self.ledger
 
         def begin() -> None:
             if target is not None and ledger is not None:
-                store = target.begin(size)
+                store = target.begin(plan.image.size, plan.resumable)
                 ledger.open_window(store.window)  # before anything is asked for
                 self.store = store
 
@@ -161,6 +161,7 @@ class Member(Node):
         self.downstream.start(self._start, self.store)
         verifies, watch = self.plan.verify != "none", self.context.profile.working()
         self._finisher = Finisher(self.store, self.ledger, verifies, self.plan.sync, self._on_bad_chunk, watch)
+        self._finisher.keep_journal(self.context, self.fail)
         self._crew.run("finish", self._finisher.run, self._finished)
         if self._finisher.drain is not None:
             self._crew.run("drain", self._finisher.drain.run, self._work_ended)
@@ -394,7 +395,6 @@ class Member(Node):
         """Send up what the parent has not heard yet."""
         if not self._upstream.has_parent or self.plan is None:
             return
-        news = self.board.changed_since(self._told)
-        self._told = self.board.serial
+        news, self._told = self.board.changed_since(self._told), self.board.serial
         if news:
             self._upstream.status([snapshot.to_dict() for snapshot in news])

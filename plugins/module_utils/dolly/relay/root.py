@@ -305,6 +305,9 @@ def _entry(rank: int, name: str, snapshot: Optional[Snapshot]) -> Dict[str, Any]
             digest=snapshot.digest,
             synced=snapshot.synced,
             repaired=snapshot.repaired,
+            received_bytes=snapshot.received,
+            sent_bytes=snapshot.sent,
+            resumed_bytes=snapshot.resumed,
             error=snapshot.error,
         )
     return entry

@@ -13,6 +13,7 @@ from ..integrity import PIECE, digest_regions, zero_digest
 from ..profile import IDLE, Stopwatch
 from ..storage.base import Store
 from .ledger import Ledger
+from .resume import check_claim, is_claimed
 
 MAX_TRIES = 3
 
@@ -50,6 +51,9 @@ class Verifier:
 
     def _verify(self, index: int) -> None:
         ledger = self._ledger
+        if is_claimed(ledger, index):
+            check_claim(self._store, ledger, index, self._buffer)
+            return
         zero_length = ledger.zero_length(index)
         if zero_length is not None:
             # `zero` of the store has returned: the range was punched, zeroed or written.

@@ -45,9 +45,10 @@ class Word:
             held, verified, repaired = ledger.arrived, ledger.confirmed, ledger.repaired
             is_whole = ledger.held.total == ledger.image.size
             is_verifying = ledger.verifying is not None
+            received, sent, resumed, claimed = ledger.received, ledger.sent, ledger.resumed, ledger.claimed.total
         self._meter.add(now, held)
         state, blocked_on = "receiving", "parent" if is_waiting else "target"
-        if is_whole:
+        if is_whole or held + claimed == ledger.image.size:
             state, blocked_on = "verifying", "target" if is_verifying else "parent"
         if is_sinking:
             blocked_on = OWN_SINK
@@ -58,6 +59,9 @@ class Word:
             held=held,
             verified=verified,
             repaired=repaired,
+            received=received,
+            sent=sent,
+            resumed=resumed,
             rate=round(self._meter.rate(now)),
             seconds=round(now - self._started_at, 3),
             blocked_on=blocked_on,

@@ -78,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--key-file", metavar="FILE", help="the run's secret: the whole file, 32 to 4096 bytes")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="TCP port of the clients (default %(default)s)")
     parser.add_argument("--bind", default="", metavar="ADDRESS", help="listen on this address only")
+    parser.add_argument("--no-resume", action="store_true", help="begin anew, and keep no journal for a later run")
+    parser.add_argument("--state-dir", default="", metavar="DIR", help="where journals of disks lie")
     for name, value in Timeouts().to_dict().items():
         option = "--dead-after" if name == "dead_after" else "--%s-timeout" % name
         parser.add_argument(option, type=float, metavar="SECONDS", help="default: %g" % value)
@@ -115,7 +117,7 @@ def _receive(options: argparse.Namespace) -> int:
     key = _read_key(options.key_file)
     name = os.environ.get("MYNODENAME") or ""
     context = make_context(_run_id(key), name, key, timeouts_of(vars(options)), _logger(options))
-    choose = receiver.TargetChooser("", TargetPolicy())
+    choose = receiver.TargetChooser("", TargetPolicy(), not options.no_resume, options.state_dir)
     progress = Progress(sys.stderr, not options.is_verbose)
     member = receiver.make_member(context, options.bind, options.port, progress, choose)
     stop_on_signals(member)
@@ -123,6 +125,8 @@ def _receive(options: argparse.Namespace) -> int:
     member.run()
     progress.finish()
     result = receiver.result_of(member, choose)
+    counts = "received %(received_bytes)d bytes, sent %(sent_bytes)d, had %(resumed_bytes)d from an earlier run"
+    context.log(counts % result)
     if not options.is_quiet:
         row = dict(result, name=context.name or "this node", state=member.word.state)
         write_line(table([row]) + coverage_line(result))

@@ -28,7 +28,8 @@ def main(path: str) -> int:
 def _receive(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str, Any]:
     context = make_context(str(config["run_id"]), str(config["name"]), secret, timeouts_of(config))
     policy = TargetPolicy(**(config.get("policy") or {}))
-    choose = TargetChooser(str(config["target"]), policy)
+    resumes = config.get("resume") is not False
+    choose = TargetChooser(str(config["target"]), policy, resumes, str(config.get("state_dir") or ""))
     status = StatusFile(rundir, describe)
     member = make_member(context, str(config.get("bind") or ""), int(config.get("port") or 0), status, choose)
     stop_on_signals(member)
@@ -39,13 +40,16 @@ def _receive(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str,
 class TargetChooser:
     """Decides where the image goes once the plan is known, and refuses before anything is written.
 
-    `path` empty: where the server says, which it could not without the run's secret.
+    `path` empty: where the server says, which it could not without the run's secret. `resumes`: what a run left
+    that was broken off is used, and a journal kept for a later one, for devices in `state_dir`.
     """
 
-    def __init__(self, path: str, policy: TargetPolicy) -> None:
+    def __init__(self, path: str, policy: TargetPolicy, resumes: bool = True, state_dir: str = "") -> None:
         self.facts: Dict[str, Any] = {}
         self._path = path
         self._policy = policy
+        self._resumes = resumes
+        self._state_dir = state_dir
 
     def __call__(self, plan: Plan) -> Target:
         """Look at the target and open it. Raises Refused, UsageError."""
@@ -56,7 +60,7 @@ class TargetChooser:
         size = plan.image.size or 0
         needed = size if plan.image.covered is None else plan.image.covered
         check_target(facts, size, min(needed, source.allocated) if source else needed, source, self._policy)
-        return open_target(path, facts)
+        return open_target(path, facts, state_dir=self._state_dir, resumes=self._resumes)
 
 
 def make_member(
@@ -91,6 +95,9 @@ def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[st
         "synced": word.synced,
         "repaired": word.repaired,
         "times": word.detail.get("times", {}),
+        "received_bytes": word.received,
+        "sent_bytes": member.ledger.sent if member.ledger is not None else 0,
+        "resumed_bytes": word.resumed,
         "error": word.error if not is_done else None,
         "target": choose.facts if choose is not None else {},
         "notes": list(member.store.notes) if member.store is not None else [],

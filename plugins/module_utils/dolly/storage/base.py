@@ -6,7 +6,7 @@
     check_target(facts, ...)             refuse
     target = open_target(path)
     target.prepare()                     lock; the target is as it was
-    store = target.begin(size)           only after START
+    store = target.begin(size, chunk)    only after START
     store.receive / zero / send / read   from several threads
     store.end(size)                      only where begin(None) was told no size
     store.flush(); store.commit(); store.close()       or store.abort()
@@ -18,9 +18,12 @@ store names, the fastest way it knows.
 from __future__ import annotations
 
 import abc
-from typing import List, Optional, Protocol
+from typing import TYPE_CHECKING, List, Optional, Protocol
 
 from .facts import TargetFacts
+
+if TYPE_CHECKING:
+    from .record import Record
 
 
 class Lane(Protocol):
@@ -70,6 +73,8 @@ class Store(abc.ABC):
     notes: List[str]
     #: Bytes that a window has room for: it forgets older ones. None: everything can be read back.
     window: Optional[int] = None
+    #: The journal for a later run, where there can be one.
+    record: Optional[Record] = None
 
     @abc.abstractmethod
     def receive(self, lane: Lane, offset: int, length: int) -> int:
@@ -129,10 +134,12 @@ class Target(abc.ABC):
         """Lock what can be locked without changing anything. Raises Refused, TargetError."""
 
     @abc.abstractmethod
-    def begin(self, size: Optional[int]) -> Store:
+    def begin(self, size: Optional[int], chunk_size: int = 0) -> Store:
         """Make room for `size` bytes and hand out the store, once. Raises Refused, TargetError.
 
         None: nobody knows the size yet; `Store.end` says it, before `commit`.
+        With a `chunk_size`, the bytes that one digest covers, what an earlier run left may stay, and
+        `record.claimed` of the store says what that is. Without one nothing could be checked, and all goes.
         """
 
     @abc.abstractmethod

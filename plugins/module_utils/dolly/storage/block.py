@@ -12,10 +12,12 @@ import time
 from typing import Callable, Optional
 
 from ..errors import Refused, TargetError
+from ..recovery.journal import Shape
 from . import linux
 from .base import Target
 from .descriptor import DescriptorStore
 from .facts import TargetFacts
+from .record import Record, device_identity, device_record
 
 #: BLKZEROOUT wants whole logical blocks; whole pages keep it away from pages that others write to.
 _PAGE = 4096
@@ -39,8 +41,9 @@ _REASONS = {
 class BlockStore(DescriptorStore):
     """An open block device; `size` is the image's, the device may be larger."""
 
-    def __init__(self, fd: int, path: str, size: int, is_whole_disk: bool) -> None:
+    def __init__(self, fd: int, path: str, size: int, is_whole_disk: bool, record: Optional[Record] = None) -> None:
         super().__init__(fd, path, size)
+        self.record = record
         self._is_whole_disk = is_whole_disk
         self._alignment = max(_PAGE, linux.block_size(fd))
         self._can_zero_out = True
@@ -70,9 +73,11 @@ class BlockStore(DescriptorStore):
 class BlockTarget(Target):
     """A block device. `facts` say which one is meant; another one under the same name is refused."""
 
-    def __init__(self, facts: TargetFacts) -> None:
+    def __init__(self, facts: TargetFacts, state_dir: str = "", resumes: bool = True) -> None:
         self.facts = facts
         self._path = facts.real_path
+        self._state_dir = state_dir
+        self._resumes = resumes
         self._fd = -1
         self._size = 0
 
@@ -89,16 +94,17 @@ class BlockTarget(Target):
             self.release()
             raise
 
-    def begin(self, size: Optional[int]) -> BlockStore:
+    def begin(self, size: Optional[int], chunk_size: int = 0) -> BlockStore:
         if self._fd < 0:
             raise RuntimeError("begin() without prepare()")
         if size is None:
-            size = self._size
+            size, chunk_size = self._size, 0
         if size > self._size:
             found = "it has %d bytes and the image has %d" % (self._size, size)
             self.release()
             raise Refused(self._path, found)
-        store = BlockStore(self._fd, self._path, size, not self.facts.is_partition)
+        record = self._load_record(size, chunk_size)
+        store = BlockStore(self._fd, self._path, size, not self.facts.is_partition, record)
         self._fd = -1
         return store
 
@@ -106,6 +112,16 @@ class BlockTarget(Target):
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+    def _load_record(self, size: int, chunk_size: int) -> Record:
+        record = device_record(self.facts, self._state_dir)
+        if chunk_size and self._resumes:
+            record.load(Shape(device_identity(self.facts), size, chunk_size))
+        else:
+            record.forget()
+        for start, end in record.claimed:
+            linux.drop_cached(self._fd, start, end - start)
+        return record
 
     def _refusal(self, error: OSError) -> Exception:
         reason = _REASONS.get(error.errno or 0)

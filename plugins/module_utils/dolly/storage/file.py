@@ -17,10 +17,12 @@ from typing import Callable, Optional
 
 from ..errors import Refused, TargetError
 from ..ranges import RangeSet
+from ..recovery.journal import Shape
 from . import linux
 from .base import Target
 from .descriptor import Descriptor, DescriptorStore
 from .facts import TargetFacts
+from .record import Record, file_record
 
 _MAX_SIZE = 2 ** 63 - 1  # off_t: the file grows as it is written
 _PARTIAL_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -34,18 +36,22 @@ def partial_name(name: str) -> str:
 class FileStore(DescriptorStore):
     """A partial file that becomes the final one in `commit`. Owns both descriptors."""
 
-    def __init__(self, fd: int, directory: int, path: str, size: int) -> None:
+    def __init__(self, fd: int, directory: int, path: str, size: int, record: Record) -> None:
         super().__init__(fd, path, size)
+        self.record = record
         self._directory = Descriptor(directory)
         self._name = os.path.basename(path)
         self._partial = partial_name(self._name)
         self._is_committed = False
-        self._touched = RangeSet()  # the rest is a fresh hole: it reads as zeros already
+        # The rest is a fresh hole: it reads as zeros already. What an earlier run left may be anything.
+        self._touched = RangeSet.span(0, size if record.claimed else 0)
         self._touched_lock = threading.Lock()
 
     def close(self) -> None:
         super().close()
         self._directory.close()
+        if self.record is not None:
+            self.record.close()
 
     def abort(self) -> None:
         """Leave the partial file for a later run, unless nothing was written to it."""
@@ -114,10 +120,12 @@ class FileStore(DescriptorStore):
 class FileTarget(Target):
     """A regular file, there already or not. `facts.real_path` is where it goes."""
 
-    def __init__(self, facts: TargetFacts) -> None:
+    def __init__(self, facts: TargetFacts, resumes: bool = True) -> None:
         self.facts = facts
+        self._resumes = resumes
         self._path = facts.real_path
         self._partial = partial_name(os.path.basename(self._path))
+        self._record: Optional[Record] = None
         self._directory = -1
         self._fd = -1
 
@@ -130,25 +138,38 @@ class FileTarget(Target):
             self.release()
             raise
 
-    def begin(self, size: Optional[int]) -> FileStore:
+    def begin(self, size: Optional[int], chunk_size: int = 0) -> FileStore:
         if self._directory < 0:
             raise RuntimeError("begin() without prepare()")
         try:
             self._guard("create", self._lock_new)
-            self._guard("truncate", lambda: self._make_room(size or 0))
+            record = self._record = file_record(self._path, self._directory)
+            self._guard("truncate", lambda: self._make_room(record, size, chunk_size))
         except BaseException:
             self.release()
             raise
-        store = FileStore(self._fd, self._directory, self._path, _MAX_SIZE if size is None else size)
+        store = FileStore(self._fd, self._directory, self._path, _MAX_SIZE if size is None else size, record)
+        self._record = None
         self._fd = self._directory = -1
         return store
 
     def release(self) -> None:
+        if self._record is not None:
+            self._record.close()
         fds = (self._fd, self._directory)
         self._fd = self._directory = -1
         for fd in fds:
             if fd >= 0:
                 os.close(fd)
+
+    def remove_partial(self) -> None:
+        """Remove what an earlier run left. Raises Refused when it is another run's, or no run's, TargetError."""
+        try:
+            self.prepare()
+            if self._fd >= 0:
+                self._guard("unlink", lambda: os.unlink(self._partial, dir_fd=self._directory))
+        finally:
+            self.release()
 
     def _guard(self, operation: str, action: Callable[[], None]) -> None:
         try:
@@ -196,9 +217,17 @@ class FileTarget(Target):
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_uid != os.geteuid():
             raise Refused(self._path, "%s beside it is not a file of an earlier run" % self._partial)
 
-    def _make_room(self, size: int) -> None:
+    def _make_room(self, record: Record, size: Optional[int], chunk_size: int) -> None:
+        found = os.fstat(self._fd)
+        if size is not None and chunk_size and self._resumes:
+            record.load(Shape("file %d" % found.st_ino, size, chunk_size))
+        if record.claimed and found.st_size == size:
+            for start, end in record.claimed:
+                linux.drop_cached(self._fd, start, end - start)
+            return
+        record.forget()
         os.ftruncate(self._fd, 0)  # first, so that nothing of an earlier run is left anywhere
-        os.ftruncate(self._fd, size)
+        os.ftruncate(self._fd, size or 0)
 
 
 def _is_named(fd: int, name: str, directory: int) -> bool:

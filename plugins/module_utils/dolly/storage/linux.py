@@ -96,6 +96,14 @@ def zero_out(fd: int, offset: int, length: int) -> bool:
     return True
 
 
+def drop_cached(fd: int, offset: int, length: int) -> None:
+    """Let go of clean pages of a range, so that the next read asks the medium; where that works."""
+    try:
+        os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
+    except OSError:
+        pass  # advice: a file system in memory has no medium to ask
+
+
 def write_all(fd: int, data: memoryview, offset: int) -> None:
     """pwrite until everything is written."""
     while data:

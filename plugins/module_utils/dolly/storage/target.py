@@ -6,18 +6,27 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Optional, Set, Tuple
+from typing import List, Optional, Set, Tuple
 
-from ..errors import Refused, UsageError
+from ..errors import Refused, TargetError, UsageError
 from . import linux
 from .base import Target
 from .block import BlockTarget
 from .checks import check_target
 from .facts import TargetFacts, TargetPolicy
 from .file import FileTarget, partial_name
+from .record import Record, device_record, file_record
 from .sysfs import Devices
 
-__all__ = ["TargetFacts", "TargetPolicy", "check_target", "inspect_device", "inspect_target", "open_target"]
+__all__ = [
+    "TargetFacts",
+    "TargetPolicy",
+    "check_target",
+    "inspect_device",
+    "inspect_target",
+    "open_target",
+    "purge_target",
+]
 
 _OTHER_KINDS = (
     (stat.S_ISDIR, "a directory: give the name of a file in it"),
@@ -73,12 +82,48 @@ def inspect_device(path: str, real_path: str, device: str, devices: Devices) -> 
 
 
 def open_target(
-    path: str, facts: Optional[TargetFacts] = None, sys_root: str = "/sys", proc_root: str = "/proc"
+    path: str,
+    facts: Optional[TargetFacts] = None,
+    sys_root: str = "/sys",
+    proc_root: str = "/proc",
+    state_dir: str = "",
+    resumes: bool = True,
 ) -> Target:
-    """The target at `path`, nothing of it open yet. `facts`: what was checked; looked up if None."""
+    """The target at `path`, nothing of it open yet. `facts`: what was checked; looked up if None.
+
+    `state_dir`: where the journal of a device lies; empty: the default. `resumes`: whether what an earlier run left
+    counts, and a journal is kept.
+    """
     if facts is None:
         facts = inspect_target(path, sys_root, proc_root)
-    return BlockTarget(facts) if facts.kind == "block" else FileTarget(facts)
+    if facts.kind == "block":
+        return BlockTarget(facts, state_dir, resumes)
+    return FileTarget(facts, resumes)
+
+
+def purge_target(facts: TargetFacts, state_dir: str = "", check_mode: bool = False) -> List[str]:
+    """Remove what a broken run keeps for the next one; the paths of what is, or would be, removed.
+
+    Raises Refused while a run writes to it, TargetError. A device is left as it is.
+    """
+    if facts.kind == "block":
+        return _purge_record(device_record(facts, state_dir), check_mode)
+    directory, name = os.path.split(facts.real_path)
+    partial = os.path.join(directory, partial_name(name))
+    found = [partial] if os.path.lexists(partial) else []
+    if found and not check_mode:
+        FileTarget(facts).remove_partial()
+    return found + _purge_record(file_record(facts.real_path), check_mode)
+
+
+def _purge_record(record: Record, check_mode: bool) -> List[str]:
+    found = [record.path] if record.exists() else []
+    if found and not check_mode:
+        try:
+            record.remove()
+        except OSError as error:
+            raise TargetError(record.path, "unlink", None, error.errno) from error
+    return found
 
 
 def _stat(path: str, real_path: str) -> Optional[os.stat_result]:

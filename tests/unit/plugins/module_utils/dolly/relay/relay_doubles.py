@@ -173,7 +173,7 @@ class MemoryTarget(Target):
     def prepare(self) -> None:
         self.calls.append("prepare")
 
-    def begin(self, size: int) -> WatchedStore:
+    def begin(self, size: int, chunk_size: int = 0) -> WatchedStore:
         self.calls.append("begin")
         self.store = self.make_store(size)
         return self.store
@@ -203,9 +203,9 @@ class SlowTarget(MemoryTarget):
         super().prepare()
         self._wait("prepare")
 
-    def begin(self, size: int) -> WatchedStore:
+    def begin(self, size: int, chunk_size: int = 0) -> WatchedStore:
         self._wait("begin")
-        return super().begin(size)
+        return super().begin(size, chunk_size)
 
     def _wait(self, call: str) -> None:
         if call == self.slow_call:

@@ -14,6 +14,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Pro
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.resume import claim, is_claimed, settle
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import Background
 
 CHUNK = 8
@@ -49,6 +50,8 @@ class Model:
         self.zeros = set()
         self.verified = set()
         self.known = set()
+        self.claimed = set()
+        self.resumed = 0
         self.writers = []  # (start, end)
         self.verifying = None
 
@@ -57,10 +60,10 @@ class Model:
 
     def is_due(self, index):
         """Whether the verifier has to be given a chunk before it may wait again."""
+        is_new = self.chunk(index) <= self.held and not self.chunk(index) <= self.verified
         return (
             index in self.known
-            and self.chunk(index) <= self.held
-            and not self.chunk(index) <= self.verified
+            and (is_new or self.chunk(index) <= self.claimed)
             and not any(start // CHUNK == index for start, _end in self.writers)
             and index != self.verifying
         )
@@ -85,6 +88,7 @@ STEPS = st.one_of(
     st.tuples(st.just("take")),
     st.tuples(st.just("accept")),
     st.tuples(st.just("reject")),
+    st.tuples(st.just("claim"), st.integers(0, COUNT - 1)),
 )
 
 
@@ -100,7 +104,8 @@ class Player:
 
     def begin(self, part):
         start, end = part
-        is_whole = self.model.chunk(start // CHUNK) <= self.model.held
+        chunk = self.model.chunk(start // CHUNK)
+        is_whole = chunk <= self.model.held or chunk <= self.model.claimed
         assert self.ledger.begin_write(start, end) == (not is_whole)
         if not is_whole:
             self.model.writers.append((start, end))
@@ -119,8 +124,19 @@ class Player:
             start, _end = self.model.writers.pop(which % len(self.model.writers))
             self.ledger.end_write(start)
 
+    def claim(self, index):
+        """Only a store that was just opened claims anything: nobody has written to the chunk."""
+        chunk = self.model.chunk(index)
+        if chunk & self.model.held or any(start // CHUNK == index for start, _end in self.model.writers):
+            return
+        claim(self.ledger, RangeSet.span(*bounds(index)))
+        self.model.claimed |= chunk
+
     def fill(self, index):
+        before = len(self.model.writers)
         self.begin(bounds(index))
+        if len(self.model.writers) == before:
+            return
         self.arrive(len(self.model.writers) - 1, False)
 
     def learn(self, first, count):
@@ -140,12 +156,34 @@ class Player:
         self.model.verifying = index
 
     def accept(self):
+        if self.settled(True):
+            return
         if self.model.verifying is not None:
             self.ledger.accept(self.model.verifying)
             self.model.verified |= self.model.chunk(self.model.verifying)
             self.model.verifying = None
 
+    def settled(self, matches):
+        """The verifier asks the ledger what kind of chunk it has got."""
+        index = self.model.verifying
+        if index is None or not self.model.chunk(index) <= self.model.claimed:
+            assert index is None or not is_claimed(self.ledger, index)
+            return False
+        assert is_claimed(self.ledger, index)
+        settle(self.ledger, index, matches, is_zero=matches and index == 1)
+        chunk = self.model.chunk(index)
+        self.model.claimed -= chunk
+        if matches:
+            self.model.held |= chunk
+            self.model.verified |= chunk
+            self.model.resumed += len(chunk)
+            self.model.zeros |= chunk if index == 1 else set()
+        self.model.verifying = None
+        return True
+
     def reject(self):
+        if self.settled(False):
+            return
         if self.model.verifying is not None:
             self.ledger.reject(self.model.verifying)
             chunk = self.model.chunk(self.model.verifying)
@@ -159,7 +197,10 @@ class Player:
         assert as_set(ledger.zeros) == model.zeros
         assert as_set(ledger.verified) == model.verified
         assert model.verified <= model.held
-        assert as_set(ledger.missing()) == set(range(SIZE)) - model.held
+        assert as_set(ledger.claimed) == model.claimed
+        assert as_set(ledger.missing()) == set(range(SIZE)) - model.held - model.claimed
+        assert not model.claimed & model.held
+        assert ledger.resumed == model.resumed
         assert ledger.is_complete == (len(model.verified) == SIZE)
 
     def drain(self):
