@@ -349,6 +349,11 @@ class Ledger:
             self._told = progress
             self._on_progress()
 
+    def wait_closed(self, timeout_s: float) -> bool:
+        """Wait for the end, at most so long; whether it has come."""
+        with self.changed:
+            return self._whole.wait_for(lambda: self.is_closed, timeout_s)
+
     def close(self) -> None:
         """Wake everybody who waits, for the last time."""
         with self.changed:

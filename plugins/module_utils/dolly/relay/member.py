@@ -22,7 +22,6 @@ from .context import Context
 from .finisher import Finisher
 from .ledger import Ledger
 from .node import Node, Reporter, as_aborted, as_fields, check_plan
-from .threads import Crew
 from .upstream import Upstream
 from .word import Word
 
@@ -54,7 +53,6 @@ class Member(Node):
         self._is_run_over = False
         self._rejected = RangeSet()
         self._told = 0
-        self._crew = Crew(context.reactor.call)
         self._part_by = 0.0
         self._finisher: Optional[Finisher] = None
 
@@ -158,7 +156,7 @@ class Member(Node):
             return
         if self.word.is_terminal or self._start is None or self.plan is None:
             return
-        self.downstream.start(self._start, self.store)
+        self.serve(self._start, self.store)
         verifies, watch = self.plan.verify != "none", self.context.profile.working()
         self._finisher = Finisher(self.store, self.ledger, verifies, self.plan.sync, self._on_bad_chunk, watch)
         self._finisher.keep_journal(self.context, self.fail)
@@ -351,7 +349,7 @@ class Member(Node):
         self._upstream.end()
 
     def _is_busy(self) -> bool:
-        return self._upstream.is_receiving or self._crew.is_busy or super()._is_busy()
+        return self._upstream.is_receiving or super()._is_busy()
 
     def _release(self) -> None:
         if self.store is None:

@@ -12,14 +12,17 @@ from ..net.channel import Channel
 from ..plan.job import Plan
 from ..progress import Board, Snapshot
 from ..recovery import healer as heal
+from ..storage.base import Readable
 from ..wire.auth import Established
 from ..wire.greeting import Hello
-from ..wire.messages import Need
+from ..wire.messages import Need, Start
 from .context import Context
 from .dialer import Dialer
 from .downstream import Downstream
 from .ledger import Ledger
 from .listener import Listener
+from .settler import Settler, is_large
+from .threads import Crew
 
 BEAT_S = 0.5
 _JOIN_PAUSE_S = 0.02
@@ -40,6 +43,7 @@ class Node:
         self.ledger: Optional[Ledger] = None
         self.downstream: Optional[Downstream] = None
         self.error: Optional[DollyError] = None
+        self._crew = Crew(context.reactor.call)
         self._report = report
         self._listener = Listener(context, sock, self._judge, self._on_established)
         self._leave_by: Optional[float] = None
@@ -88,7 +92,7 @@ class Node:
 
     def _is_busy(self) -> bool:
         """Whether a thread may still use the storage."""
-        return self.downstream is not None and self.downstream.is_sending
+        return self._crew.is_busy or (self.downstream is not None and self.downstream.is_sending)
 
     def _release(self) -> None:
         """Close the storage; nobody uses it any more."""
@@ -134,6 +138,19 @@ class Node:
         self.board = Board(rank)
         self.downstream = Downstream(self.context, plan, rank, ledger, self.board, self)
         return self.downstream
+
+    def serve(self, message: Start, store: Readable) -> None:
+        """Pass the server's word on, and from now on bytes out of `store`."""
+        if self.downstream is None or self.ledger is None:
+            return
+        self.downstream.start(message, store)
+        settler = Settler(store, self.ledger, is_large(store.size))
+        if settler.is_needed:
+            self._crew.run("settle", settler.run, self._settled)
+
+    def _settled(self, error: Optional[BaseException]) -> None:
+        if error is not None and not self.is_leaving:
+            self.storage_failed(error)
 
     def leave(self) -> None:
         """End as soon as goodbyes are said and threads are back, at the latest after a few seconds."""

@@ -139,7 +139,7 @@ class Root(Node):
                 late = TimedOut("%s to get ready" % self.plan.nodes[rank].name, limit, "barrier_timeout")
                 self.board.declare(rank, self.plan.nodes[rank].name, "excluded", late.to_dict())
         self.context.log("start with %d of %d nodes" % (len(ready), len(self._ranks)))
-        self.downstream.start(Start(tuple(ready)), self._source)
+        self.serve(Start(tuple(ready)), self._source)
         if self.plan.verify != "none" or self._policy.wants_sha256:
             wants_sha256 = self._policy.wants_sha256
             self._digest(lambda: self._digester.digest_all(wants_sha256), self._digested)

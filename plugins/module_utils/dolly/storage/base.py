@@ -54,6 +54,9 @@ class Readable(Protocol):
     def read(self, offset: int, view: memoryview) -> int:
         """Fill `view` from `offset`; the count is less only where the image ends."""
 
+    def release(self, offset: int, length: int) -> None:
+        """Nobody reads a range soon: its memory may go to others. What is there stays as it is."""
+
     def close(self) -> None:
         """Let go of everything. May be called twice."""
 
@@ -102,6 +105,15 @@ class Store(abc.ABC):
         Raises TargetError; ValueError: more than there is room for.
         """
         raise NotImplementedError
+
+    def settle(self, offset: int, length: int) -> None:  # noqa: B027 - only disks have something to do
+        """Let a range that was written start on its way to the medium, and do not wait for its arrival.
+
+        May block where the disk's queue is full, so it is nothing for a thread that moves data. Raises TargetError.
+        """
+
+    def release(self, offset: int, length: int) -> None:  # noqa: B027
+        """Nobody reads a range soon: its memory may go to others. What is not on the medium yet stays."""
 
     def sink(self, start: int, end: int) -> None:
         """Of a window: pass on bytes, the next ones in order each time. Raises TargetError, BadArchive."""

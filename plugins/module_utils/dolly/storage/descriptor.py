@@ -110,6 +110,15 @@ class DescriptorStore(Store):
             self._cut(fd, size)
         self.size = size
 
+    def settle(self, offset: int, length: int) -> None:
+        self._check_bounds(offset, length)
+        with self._writing("writeback", offset) as fd:
+            linux.start_writeback(fd, offset, length)
+
+    def release(self, offset: int, length: int) -> None:
+        with contextlib.suppress(OSError), self._descriptor.use() as fd:
+            linux.drop_cache(fd, offset, length)
+
     def flush(self) -> None:
         with self._writing("fsync", 0) as fd:
             os.fsync(fd)

@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import struct
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 # include/uapi/asm-generic/ioctl.h; these four architectures have their own: arch/*/include/uapi/asm/ioctl.h
 _is_odd_machine = os.uname().machine.startswith(("ppc", "mips", "sparc", "alpha"))
@@ -26,6 +26,7 @@ BLKGETSIZE64 = _IOC_READ | struct.calcsize("N") << 16 | 0x1272
 
 FALLOC_FL_KEEP_SIZE = 0x01  # linux/falloc.h
 FALLOC_FL_PUNCH_HOLE = 0x02  # linux/falloc.h; only together with KEEP_SIZE
+SYNC_FILE_RANGE_WRITE = 0x02  # linux/fs.h
 
 #: One ioctl cannot be interrupted; at 64 MiB even a disk without WRITE ZEROES comes back within a second.
 ZERO_STEP = 64 << 20
@@ -50,20 +51,24 @@ class Swap(NamedTuple):
     kind: str  #: "partition" (any block device) or "file"
 
 
-def _find_fallocate() -> Optional[Any]:
+def _find(names: Sequence[str], *arguments: Any) -> Optional[Any]:
+    """The first of these functions that the C library has, which return an int."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
     except OSError:
         return None
-    # On 32-bit glibc plain fallocate takes 32-bit offsets; musl knows only the plain name, with 64 bits.
-    function = getattr(libc, "fallocate64", None) or getattr(libc, "fallocate", None)
-    if function is not None:
-        function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-        function.restype = ctypes.c_int
-    return function
+    for name in names:
+        function = getattr(libc, name, None)
+        if function is not None:
+            function.argtypes = arguments
+            function.restype = ctypes.c_int
+            return function
+    return None
 
 
-_fallocate = _find_fallocate()
+# On 32-bit glibc plain fallocate takes 32-bit offsets; musl knows only the plain name, with 64 bits.
+_fallocate = _find(("fallocate64", "fallocate"), ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_sync_file_range = _find(("sync_file_range",), ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 
 def punch_hole(fd: int, offset: int, length: int) -> bool:
@@ -80,6 +85,27 @@ def punch_hole(fd: int, offset: int, length: int) -> bool:
         if code != errno.EINTR:
             raise OSError(code, os.strerror(code))
     return True
+
+
+def start_writeback(fd: int, offset: int, length: int) -> None:
+    """Queue the dirty pages of a range for the disk without waiting; nothing where that is not supported.
+
+    Never with the flags that wait: those report a failed write once, which fsync then does not any more.
+    Raises OSError.
+    """
+    if _sync_file_range is None:
+        return
+    while _sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE) != 0:
+        code = ctypes.get_errno()
+        if code in _NOT_SUPPORTED or code == errno.ESPIPE:
+            return
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
+
+
+def drop_cache(fd: int, offset: int, length: int) -> None:
+    """Let go of the clean pages of a range. Files in memory keep theirs, for they have no other place."""
+    os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
 
 
 def zero_out(fd: int, offset: int, length: int) -> bool:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -103,6 +104,11 @@ class Source:
         if count < len(part):
             raise SourceChanged(self.path, offset + count)
         return count
+
+    def release(self, offset: int, length: int) -> None:
+        """Nobody reads a range soon: its memory may go to others."""
+        with contextlib.suppress(OSError), self._descriptor.use() as fd:
+            linux.drop_cache(fd, offset, length)
 
     def data_ranges(self) -> RangeSet:
         """What is no hole: everything, where the file system does not tell or is not trusted."""

@@ -190,6 +190,18 @@ def case_commit_and_read_on(store: Store) -> None:
     assert bytes(lane.sent) == IMAGE
 
 
+def case_settling_and_releasing_change_no_byte(store: Store) -> None:
+    fill(store, IMAGE)
+    store.settle(0, IMAGE_SIZE)
+    store.release(0, IMAGE_SIZE)
+    assert content(store) == IMAGE
+    store.commit()
+    store.release(0, IMAGE_SIZE)
+    assert content(store) == IMAGE
+    store.close()
+    store.release(0, IMAGE_SIZE)  # nobody is hurt by what is gone
+
+
 def case_nothing_works_after_close(store: Store) -> None:
     store.close()
     store.close()

@@ -398,3 +398,15 @@ def test_facts_of_a_resumed_file_count_its_room(tmp_path):
     plain = inspect_target(str(tmp_path / "image")).free
     (tmp_path / PARTIAL).write_bytes(b"x" * (1 << 20))
     assert abs(inspect_target(str(tmp_path / "image")).free - plain) < 64 << 20
+
+
+def test_a_writeback_that_fails_is_sticky(tmp_path, begun, monkeypatch):
+    store = begun()
+    fill(store, IMAGE)
+    with monkeypatch.context() as patch:
+        patch.setattr(linux, "start_writeback", FailsOnce(linux.start_writeback))
+        with pytest.raises(TargetError, match="writeback"):
+            store.settle(0, len(IMAGE))
+    with pytest.raises(TargetError, match="writeback"):
+        store.commit()
+    assert not (tmp_path / "image").exists()

@@ -158,3 +158,28 @@ def test_guess_prefers_gpt_to_its_protective_mbr():
     head[510:512], head[512:520] = b"\x55\xaa", b"EFI PART"
     assert linux.guess_content(bytes(head)) == "GPT partition table"
     assert linux.guess_content(b"short") == ""
+
+
+class Refuses:
+    """A function of the C library that always fails."""
+
+    def __init__(self, code):
+        self.code = code
+
+    def __call__(self, *_arguments):
+        linux.ctypes.set_errno(self.code)
+        return -1
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EOPNOTSUPP])
+def test_writeback_where_there_is_none(monkeypatch, code):
+    monkeypatch.setattr(linux, "_sync_file_range", Refuses(code))
+    linux.start_writeback(0, 0, 1)
+    monkeypatch.setattr(linux, "_sync_file_range", None)
+    linux.start_writeback(0, 0, 1)
+
+
+def test_writeback_that_fails(monkeypatch):
+    monkeypatch.setattr(linux, "_sync_file_range", Refuses(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        linux.start_writeback(0, 0, 1)
