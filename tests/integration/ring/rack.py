@@ -124,6 +124,15 @@ class Rack:
         self.server = self._start("server", 0, fault, [*arguments, *options])
         return self.server
 
+    def start_bare_server(self, *arguments: str) -> Program:
+        """Start the server with these options and the key alone."""
+        self.server = self._start("server", 0, (), ["--key-file", str(self._key), *arguments])
+        return self.server
+
+    def start_program(self, name: str, index: int, *arguments: str) -> Program:
+        """Start the engine on a node with no options but these."""
+        return self._start(name, index, (), list(arguments))
+
     def _start(self, name: str, index: int, fault: Sequence[str], arguments: List[str]) -> Program:
         start = [str(self._engine)] if not fault else [str(DOUBLES), str(self._engine), *fault]
         # -S: the engine is standard library alone, and what lies in site-packages here costs time.

@@ -159,6 +159,11 @@ class Node:
             self.context.reactor.call(self._try_to_leave)
 
     @property
+    def is_working(self) -> bool:
+        """Whether it is busy with something of which the board tells nothing."""
+        return False
+
+    @property
     def is_leaving(self) -> bool:
         """Whether only goodbyes are left."""
         return self._leave_by is not None
@@ -195,7 +200,7 @@ class Node:
     def _judge(self, hello: Hello) -> int:
         if hello.run_id != self.context.run_id:
             raise AuthError("a caller of another run (%s)" % hello.run_id[:64])
-        if self.context.name and hello.to != self.context.name:
+        if not self.context.is_called(hello.to):
             raise AuthError("a caller that looks for %s" % hello.to[:64])
         return self._current_epoch(hello) if hello.kind in ("link", "lane") else 0
 

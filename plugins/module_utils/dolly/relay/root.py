@@ -204,6 +204,11 @@ class Root(Node):
             self._end("done" if self.done_count == len(self._ranks) else "partial")
 
     @property
+    def is_working(self) -> bool:
+        """Whether the source is being digested."""
+        return self._digesting is not None
+
+    @property
     def done_count(self) -> int:
         """Nodes that hold the whole image, verified where asked for, and synced."""
         return sum(self._state_of(rank) == "done" for rank in self._ranks)

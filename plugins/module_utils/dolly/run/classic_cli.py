@@ -11,17 +11,12 @@ from typing import Any, Callable, Dict, Tuple
 
 from ..errors import DollyError, Refused, TargetError, UsageError
 from ..storage.facts import TargetPolicy
-from ..wire.classic import BLOCK
 from . import classic_receiver, classic_sender
 from .classic_process import Progress, stop_on_signals
 from .console import table, write_line
 from .serve import log
 
 _ONLY_CLASSIC = {
-    "config": "-f",
-    "block_size": "-b",
-    "give_up": "-a",
-    "tries": "-r",
     "control_port": "--control-port",
     "trust_sender_path": "--trust-sender-path",
 }
@@ -36,10 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--trust-sender-path", action="store_true", help="a client without -O writes where whoever connects says"
     )
-    group.add_argument("-f", dest="config", metavar="FILE", help="dollytab; sent as it is, if originals can read it")
-    group.add_argument("-b", dest="block_size", type=int, metavar="BYTES", help="transfer size (default %d)" % BLOCK)
-    group.add_argument("-a", dest="give_up", type=float, metavar="SECONDS", help="give up when nothing moves so long")
-    group.add_argument("-r", dest="tries", type=int, metavar="N", help="tries to connect to a node, one each second")
 
 
 def check_unused(options: argparse.Namespace) -> None:
@@ -51,7 +42,7 @@ def check_unused(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Take part in a run; the exit status."""
-    if options.server or options.infile or options.hosts or options.config:
+    if options.is_server or options.server or options.infile or options.hosts or options.config:
         return _serve(options)
     return _receive(options)
 

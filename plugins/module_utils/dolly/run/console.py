@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Dict, List, TextIO
+from typing import Any, Dict, List, Optional, TextIO
 
 from ..progress import RateMeter, eta
 from ..relay.downstream import SETTLED
 from ..relay.node import Node
 from ..units import format_duration, format_rate, format_size
+from .serve import log
 
 _PLAIN_INTERVAL_S = 5.0
 _LIVE_INTERVAL_S = 0.4
@@ -20,7 +21,8 @@ _LIVE_INTERVAL_S = 0.4
 class Progress:
     """A reporter for nodes that run in the foreground. Rewrites one line on a terminal, adds lines elsewhere."""
 
-    def __init__(self, stream: TextIO, is_quiet: bool) -> None:
+    def __init__(self, stream: TextIO, is_quiet: bool, uncompressed_size: Optional[int] = None) -> None:
+        self._uncompressed_size = uncompressed_size
         self._stream = stream
         self._is_live = stream.isatty()
         self._is_quiet = is_quiet
@@ -40,6 +42,12 @@ class Progress:
             self._stream.flush()
             self._has_line = self._is_live
 
+    def log(self, text: str) -> None:
+        """A line with the time, which does not stay on the same line as the progress."""
+        if self._has_line:
+            self._stream.write("\r\x1b[K")
+        log(text)
+
     def finish(self) -> None:
         """Leave the live line."""
         if self._has_line:
@@ -53,12 +61,15 @@ class Progress:
             return ""
         moving = [one for one in snapshots if one.state not in SETTLED] or snapshots
         slowest = min(moving, key=lambda one: one.held)
-        self._meter.add(now, slowest.held)
+        held = slowest.held
+        if self._uncompressed_size:  # what a person knows of a compressed image is how large it will be
+            size, held = self._uncompressed_size, held * self._uncompressed_size // size
+        self._meter.add(now, held)
         rate = self._meter.rate(now)
-        left = eta(size, slowest.held, rate)
+        left = eta(size, held, rate)
         return "%5.1f %%  %s of %s  %s  ETA %s  nodes done %d of %d" % (
-            100.0 * slowest.held / size,
-            format_size(slowest.held),
+            100.0 * held / size,
+            format_size(held),
             format_size(size),
             format_rate(rate),
             format_duration(left) if left is not None else "-",

@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A client and a server that run in the foreground of a terminal or a script."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any, Callable, Dict, List
+
+from ..errors import Refused
+from ..plan.dollytab import Dollytab
+from ..plan.interfaces import is_address, is_interface_of
+from ..relay.node import Node, as_fields
+from ..storage.facts import TargetPolicy
+from . import receiver, sender, statistics, tabfile
+from .classic_process import is_own_address, own_names
+from .console import Progress, coverage_line, table, verdict_lines, write_line
+from .key import find_key, run_id
+from .request import sender_config
+from .serve import make_context, stop_on_signals, timeouts_of
+from .version import VERSION
+from .watchdog import Watchdog
+
+EXIT_OK, EXIT_SOME_FAILED, EXIT_RUN_FAILED = 0, 3, 4
+
+
+def receive(options: argparse.Namespace) -> int:
+    """Be a client; the exit status."""
+    key = find_key(options.key_file or "", options.is_insecure, _warn)
+    progress = Progress(sys.stderr, not options.is_verbose)
+    context = make_context(run_id(key), "", key, timeouts_of(vars(options)), _logger(options, progress))
+    if os.environ.get("MYNODENAME"):
+        context.answers_to = _is_me
+    choose = receiver.TargetChooser(options.outfile or "", TargetPolicy(), not options.no_resume, options.state_dir)
+    watchdog = Watchdog(progress, options.give_up)
+    member = receiver.make_member(context, options.bind, options.port, watchdog, choose)
+    _run(member, progress)
+    result = receiver.result_of(member, choose)
+    code = EXIT_OK
+    if result["state"] != "done":
+        code = member.error.exit_code if member.error is not None else EXIT_RUN_FAILED
+    name = context.name or own_names()[0]
+    counts = "received %(received_bytes)d bytes, sent %(sent_bytes)d, had %(resumed_bytes)d from an earlier run"
+    context.log(counts % result)
+    text = table([dict(result, name=name, state=member.word.state)]) + coverage_line(result)
+    _tell(options, dict(result, role="client", name=name), code, text)
+    return code
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Be the server; the exit status."""
+    tab = tabfile.read(options.config) if options.config else Dollytab()
+    config = sender_config(options, tab, own_names(), _warn)
+    _refuse_unfinished(config)
+    key = find_key(options.key_file or "", options.is_insecure, _warn)
+    if options.statistics:
+        statistics.check(options.statistics)
+    progress = Progress(sys.stderr, options.is_quiet, options.uncompressed_size)
+    name = config["server_name"]
+    context = make_context(run_id(key), name, key, timeouts_of(config), _logger(options, progress))
+    root = sender.make_root(context, config, Watchdog(progress, options.give_up))
+    _run(root, progress)
+    result = sender.result_of(root)
+    code = {"done": EXIT_OK, "partial": EXIT_SOME_FAILED}.get(result["state"], EXIT_RUN_FAILED)
+    if root.error is not None:
+        code = root.error.exit_code
+    text = "\n".join([table(result["nodes"]) + coverage_line(result), *verdict_lines(result, name, options.is_verbose)])
+    _tell(options, dict(result, role="server", name=name), code, text)
+    _count(options, result, config["transport"]["segsize"])
+    if root.error is not None:
+        write_line("dolly: %s" % root.error.sentence, sys.stderr)
+    return code
+
+
+def print_json(result: Dict[str, Any], code: int) -> None:
+    """The result as one document on standard output."""
+    write_line(json.dumps(dict(result, version=VERSION, exit_code=code), sort_keys=True))
+
+
+def _run(node: Node, progress: Progress) -> None:
+    stop_on_signals(node)
+    node.context.log("listening on port %d" % node.port)
+    try:
+        node.run()
+    finally:
+        progress.finish()
+
+
+def _tell(options: argparse.Namespace, result: Dict[str, Any], code: int, text: str) -> None:
+    if options.is_json:
+        print_json(result, code)
+    elif not options.is_quiet:
+        write_line(text)
+
+
+def _count(options: argparse.Namespace, result: Dict[str, Any], segsize: int) -> None:
+    """Append to the file of -o; a run in which nobody got the image has no speed."""
+    if not options.statistics or result["state"] not in ("done", "partial"):
+        return
+    try:
+        statistics.append(options.statistics, statistics.line(result, segsize, options.uncompressed_size))
+    except OSError as error:
+        _warn("warning: no statistics in %s: %s" % (options.statistics, as_fields(error)["message"]))
+
+
+def _is_me(name: str) -> bool:
+    """With MYNODENAME set a caller has to mean this machine: by its name, that of an interface, or an address."""
+    if is_address(name):
+        return is_own_address(name)
+    return any(is_interface_of(name, own, False) for own in own_names())
+
+
+def _logger(options: argparse.Namespace, progress: Progress) -> Callable[[str], None]:
+    return progress.log if options.is_verbose else lambda line: None
+
+
+def _warn(line: str) -> None:
+    write_line("dolly: %s" % line, sys.stderr)
+
+
+def _refuse_unfinished(config: Dict[str, Any]) -> None:
+    """What the engine cannot do yet is refused rather than done wrongly."""
+    found: List[str] = []
+    infile, outfile = config["infile"], config["outfile"]
+    found += ["a %s input" % infile["kind"]] if infile["kind"] != "plain" else []
+    found += ["a split input"] if infile["is_split"] else []
+    found += ["a compressed output"] if outfile["is_compressed"] else []
+    found += ["a split output"] if outfile["split_size"] else []
+    found += ["standard input"] if config["source"] == "-" else []
+    found += ["standard output"] if config["output"] == "-" else []
+    if found:
+        raise Refused(found[0], "this version sends plain files and disks to plain files and disks")

@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the command line finds the run's secret."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from typing import Callable, Mapping
+
+from ..errors import Refused, UsageError
+
+DEFAULT_KEY = "/etc/dolly/key"
+KEY_VARIABLE = "DOLLY_KEY_FILE"
+_SIZES = (32, 4096)
+#: Known to everybody, on purpose: what --insecure says has to be true on every node alike.
+_NO_SECRET = hashlib.sha256(b"dolly --insecure: this key is no secret").digest()
+
+
+def find_key(
+    key_file: str, is_insecure: bool, warn: Callable[[str], None], environment: Mapping[str, str] = os.environ
+) -> bytes:
+    """The secret of --key-file, else of DOLLY_KEY_FILE, else of /etc/dolly/key; or none at all, when told so.
+
+    Raises Refused when there is none, UsageError for a file that is no key.
+    """
+    if is_insecure:
+        if key_file:
+            raise UsageError("--insecure", "with --key-file", "one of them")
+        warn("WARNING: --insecure: whoever reaches this port can send, receive and overwrite. Only for a network")
+        warn("WARNING: in which every machine may do that.")
+        return _NO_SECRET
+    if key_file:
+        return read_key("--key-file", key_file)
+    if environment.get(KEY_VARIABLE):
+        return read_key(KEY_VARIABLE, environment[KEY_VARIABLE])
+    if os.path.exists(DEFAULT_KEY):
+        return read_key("the key", DEFAULT_KEY)
+    raise Refused(
+        "to start without a key",
+        "anybody who reaches this machine could send or overwrite the image",
+        "--key-file FILE (or the variable %s) with 32 random bytes that are the same on all nodes; the same in %s; "
+        "or --insecure on all nodes, to do without" % (KEY_VARIABLE, DEFAULT_KEY),
+    )
+
+
+def read_key(option: str, path: str) -> bytes:
+    """The content of a file, all of it: a key is bytes, not text. Raises UsageError."""
+    smallest, largest = _SIZES
+    try:
+        with open(path, "rb") as file:
+            key = file.read(largest + 1)
+    except OSError as error:
+        raise UsageError(option, path, "a file that can be read (%s)" % error.strerror) from error
+    if not smallest <= len(key) <= largest:
+        raise UsageError(option, "%s of %d bytes" % (path, len(key)), "%d to %d bytes" % _SIZES)
+    return key
+
+
+def run_id(key: bytes) -> str:
+    """A run on the command line is known by its key: nothing else is the same on every node beforehand."""
+    return hmac.new(key, b"dolly run id", hashlib.sha256).hexdigest()[:32]

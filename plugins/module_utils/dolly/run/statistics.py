@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""-o: a line of statistics for each run, in the columns of the original. MB are 10^6 bytes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping, Optional
+
+from ..errors import UsageError
+
+COLUMNS = (
+    "Trans. data [MB]", "Segsize [Byte]", "Clients [#]", "Time [s]", "Dataflow [MB/s]", "Agg. dataflow [MB/s]"
+)  # fmt: skip
+HEADER = "  ".join(COLUMNS)
+
+
+def line(result: Mapping[str, Any], segsize: int, uncompressed_size: Optional[int]) -> str:
+    """The line for a run of which `result` tells. Only clients that have the image count; segsize 0 is the kernel's."""
+    size = result["bytes"] if uncompressed_size is None else uncompressed_size
+    clients = sum(node["state"] == "done" for node in result["nodes"])
+    seconds = float(result["seconds"])
+    rate = size / 1e6 / seconds if seconds else 0.0
+    numbers = (size / 1e6, segsize, clients, seconds, rate, rate * clients)
+    values = ("%.3f" % number if isinstance(number, float) else str(number) for number in numbers)
+    return "  ".join(value.rjust(len(column)) for value, column in zip(values, COLUMNS))
+
+
+def check(path: str) -> None:
+    """Raises UsageError when no line could be written there in the end."""
+    try:
+        with open(path, "a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise UsageError("-o", path, "a file that can be written (%s)" % error.strerror) from error
+
+
+def append(path: str, text: str) -> None:
+    """Add a line; the header goes into an empty file first. Raises OSError."""
+    with open(path, "a", encoding="utf-8") as file:
+        is_empty = os.fstat(file.fileno()).st_size == 0
+        file.write((HEADER + "\n" if is_empty else "") + text + "\n")
