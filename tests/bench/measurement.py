@@ -19,7 +19,7 @@ from .workspace import difference, flush
 #: Traffic that is the image and no handshake any more.
 _STREAMING = 256 * 1024
 _FIRST_BYTE_INTERVAL_S = 0.002
-_SAMPLE_INTERVAL_S = 0.02
+_SAMPLE_INTERVAL_S = 0.005
 _LISTEN_TIMEOUT_S = 20.0
 #: Nobody here is slower than that to one node, in bytes per second.
 _SLOWEST = 8 * (1 << 20)

@@ -15,7 +15,7 @@ from typing import Callable
 
 _HUGE_PAGE = 2 << 20
 #: So much is free ahead of the targets, in bytes: what they grow by between two looks, several times over.
-AHEAD = 384 << 20
+AHEAD = 64 << 20
 
 
 def file_memory() -> int:
