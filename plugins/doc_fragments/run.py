@@ -71,3 +71,24 @@ attributes:
   platform:
     description: The platforms this module runs on.
 """
+
+    ACTION_ATTRIBUTES = r"""
+options: {}
+attributes:
+  action:
+    description: Has an action plugin, so that it does its work, or part of it, on the control node.
+    support: full
+  bypass_host_loop:
+    description: Runs once for all hosts of the play. Not possible with C(strategy=free).
+    support: full
+  check_mode:
+    description: Can run in C(check_mode) and return a prediction without changing anything.
+    support: full
+  diff_mode:
+    description: Returns details of what has changed, or would change, when in diff mode.
+    support: none
+  platform:
+    description: The platforms this runs on.
+    support: full
+    platforms: posix
+"""

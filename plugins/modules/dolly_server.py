@@ -33,6 +33,12 @@ attributes:
   platform:
     support: full
     platforms: linux
+  action:
+    description: Has an action plugin, which shows on the control node how far the sender is.
+    support: full
+  bypass_host_loop:
+    description: Runs once for all hosts of the play. Not possible with C(strategy=free).
+    support: full
 options:
   state:
     description:
@@ -65,7 +71,7 @@ options:
     type: dict
   nodes:
     description:
-      - The nodes in the order of the ring. Required with O(state=finished).
+      - The nodes in the order of the ring. Required with O(state=finished) when it starts the sender.
     type: list
     elements: dict
     suboptions:
@@ -144,11 +150,28 @@ options:
     default: 1800
   timeout:
     description:
-      - Fail when the sender has not ended after so many seconds. It runs on then; O(state=absent) ends it.
+      - Fail when the sender has not ended so many seconds after its start. It runs on then; O(state=absent) ends it.
       - V(0) means no limit. The sender has its own limits for nodes that do not answer or make no progress,
         so it ends without this one too.
     type: float
     default: 0
+  wait:
+    description:
+      - With O(state=finished), return after so many seconds though the sender has not ended. RV(state) is
+        V(running) then, and RV(progress) says how far it is.
+      - Without it the task waits for the end.
+    type: float
+  progress:
+    description:
+      - With O(state=finished), show a line every O(progress_interval) seconds that says how far the run is.
+      - None is shown with a callback for programs to read (C(json), C(jsonl), C(null) and their like).
+    type: bool
+    default: true
+  progress_interval:
+    description:
+      - The seconds between two lines of O(progress), at least V(1).
+    type: float
+    default: 5
 seealso:
   - module: dolly.ring.dolly_client
 """
@@ -170,7 +193,6 @@ EXAMPLES = r"""
     checksum: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     min_nodes: 2
   delegate_to: localhost
-  run_once: true
   register: stream
 
 - name: Clean up
@@ -179,7 +201,6 @@ EXAMPLES = r"""
     run_id: "{{ run_id }}"
     name: localhost
   delegate_to: localhost
-  run_once: true
 """
 
 RETURN = r"""
@@ -228,7 +249,7 @@ kind:
 state:
   description: >-
     V(done) when every node holds the image, V(partial) when some do, V(failed) when the run failed,
-    V(unknown) when the sender left no result, and V(predicted) in check mode.
+    V(unknown) when the sender left no result, V(running) after O(wait), and V(predicted) in check mode.
   returned: with O(state=finished)
   type: str
   sample: done
@@ -330,6 +351,38 @@ nodes:
     error:
       description: Why the node failed, C(kind) and C(message) among others. Null when it did not.
       type: dict
+progress:
+  description: How far a run is that goes on.
+  returned: when O(wait) is over
+  type: dict
+  contains:
+    percent:
+      description: How much of the image the nodes hold that are still in the ring, on average.
+      type: float
+    held:
+      description: The bytes that the slowest of them holds.
+      type: int
+    size:
+      description: The size of the image in bytes.
+      type: int
+    total:
+      description: How many nodes there are.
+      type: int
+    done:
+      description: How many nodes hold the image, verified and flushed.
+      type: int
+    lost:
+      description: How many nodes have failed or were lost.
+      type: int
+    late:
+      description: How many nodes go on behind the ring at a pace of their own.
+      type: int
+    slowest:
+      description: The node that holds least. Empty when there is none.
+      type: str
+    limited_by:
+      description: What limits that node. Empty when it is not known.
+      type: str
 clean:
   description: That nothing of the run is left on this host, in check mode that nothing would be.
   returned: on success, with O(state=absent)
@@ -352,7 +405,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dolly.ring.plugins.module_utils import engine_process, ring_options
+from ansible_collections.dolly.ring.plugins.module_utils import engine_process, ring_options, ring_progress
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
     ChecksumMismatch,
     DollyError,
@@ -400,6 +453,10 @@ def argument_spec():
         barrier_timeout={"type": "float", "default": 60.0},
         flush_timeout={"type": "float", "default": 1800.0},
         timeout={"type": "float", "default": 0.0},
+        wait={"type": "float"},
+        # For the action plugin.
+        progress={"type": "bool", "default": True},
+        progress_interval={"type": "float", "default": 5.0},
     )
     return spec
 
@@ -440,13 +497,19 @@ def read_block_map(path, source):
 
 def finish(params, folder, check_mode):
     """Start the sender unless it runs already, and wait for its end. Raises TaskFailed."""
-    secret = ring_options.decode_secret(params["secret"])
-    config = sender_config(params, check_mode)
-    if check_mode:
-        return predict(params)
-    if not folder.exists():
+    if check_mode or not folder.exists():
+        absent = [name for name in ("source", "nodes", "secret") if not params[name]]
+        if absent:
+            raise UsageError(absent[0], params[absent[0]], "a value: this run has no sender here yet")
+        secret = ring_options.decode_secret(params["secret"])
+        config = sender_config(params, check_mode)
+        if check_mode:
+            return predict(params)
         engine_process.start(folder, "sender", config, secret)
-    result = await_result(folder, params["timeout"])
+    result = await_result(folder, params["timeout"], params["wait"], age_of(folder))
+    if result is None:
+        progress = ring_progress.aggregate(folder.read_status() or {})
+        return {"changed": False, "state": "running", "msg": "the sender is at work", "progress": progress}
     returned = result_fields(result)
     if returned["state"] not in ("done", "partial"):
         reason = ring_options.sentence_of(result.get("error")) or "the run failed without a reason"
@@ -544,8 +607,19 @@ def check_blocks(path, bmap):
         source.close()
 
 
-def await_result(folder, timeout_s, clock=time.monotonic, sleep=time.sleep):
-    """Return result.json as soon as it is there. Raises TaskFailed when it will not come, or not in time."""
+def age_of(folder):
+    """Return for how many seconds the run has been here: a wait in several tasks has one timeout."""
+    try:
+        return max(0.0, time.time() - os.stat(folder.file("config.json")).st_mtime)
+    except FileNotFoundError:
+        return 0.0
+
+
+def await_result(folder, timeout_s, wait_s=None, ran_s=0.0, clock=time.monotonic, sleep=time.sleep):
+    """Return result.json as soon as it is there, None when *wait_s* is over before.
+
+    Raises TaskFailed when it will not come, or not in time.
+    """
     begin = clock()
     pause_s = POLL_FIRST_S
     while True:
@@ -556,9 +630,11 @@ def await_result(folder, timeout_s, clock=time.monotonic, sleep=time.sleep):
         status = folder.read_status() or {}
         if not is_running:
             raise engine_process.TaskFailed("the sender ended without a result", **last_words(folder, status))
-        if timeout_s and clock() - begin >= timeout_s:
+        if timeout_s and ran_s + clock() - begin >= timeout_s:
             reason = "no result after %g s (timeout); the sender runs on, state=absent ends it" % timeout_s
             raise engine_process.TaskFailed(reason, **last_words(folder, status))
+        if wait_s is not None and clock() - begin >= wait_s:
+            return None
         sleep(pause_s)
         pause_s = min(POLL_LAST_S, pause_s * 1.5)
 
@@ -636,7 +712,7 @@ def main():
         supports_check_mode=True,
         required_if=[
             ("state", "inspected", ("source",)),
-            ("state", "finished", ("run_id", "source", "nodes", "secret")),
+            ("state", "finished", ("run_id",)),
             ("state", "absent", ("run_id",)),
         ],
     )

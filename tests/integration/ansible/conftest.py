@@ -85,8 +85,11 @@ class Outcome:
         return {event["host"]: event["result"].get("msg", "") for event in self.events if event["status"] == "failed"}
 
     def summary(self) -> t.Dict[str, t.Any]:
-        (returned,) = self.task("Set the summary of the run").values()
-        return returned["ansible_facts"]["dolly_ring_summary"]
+        task = self.task("Set the result of each host")
+        told = [result["ansible_facts"]["dolly_ring_summary"] for result in task.values()]
+        last = [summary for summary in told if summary["run_id"] == max(one["run_id"] for one in told)]
+        assert all(other == last[0] for other in last)
+        return last[0]
 
     def results(self) -> t.Dict[str, t.Dict[str, t.Any]]:
         task = self.task("Set the result of each host")

@@ -131,9 +131,11 @@ def test_the_first_host_may_be_the_one_that_fails(lab):
 def test_an_unreachable_host_is_named_and_the_others_get_the_image(lab):
     gone = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
     lab.write_inventory({"rack3": {"n1": gone, "n2": {}, "n3": {}}})
-    outcome = lab.clone("-l", "rack3", "-e", "dolly_ring_min_nodes=1", code=4)
+    outcome = lab.clone("-l", "rack3", "-e", "dolly_ring_min_nodes=1", code=2)
 
     assert lab.copies() == {"n2", "n3"}
+    assert "Ansible lost this host before its receiver was started" in outcome.reasons()["n1"]
+    assert outcome.results()["n1"]["state"] == "unreachable"
     named = {node["name"]: node["state"] for node in outcome.summary()["nodes"]}
     assert named == {"n1": "unreachable", "n2": "done", "n3": "done"}
 
@@ -194,10 +196,9 @@ def test_serial_and_free_are_refused(lab):
     outcome = lab.play(role_play(serial=2), code=2)
     assert "remove 'serial'" in outcome.reasons()["n1"]
 
-    outcome = lab.play(role_play(strategy="free"), code=2)
-    assert outcome.failed() == set(RACK3)
-    # The first host may come so far that it misses the others.
-    assert all("strategy: linear" in outcome.reasons()[name] for name in RACK3[1:])
+    outcome = lab.play(role_play(strategy="free"), code=None)
+    assert outcome.code != 0
+    assert "bypasses the host loop, which is currently not supported in the free strategy" in outcome.output
     assert list(lab.targets.iterdir()) == []
 
 

@@ -32,6 +32,9 @@ class Folder:
     def exists(self):
         return True
 
+    def file(self, name):
+        return "/no-such-run/" + name
+
     def read_result(self):
         return self.now.get("result")
 
@@ -96,7 +99,7 @@ def test_a_port_may_be_unknown_in_check_mode():
 def wait(folder, timeout_s=0.0):
     clock = Clock()
     try:
-        return dolly_server.await_result(folder, timeout_s, clock, clock.sleep), clock.now_s
+        return dolly_server.await_result(folder, timeout_s, clock=clock, sleep=clock.sleep), clock.now_s
     except dolly_server.engine_process.TaskFailed as failure:
         return failure, clock.now_s
 

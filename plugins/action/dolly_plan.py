@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is decided once for all hosts of a play, on the control node. See the module dolly_plan."""
+
+from __future__ import annotations
+
+import secrets
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.dolly.ring.plugins.plugin_utils import ring_plan
+
+SECRET_BYTES = 32
+
+
+class ActionModule(ActionBase):
+    # The strategy sends the task to one host only, and refuses to under 'free', where each host would build a
+    # ring of its own. A failure would be every host's, so none of these fails: the hosts do, each for itself.
+    BYPASS_HOST_LOOP = True
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        dummy, args = self.validate_argument_spec(
+            argument_spec={
+                "state": {"type": "str", "choices": ["planned", "secret", "joined"], "required": True},
+                "run": {"type": "dict"},
+            },
+            required_if=[("state", "joined", ("run",))],
+        )
+        result["changed"] = False
+        if args["state"] == "secret":
+            result["secret"] = secrets.token_hex(SECRET_BYTES)
+        elif args["state"] == "planned":
+            result["run"] = self._plan(task_vars)
+        else:
+            run = args["run"]
+            started = variables_of(run["nodes"], "dolly_ring__started", task_vars)
+            result.update(ring_plan.join(run, started), run_id=run["id"])
+        return result
+
+    def _plan(self, task_vars):
+        everyone = task_vars["ansible_play_hosts_all"]
+        play = self._task.get_play()
+        limit = play.max_fail_percentage
+        facts = ring_plan.Play(
+            batch=list(task_vars["ansible_play_batch"]),
+            hosts=list(task_vars["ansible_play_hosts"]),
+            everyone=list(everyone),
+            strategy=str(play.strategy),
+            is_all_or_nothing=bool(self._task.any_errors_fatal),
+            max_fail_percentage=None if limit is None else float(limit),
+        )
+        wishes = variables_of(facts.batch, "dolly_ring__wish", task_vars)
+        return ring_plan.make_plan(secrets.token_hex(8), task_vars["inventory_hostname"], wishes, facts)
+
+
+def variables_of(hosts, name, task_vars):
+    """Return the variable of each host that has it; only for what was registered or set, which holds no template."""
+    found = {}
+    for host in hosts:
+        value = task_vars["hostvars"].raw_get(host).get(name)
+        if value is not None:
+            found[host] = value
+    return found

@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs the module dolly_server once for all hosts, and shows how far the sender is while it waits for it."""
+
+from __future__ import annotations
+
+import time
+
+from ansible import constants as C
+from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.dolly.ring.plugins.plugin_utils import ring_words
+
+display = Display()
+
+SHORTEST_INTERVAL_S = 1.0
+#: How long the server may be out of reach while the sender, which needs nobody, goes on there.
+PATIENCE_S = 120.0
+PAUSE_S = 3.0
+#: What only the start of a sender needs: the secret does not travel again with each look at it.
+FOR_THE_START = ("source", "source_facts", "nodes", "secret")
+
+
+class ActionModule(ActionBase):
+    BYPASS_HOST_LOOP = True
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        self._args = dict(self._task.args)
+        is_wait = self._args.get("state", "finished") == "finished" and self._args.get("wait") is None
+        try:
+            if not is_wait or self._task.check_mode:
+                result.update(self._module(self._args, task_vars))
+            else:
+                result.update(self._watch(task_vars))
+        except AnsibleConnectionFailure as error:
+            # An unreachable server would make every host of the play unreachable, and say why on one of them.
+            reason = "the server cannot be reached: %s" % ring_words.printable(error)
+            result.update(failed=True, changed=False, msg=reason)
+        return result
+
+    def _module(self, args, task_vars):
+        return self._execute_module(module_name="dolly.ring.dolly_server", module_args=args, task_vars=task_vars)
+
+    def _watch(self, task_vars):
+        """Start the sender and look at it again and again until it has ended."""
+        interval_s = max(SHORTEST_INTERVAL_S, float(self._args.get("progress_interval") or 5.0))
+        shows = boolean(self._args.get("progress", True)) and ring_words.is_for_people(str(C.DEFAULT_STDOUT_CALLBACK))
+        words = ring_words.ProgressLine()
+        args = dict(self._args)
+        args["wait"] = interval_s
+        while True:
+            result = self._look(args, task_vars)
+            if result.get("state") != "running" or result.get("failed"):
+                return result
+            for name in FOR_THE_START:
+                args.pop(name, None)
+            if shows and result["progress"]["total"]:
+                display.display(words.line(time.monotonic(), result["progress"]))
+
+    def _look(self, args, task_vars):
+        """One call of the module. A connection that breaks later than the start is tried again for a while."""
+        give_up_at = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self._module(args, task_vars)
+            except AnsibleConnectionFailure:
+                if "secret" in args or time.monotonic() > give_up_at:
+                    raise
+                time.sleep(PAUSE_S)

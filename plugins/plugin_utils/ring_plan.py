@@ -1,0 +1,188 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Who is in the ring and in which order, made once for a play, and why there can be none.
+
+A wish is what one host was told: its name, the values on which all must agree, its images and its groups.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+LOCKSTEP = ("linear", "debug", "mitogen_linear")
+IMAGE_KEYS = ("name", "source", "dest", "checksum", "bmap", "expect_size", "expect_serial", "expect_wwn")
+#: On these the hosts must agree.
+SHARED_KEYS = ("name", "source", "checksum", "bmap")
+
+Wish = t.Mapping[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Play:
+    """What the play says about its hosts: those at work now, those of this batch, all that there were."""
+
+    batch: t.Sequence[str]
+    hosts: t.Sequence[str]
+    everyone: t.Sequence[str]
+    strategy: str = "linear"
+    is_all_or_nothing: bool = False
+    max_fail_percentage: t.Optional[float] = None
+
+
+def make_plan(run_id: str, me: str, wishes: t.Mapping[str, Wish], play: Play) -> t.Dict[str, t.Any]:
+    """Return the plan, with `problem` (empty: none) and `problems` by host.
+
+    A host that another one names as the server has no say: it may well lack the variables of the nodes.
+    """
+    current = {name: wish for name, wish in wishes.items() if wish["round"] == wishes[me]["round"]}
+    servers = {wish["agreed"]["dolly_ring_server"] for wish in current.values()}
+    nodes = [name for name in play.batch if name in current and name not in servers]
+    first = current[nodes[0]] if nodes else current[me]
+    lost = [name for name in play.everyone if name not in play.batch and name not in servers]
+    expected = nodes + lost
+    plan = {
+        "id": run_id,
+        "server": first["agreed"]["dolly_ring_server"],
+        "nodes": in_order([current[name] for name in nodes]),
+        "expected": expected,
+        "needed": needed(int(first["agreed"]["dolly_ring_min_nodes"]), len(expected), play),
+        "agreed": first["agreed"],
+        "own": first["own"],
+        "images": [{key: image.get(key) or "" for key in SHARED_KEYS} for image in first["images"]],
+        "problem": "",
+        "problems": {},
+    }
+    plan["problem"] = problem_of_play(play, current) or problem_of_images(plan, first["images"])
+    if not plan["problem"]:
+        plan["problems"] = differences([current[name] for name in nodes]) or lacks([current[name] for name in nodes])
+        plan["is_refused"] = bool(differences([current[name] for name in nodes]))
+    return plan
+
+
+def needed(min_nodes: int, expected: int, play: Play) -> int:
+    """How many nodes there must be at least.
+
+    What the play says about failures holds where the ring's own option says nothing; with any_errors_fatal
+    nobody goes on when one has failed.
+    """
+    if play.is_all_or_nothing:
+        return expected
+    if min_nodes:
+        return min_nodes
+    if play.max_fail_percentage is None:
+        return expected
+    return max(1, expected - int(expected * play.max_fail_percentage / 100.0))
+
+
+def in_order(wishes: t.Sequence[Wish]) -> t.List[str]:
+    """The names, hosts of one group side by side, groups and hosts in the order of the play."""
+    seen: t.Dict[t.Tuple[str, ...], int] = {}
+    for wish in wishes:
+        for depth in range(len(wish["groups"])):
+            seen.setdefault(tuple(wish["groups"][: depth + 1]), len(seen))
+
+    def place(wish: Wish) -> t.List[int]:
+        return [seen[tuple(wish["groups"][: depth + 1])] for depth in range(len(wish["groups"]))]
+
+    return [wish["host"] for wish in sorted(wishes, key=place)]
+
+
+def problem_of_play(play: Play, current: t.Mapping[str, Wish]) -> str:
+    """Why this play cannot be a ring, or the empty string."""
+    if play.strategy.rpartition(".")[2] not in LOCKSTEP:
+        return (
+            "The ring is built once for all hosts, but with 'strategy: %s' the hosts of this play do not move together."
+            " Use 'strategy: linear', the default." % play.strategy
+        )
+    if set(play.hosts) - set(play.batch):
+        return (
+            "This play runs on %d of its %d hosts at a time, but all hosts of a ring must run together:"
+            " remove 'serial' from the play." % (len(play.batch), len(play.hosts))
+        )
+    absent = [name for name in play.batch if name not in current]
+    if absent:
+        return (
+            "The ring is built once for all hosts, but %s did not come here with the others:"
+            " apply the role to all hosts of the play alike." % ", ".join(absent)
+        )
+    return ""
+
+
+def problem_of_images(plan: t.Mapping[str, t.Any], images: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+    if not plan["nodes"]:
+        return "There is no host to clone to: the play has no host besides the server, %s." % plan["server"]
+    is_list = len(images) > 1 or bool(plan["agreed"].get("dolly_ring_images"))
+    names = [image["name"] for image in plan["images"]]
+    for number, image in enumerate(images):
+        where = "Entry %d of dolly_ring_images" % (number + 1) if is_list else ""
+        unknown = sorted(set(image) - set(IMAGE_KEYS))
+        if unknown:
+            return "%s has %s, but known are only %s." % (where, ", ".join(unknown), ", ".join(IMAGE_KEYS))
+        if not image.get("source"):
+            return "%s is not set, but expected is the absolute path of the image on %s." % (
+                "The source in e" + where[1:] if is_list else "dolly_ring_source", plan["server"],
+            )
+    if len(names) > 1 and ("" in names or len(set(names)) < len(names)):
+        return "The entries of dolly_ring_images need names that differ, but they are: %s." % ", ".join(
+            name or "(none)" for name in names
+        )
+    return ""
+
+
+def differences(wishes: t.Sequence[Wish]) -> t.Dict[str, str]:
+    """For each host what it was told, where the hosts of one ring were told different things."""
+    names = [
+        name
+        for name in wishes[0]["agreed"]
+        if any(wish["agreed"].get(name) != wishes[0]["agreed"][name] for wish in wishes)
+    ]
+    if not names:
+        return {}
+    return {
+        wish["host"]: "The hosts of this play have different values of %s, but the hosts of one ring must agree."
+        " %s has %s. Limit the play to hosts that belong together."
+        % (
+            ", ".join(names),
+            wish["host"],
+            ", ".join("%s=%s" % (name, wish["agreed"].get(name)) for name in names),
+        )
+        for wish in wishes
+    }
+
+
+def lacks(wishes: t.Sequence[Wish]) -> t.Dict[str, str]:
+    """Which hosts lack what only they can know; they alone fail."""
+    found = {}
+    for wish in wishes:
+        if not all(image.get("dest") for image in wish["images"]):
+            found[wish["host"]] = (
+                "dolly_ring_dest is not set, but expected is the absolute path of what is to be overwritten."
+                " It has no default."
+            )
+        elif not all(wish["groups"]):
+            found[wish["host"]] = (
+                "The ring is ordered by %s (dolly_ring_order_by), but this host has no such variable."
+                % ", ".join(wish["agreed"]["dolly_ring_order_by"])
+            )
+    return found
+
+
+def join(plan: t.Mapping[str, t.Any], started: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
+    """Return the nodes whose receiver has started for this run, in ring order, and why that is not enough."""
+    nodes = []
+    for name in plan["nodes"]:
+        said = started.get(name) or {}
+        if said.get("run_id") == plan["id"] and "node" in said:
+            nodes.append(said["node"])
+    there = {node["name"] for node in nodes}
+    missing = [name for name in plan["expected"] if name not in there]
+    problem = ""
+    if len(nodes) < plan["needed"]:
+        problem = (
+            "Nothing was written: %d of %d hosts can take part and %d are needed; missing: %s."
+            " Repair them, take them out of the play, or lower dolly_ring_min_nodes."
+            % (len(nodes), len(plan["expected"]), plan["needed"], ", ".join(missing))
+        )
+    return {"nodes": nodes, "missing": missing, "problem": problem}

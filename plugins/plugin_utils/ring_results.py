@@ -1,0 +1,176 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What became of each host, and of the run, out of what the tasks of the role have returned."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+Said = t.Mapping[str, t.Any]
+
+#: What a node's result says when nobody knows better.
+BLANK: t.Dict[str, t.Any] = {
+    "changed": False,
+    "bytes": 0,
+    "seconds": 0.0,
+    "rate_mb_s": 0.0,
+    "digest": "",
+    "position": None,
+    "verified": False,
+    "synced": False,
+    "repaired": 0,
+    "times": {},
+    "covers": "",
+}
+GOOD = ("done", "predicted", "server")
+
+
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """What the tasks of one run returned: on the server, and by host for each task."""
+
+    run: Said
+    image: Said
+    ring: Said
+    stream: Said
+    started: t.Mapping[str, Said]
+    collected: t.Mapping[str, Said]
+    cleaned: t.Mapping[str, Said]
+    causes: t.Mapping[str, str]
+    is_check: bool = False
+    earlier: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def result_of(host: str, heard: Heard) -> t.Dict[str, t.Any]:
+    """Return the result of one host, which may be the server, or one that Ansible has lost."""
+    started = of_run(heard.started.get(host), heard)
+    collected = of_run(heard.collected.get(host), heard)
+    is_server = host == heard.run["server"]
+    said = started if heard.is_check else collected
+    state, reason = verdict(host, heard)
+    result: t.Dict[str, t.Any] = {"run_id": heard.run["id"], "name": host, "state": state}
+    result.update(BLANK)
+    result.update(from_server(host, heard) if state == "unreachable" else {})
+    result.update((name, said[name]) for name in BLANK if name in said)
+    if is_server:
+        result["position"] = 0
+    if heard.is_check and state not in GOOD:
+        result["changed"] = False
+    for name, otherwise in (("address", ""), ("address_rule", ""), ("port", None)):
+        result[name] = started.get(name, otherwise)
+    result["reason"] = reason
+    if state not in GOOD:
+        result["log"] = list(collected.get("log") or started.get("log") or [])[-20:]
+    for name in ("error", "target", "notes"):
+        if collected.get(name) or started.get(name):
+            result[name] = collected.get(name) or started.get(name)
+    return result
+
+
+def of_run(said: t.Optional[Said], heard: Heard) -> Said:
+    """What a host said in this run; what an unreachable one could not say has no run in it."""
+    if not said or said.get("skipped") or said.get("run_id", heard.run["id"]) != heard.run["id"]:
+        return {}
+    return said
+
+
+def verdict(host: str, heard: Heard) -> t.Tuple[str, str]:
+    """Return the state of a host and the first cause of it, or what it said."""
+    started = of_run(heard.started.get(host), heard)
+    collected = of_run(heard.collected.get(host), heard)
+    if heard.causes.get(host):
+        return "failed", heard.causes[host]
+    if started.get("unreachable") or collected.get("unreachable"):
+        when = "its receiver was started" if started.get("unreachable") else "its result was collected"
+        return "unreachable", "Ansible lost this host before %s: %s%s" % (
+            when,
+            (collected if collected.get("unreachable") else started).get("msg") or "it did not say why",
+            seen_by_server(host, heard),
+        )
+    if "source" not in heard.image:
+        return "failed", "%s: %s" % (heard.run["server"], heard.image.get("msg") or "no answer from the server")
+    if host == heard.run["server"]:
+        problem = heard.ring.get("problem") or problem_of_stream(heard.stream)
+        return ("failed", problem) if problem else ("server", str(heard.stream.get("msg") or ""))
+    return verdict_of_node(host, heard, started, collected)
+
+
+def verdict_of_node(host: str, heard: Heard, started: Said, collected: Said) -> t.Tuple[str, str]:
+    if "node" not in started:
+        return "failed", str(started.get("msg") or "its receiver was not started")
+    if heard.ring.get("problem"):
+        return "failed", str(heard.ring["problem"])
+    if heard.is_check:
+        problem = problem_of_stream(heard.stream)
+        if problem:
+            return "failed", "%s: %s" % (heard.run["server"], problem)
+        return "predicted", str(started.get("msg") or "")
+    if not is_good(collected):
+        problem = problem_of_stream(heard.stream)
+        return "failed", str(collected.get("msg") or problem or "it left no result")
+    cleaned = of_run(heard.cleaned.get(host), heard)
+    if not cleaned.get("clean"):
+        return "failed", "Could not clean up after the run: %s" % (cleaned.get("msg") or "no answer")
+    return "done", str(collected.get("msg") or "")
+
+
+def is_good(collected: Said) -> bool:
+    """Whether the module said so: a task that may not fail keeps the flag that it would have failed."""
+    is_failed = collected.get("failed") or collected.get("log") is not None or "exception" in collected
+    return bool(collected) and not is_failed and bool(collected.get("synced"))
+
+
+def problem_of_stream(stream: Said) -> str:
+    if stream.get("state") in ("done", "partial", "predicted"):
+        return ""
+    return str(stream.get("msg") or "the server gave no answer")
+
+
+def from_server(host: str, heard: Heard) -> t.Dict[str, t.Any]:
+    """What the server knows about a node whose own word cannot be had."""
+    for node in heard.stream.get("nodes") or ():
+        if node.get("name") == host:
+            return {name: node[name] for name in BLANK if node.get(name) is not None and name != "changed"}
+    return {}
+
+
+def seen_by_server(host: str, heard: Heard) -> str:
+    for node in heard.stream.get("nodes") or ():
+        if node.get("name") == host:
+            return "; the server last saw it %s" % node.get("state")
+    return ""
+
+
+def summary_of(heard: Heard, results: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
+    """Return the result of the run. A host that was lost before it came here has said nothing at all."""
+    stream = heard.stream
+    order = list(heard.run["nodes"]) + [name for name in heard.run["expected"] if name not in heard.run["nodes"]]
+    nodes = []
+    for name in order:
+        lost = {"run_id": heard.run["id"], "name": name, "state": "unreachable"}
+        lost["reason"] = "lost before the ring was built"
+        if name in heard.earlier:
+            lost.update(state="failed", reason="it has failed with an image before this one: " + heard.earlier[name])
+        nodes.append(dict(results[name]) if name in results else dict(BLANK, **lost))
+    state = stream.get("state", "failed")
+    if state == "done" and any(node["state"] != "done" for node in nodes):
+        state = "partial"  # the server knows of nobody who never came so far
+    return {
+        "run_id": heard.run["id"],
+        "state": state,
+        "server": heard.run["server"],
+        "server_reachable": stream.get("server_reachable"),
+        "source": heard.image.get("source") or {},
+        "bytes": stream.get("bytes", 0),
+        "seconds": stream.get("seconds", 0.0),
+        "rate_mb_s": stream.get("rate_mb_s", 0.0),
+        "covers": stream.get("covers", ""),
+        "digest": stream.get("digest", ""),
+        "sha256": stream.get("sha256", ""),
+        "msg": heard.ring.get("problem") or stream.get("msg") or heard.image.get("msg") or "nothing was sent",
+        "limited_by": stream.get("limited_by", ""),
+        "times": stream.get("times") or {},
+        "nodes": nodes,
+    }

@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lines for an operator: how far a run is, and the table of its nodes."""
+
+from __future__ import annotations
+
+import typing as t
+
+#: Callbacks whose output a program reads; a line between would spoil it.
+FOR_PROGRAMS = ("json", "jsonl", "null", "oneline", "tap", "junit", "ndjson")
+WIDEST_NAME = 40
+
+
+def is_for_people(callback: str) -> bool:
+    """Whether lines may be put into what the callback of that name writes."""
+    return callback.rpartition(".")[2] not in FOR_PROGRAMS
+
+
+def printable(text: t.Any) -> str:
+    """One line without control characters: it ends up on terminals and in logs."""
+    return "".join(sign if sign.isprintable() else " " for sign in str(text))
+
+
+def duration(seconds: float) -> str:
+    """h:mm:ss, or m:ss."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, last = divmod(rest, 60)
+    return "%d:%02d:%02d" % (hours, minutes, last) if hours else "%d:%02d" % (minutes, last)
+
+
+class ProgressLine:
+    """Turns what the sender says into lines. The rate is that of the slowest node that is still at work."""
+
+    def __init__(self) -> None:
+        self._last: t.Optional[t.Tuple[float, int]] = None
+
+    def line(self, now: float, progress: t.Mapping[str, t.Any]) -> str:
+        """Return the line for what was true at *now*, in seconds of any one clock."""
+        held, size = progress["held"], progress["size"]
+        rate = 0.0
+        if self._last is not None and now > self._last[0]:
+            rate = max(0.0, (held - self._last[1]) / (now - self._last[0]))
+        self._last = (now, held)
+        parts = ["%5.1f %%" % progress["percent"]]
+        if progress["slowest"]:
+            parts.append("%.1f MB/s" % (rate / 1e6) if rate else "- MB/s")
+            parts.append("ETA %s" % (duration((size - held) / rate) if rate and size >= held else "-"))
+        parts.append(
+            "nodes: %d of %d ok, %d lost, %d late"
+            % (progress["done"], progress["total"], progress["lost"], progress["late"])
+        )
+        if progress["slowest"]:
+            slowest = "slowest: %s" % printable(progress["slowest"])
+            if size:
+                slowest += " at %d %%" % (100 * held // size)
+            if progress["limited_by"]:
+                slowest += ", limited by %s" % printable(progress["limited_by"])
+            parts.append(slowest)
+        return "dolly.ring: " + "; ".join(parts)
+
+
+def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
+    """The result of a run: a title, a head, and a line for each node in ring order."""
+    nodes = summary["nodes"]
+    width = min(WIDEST_NAME, max([len("node")] + [len(printable(node["name"])) for node in nodes]))
+    form = "%%3s  %%-%ds  %%-11s  %%9s  %%7s  %%7s  %%-8s  %%s" % width
+    digest = "; digest %s" % summary["digest"] if summary["digest"] else ""
+    title = (summary["source"].get("path", "no image"), summary["server"], summary["msg"], digest)
+    lines = [
+        printable("%s from %s: %s%s" % title),
+        form % ("pos", "node", "state", "MB", "s", "MB/s", "verified", "digest"),
+    ]
+    for node in nodes:
+        cells = (
+            "-" if node["position"] is None else node["position"],
+            printable(node["name"]),
+            node["state"],
+            "%.1f" % (node["bytes"] / 1e6),
+            "%.1f" % node["seconds"],
+            "%.1f" % node["rate_mb_s"],
+            "yes" if node["verified"] else "no",
+            node["digest"][:16] if node["state"] == "done" else "",
+        )
+        lines.append((form % cells).rstrip())
+    return lines

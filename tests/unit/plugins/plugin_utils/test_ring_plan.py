@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.dolly.ring.plugins.plugin_utils import ring_plan
+
+AGREED = {
+    "dolly_ring_server": "head",
+    "dolly_ring_source": "/i",
+    "dolly_ring_min_nodes": 0,
+    "dolly_ring_order_by": [],
+    "dolly_ring_images": [],
+}
+FIRST = {"name": "a", "source": "/i", "dest": "/d"}
+
+
+def wish(host, groups=(), **agreed):
+    images = [{"source": "/i", "dest": "/d"}]
+    return {
+        "round": 1, "host": host, "own": {}, "groups": list(groups), "images": images, "agreed": {**AGREED, **agreed},
+    }
+
+
+def plan(*wishes, everyone=None, hosts=None, **play):
+    batch = [one["host"] for one in wishes]
+    facts = ring_plan.Play(batch=batch, hosts=hosts or batch, everyone=everyone or batch, **play)
+    return ring_plan.make_plan("run1", batch[0], {one["host"]: one for one in wishes}, facts)
+
+
+def test_plan_has_the_order_of_the_play_and_the_server_is_no_node():
+    made = plan(wish("head"), wish("b"), wish("a"), everyone=["head", "b", "gone", "a"])
+    assert (made["nodes"], made["server"], made["problem"], made["problems"]) == (["b", "a"], "head", "", {})
+    assert made["expected"] == ["b", "a", "gone"] and made["needed"] == 3
+
+
+def test_hosts_of_one_group_stand_side_by_side_at_every_level():
+    wishes = [
+        wish("a", ["room1", "s1"]),
+        wish("b", ["room2", "s1"]),
+        wish("c", ["room1", "s2"]),
+        wish("d", ["room1", "s1"]),
+        wish("e", ["room2", "s1"]),
+    ]
+    assert plan(*wishes)["nodes"] == ["a", "d", "c", "b", "e"]
+
+
+def test_a_host_without_the_variable_that_orders_fails_alone():
+    wishes = [wish("a", ["x"], dolly_ring_order_by=["rack"]), wish("b", [""], dolly_ring_order_by=["rack"])]
+    made = plan(*wishes)
+    assert made["is_refused"] is False
+    assert list(made["problems"]) == ["b"] and "ordered by rack" in made["problems"]["b"]
+
+
+@pytest.mark.parametrize(
+    "play, min_nodes, expected",
+    [
+        ({}, 0, 10),
+        ({}, 7, 7),
+        ({"max_fail_percentage": 25.0}, 0, 8),
+        ({"max_fail_percentage": 100.0}, 0, 1),
+        ({"max_fail_percentage": 25.0}, 9, 9),
+        ({"is_all_or_nothing": True}, 3, 10),
+        ({"max_fail_percentage": 0.0}, 0, 10),
+    ],
+)
+def test_needed_follows_the_ring_then_the_play(play, min_nodes, expected):
+    assert ring_plan.needed(min_nodes, 10, ring_plan.Play([], [], [], **play)) == expected
+
+
+@pytest.mark.parametrize(
+    "play, text",
+    [
+        ({"strategy": "ansible.builtin.host_pinned"}, "strategy: linear"),
+        ({"hosts": ["a", "b", "c"]}, "2 of its 3 hosts at a time"),
+    ],
+)
+def test_a_play_whose_hosts_do_not_move_together_is_refused(play, text):
+    assert text in plan(wish("a"), wish("b"), **play)["problem"]
+
+
+def test_a_role_that_some_hosts_skipped_is_refused():
+    stale = {**wish("b"), "round": 0}
+    assert "b did not come here" in plan(wish("a"), stale)["problem"]
+
+
+def test_hosts_of_one_ring_must_agree_and_each_is_told_what_it_has():
+    made = plan(wish("a"), wish("b", dolly_ring_source="/j"))
+    assert made["is_refused"] and "different values of dolly_ring_source," in made["problems"]["a"]
+    assert "b has dolly_ring_source=/j." in made["problems"]["b"]
+
+
+@pytest.mark.parametrize(
+    "images, text",
+    [
+        ([{"source": "", "dest": "/d"}], "dolly_ring_source is not set"),
+        ([FIRST, {"name": "a", "source": "/i", "dest": "/e"}], "differ, but they are: a, a"),
+        ([{"name": "a", "source": "/i", "dest": "/d", "target": "x"}], "has target, but known are only"),
+        ([FIRST, {"name": "b", "dest": "/e"}], "entry 2 of dolly_ring_images is not"),
+    ],
+)
+def test_images_that_cannot_be_are_refused(images, text):
+    one = wish("a")
+    one["images"] = images
+    assert text in plan(one)["problem"]
+
+
+def test_join_takes_only_who_started_for_this_run_in_ring_order():
+    made = plan(wish("a"), wish("b"), wish("c"), max_fail_percentage=40.0)
+    started = {
+        "c": {"run_id": "run1", "node": {"name": "c"}},
+        "a": {"run_id": "run1", "node": {"name": "a"}},
+        "b": {"run_id": "older", "node": {"name": "b"}},
+    }
+    joined = ring_plan.join(made, started)
+    assert [node["name"] for node in joined["nodes"]] == ["a", "c"]
+    assert joined["missing"] == ["b"] and joined["problem"] == ""
+    del started["c"]
+    assert "1 of 3 hosts can take part and 2 are needed; missing: b, c." in ring_plan.join(made, started)["problem"]

@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+
+from ansible_collections.dolly.ring.plugins.plugin_utils import ring_results
+
+RUN = {"id": "r1", "server": "head", "nodes": ["a", "b"], "expected": ["a", "b"]}
+STARTED = {"run_id": "r1", "node": {"name": "a"}, "address": "10.0.0.1", "address_rule": "interface", "port": 9998}
+GOOD = {"run_id": "r1", "bytes": 7, "synced": True, "verified": True, "changed": True, "position": 1, "msg": "7 bytes"}
+LOG = ["l%d" % number for number in range(30)]
+BAD = {"run_id": "r1", "bytes": 3, "synced": False, "changed": True, "msg": "disk full", "log": LOG}
+SEEN = {"name": "a", "state": "done", "bytes": 7, "position": 1, "verified": True}
+HEARD = ring_results.Heard(
+    run=RUN,
+    image={"source": {"path": "/i"}},
+    ring={"nodes": [{"name": "a"}, {"name": "b"}], "problem": ""},
+    stream={"state": "done", "nodes": [SEEN], "msg": "sent"},
+    started={"a": STARTED, "b": {**STARTED, "node": {"name": "b"}}},
+    collected={"a": GOOD, "b": {**BAD}},
+    cleaned={"a": {"run_id": "r1", "clean": True}, "b": {"run_id": "r1", "clean": True}},
+    causes={},
+)
+
+
+def told(host="a", **changes):
+    return ring_results.result_of(host, dataclasses.replace(HEARD, **changes))
+
+
+def test_the_nodes_own_word_counts():
+    assert told()["state"] == "done" and told()["bytes"] == 7 and told()["address"] == "10.0.0.1"
+    assert told(stream={"state": "failed", "msg": "lost sight"})["state"] == "done"
+
+
+def test_a_failed_node_brings_its_last_lines():
+    result = told("b")
+    assert (result["state"], result["reason"], result["changed"]) == ("failed", "disk full", True)
+    assert result["log"] == ["l%d" % n for n in range(10, 30)]
+
+
+def test_the_first_cause_wins():
+    assert told("b", causes={"b": "no dest"})["reason"] == "no dest"
+    refused = {"a": {"run_id": "r1", "msg": "mounted", "failed": False}}
+    assert told(started=refused)["reason"] == "mounted"
+    assert told(started=refused, image={"msg": "gone"})["reason"] == "head: gone"
+
+
+def test_a_host_that_ansible_lost_keeps_what_the_server_saw():
+    result = told(collected={"a": {"unreachable": True, "msg": "timeout"}})
+    assert result["state"] == "unreachable" and result["bytes"] == 7
+    assert result["reason"].endswith("its result was collected: timeout; the server last saw it done")
+
+
+def test_what_another_run_left_does_not_count():
+    assert told(collected={"a": {**GOOD, "run_id": "r0"}})["state"] == "failed"
+
+
+def test_what_could_not_be_cleaned_up_is_a_failure():
+    assert "Could not clean up" in told(cleaned={"a": {"run_id": "r1", "msg": "it hangs"}})["reason"]
+
+
+def test_check_mode_predicts_and_never_claims_a_change_that_would_be_refused():
+    check = {"is_check": True, "collected": {}, "cleaned": {}}
+    started = {"a": {**STARTED, "changed": True, "msg": "would overwrite /d"}}
+    stream = {"state": "predicted"}
+    assert told(started=started, stream=stream, **check)["state"] == "predicted"
+    assert told(started=started, stream=stream, **check)["changed"] is True
+    wrong = told(started=started, stream={"state": "unknown", "msg": "wrong checksum"}, **check)
+    assert (wrong["state"], wrong["changed"], wrong["reason"]) == ("failed", False, "head: wrong checksum")
+
+
+def test_the_summary_names_hosts_that_never_came():
+    heard = dataclasses.replace(HEARD, run={**RUN, "expected": ["a", "b", "c", "d"]}, earlier={"d": "disk full"})
+    summary = ring_results.summary_of(heard, {name: ring_results.result_of(name, heard) for name in ("a", "b")})
+    assert [node["state"] for node in summary["nodes"]] == ["done", "failed", "unreachable", "failed"]
+    assert summary["state"] == "partial" and summary["nodes"][3]["reason"].endswith("before this one: disk full")
