@@ -39,7 +39,7 @@ options:
       - V(finished) waits for the result of the receiver. It fails unless the whole image is on the
         target, verified and flushed.
       - V(absent) ends the receiver, if it runs, and removes what the run keeps on this host. The target
-        is left as it is.
+        is left as it is, and what a later run can go on from, unless O(purge=true).
     type: str
     choices: [started, finished, absent]
     default: started
@@ -54,7 +54,7 @@ options:
     description:
       - What is overwritten. An absolute path, of a block device or of a regular file.
       - A file is written beside its final name and takes that name when it is verified.
-      - Required with O(state=started).
+      - Required with O(state=started) and with O(purge=true).
     type: path
   source:
     description:
@@ -94,6 +94,25 @@ options:
     description:
       - Refuse a block device with another World Wide Name.
     type: str
+  resume:
+    description:
+      - Use what a run left on the target that was broken off. It is digested there before it counts, so that
+        another image, or a target that was changed meanwhile, costs no more than reading it.
+      - A journal says what there is. It lies beside the unfinished file, or in O(state_dir).
+      - V(false) begins anew, and keeps no journal for a later run either.
+    type: bool
+    default: true
+  state_dir:
+    description:
+      - The folder in which journals of block devices lie.
+      - Without it C(/var/lib/dolly) for root, else C(dolly) below the user's C(XDG_STATE_HOME) or C(~/.local/state).
+    type: path
+  purge:
+    description:
+      - With O(state=absent), remove also the unfinished file beside O(dest) and the journal, so that nothing of a run
+        that was broken off is left. A block device is left as it is.
+    type: bool
+    default: false
   join_timeout:
     description:
       - The receiver ends when no parent has connected within so many seconds.
@@ -260,6 +279,18 @@ times:
       for bytes that it needs and this node has not got yet.
   returned: with O(state=finished)
   type: dict
+received_bytes:
+  description: The bytes of the image that came over the network. Zeros do not; what came twice counts twice.
+  returned: with O(state=finished)
+  type: int
+sent_bytes:
+  description: The bytes of the image that this node sent to others.
+  returned: with O(state=finished)
+  type: int
+resumed_bytes:
+  description: The bytes that an earlier run had left on the target, rightly, so that nobody had to send them.
+  returned: with O(state=finished)
+  type: int
 notes:
   description: Oddities of the target that do not make the result wrong, as sentences.
   returned: with O(state=finished)
@@ -273,6 +304,11 @@ clean:
   description: That nothing of the run is left on this host, in check mode that nothing would be.
   returned: on success, with O(state=absent)
   type: bool
+purged:
+  description: The files of a broken run that were removed, or would be, with O(purge=true).
+  returned: on success, with O(state=absent)
+  type: list
+  elements: str
 log:
   description: The last lines that the receiver wrote.
   returned: when a receiver failed
@@ -325,6 +361,9 @@ def argument_spec():
         expect_size={"type": "int"},
         expect_serial={"type": "str"},
         expect_wwn={"type": "str"},
+        resume={"type": "bool", "default": True},
+        state_dir={"type": "path"},
+        purge={"type": "bool", "default": False},
         join_timeout={"type": "float", "default": 600.0},
         orphan_timeout={"type": "float", "default": 60.0},
         timeout={"type": "float", "default": 120.0},
@@ -394,6 +433,8 @@ def receiver_config(params, timeouts):
         "bind": params["bind"],
         "port": params["port"],
         "policy": policy_of(params),
+        "resume": params["resume"],
+        "state_dir": params["state_dir"] or "",
     }
     config.update((name, timeouts[name]) for name in RECEIVER_TIMEOUTS)
     return config
@@ -480,6 +521,9 @@ def result_fields(result):
         "verified": bool(result.get("verified")),
         "synced": bool(result.get("synced")),
         "repaired": int(result.get("repaired") or 0),
+        "received_bytes": int(result.get("received_bytes") or 0),
+        "sent_bytes": int(result.get("sent_bytes") or 0),
+        "resumed_bytes": int(result.get("resumed_bytes") or 0),
         "times": result.get("times") or {},
         "notes": list(result.get("notes") or ()),
         "refused_connections": int(result.get("refused_connections") or 0),
@@ -501,9 +545,19 @@ def shortcoming(result, verify):
 # state: absent
 
 
-def remove(_params, folder, check_mode):
-    """End the receiver and remove its folder."""
-    return engine_process.remove(folder, "receiver", check_mode)
+def remove(params, folder, check_mode):
+    """End the receiver and remove its folder; with purge also what a later run could go on from."""
+    if params["purge"] and not os.path.isabs(params["dest"] or ""):
+        raise UsageError("dest", params["dest"], "with purge, the absolute path of the target")
+    done = engine_process.remove(folder, "receiver", check_mode)
+    done["purged"] = []
+    if params["purge"]:
+        found = target.inspect_target(params["dest"])
+        done["purged"] = target.purge_target(found, params["state_dir"] or "", check_mode)
+    if done["purged"]:
+        done["changed"] = True
+        done["msg"] += "; %s %s" % ("would remove" if check_mode else "removed", ", ".join(done["purged"]))
+    return done
 
 
 ACTIONS = {"started": start, "finished": finish, "absent": remove}

@@ -337,6 +337,15 @@ nodes:
     repaired:
       description: How many chunks were sent again.
       type: int
+    received_bytes:
+      description: The bytes of the image that it received over the network, without zeros.
+      type: int
+    sent_bytes:
+      description: The bytes of the image that it sent to others, as far as the server heard.
+      type: int
+    resumed_bytes:
+      description: The bytes that an earlier run had left on its target, so that nobody had to send them.
+      type: int
     times:
       description:
         - Where the time of the node went, in seconds since the start. What took no time is left out.

@@ -21,6 +21,9 @@ BLANK: t.Dict[str, t.Any] = {
     "verified": False,
     "synced": False,
     "repaired": 0,
+    "received_bytes": 0,
+    "sent_bytes": 0,
+    "resumed_bytes": 0,
     "times": {},
     "covers": "",
 }

@@ -192,6 +192,38 @@ def test_the_role_twice_in_one_play_of_a_user(lab):
     assert outcome.summary()["state"] == "done"
 
 
+def leave_behind(lab, name):
+    """What a run leaves that was killed when everything was verified: an unfinished file, and its journal."""
+    partial = lab.targets / (".%s.img.dolly-partial" % name)
+    partial.write_bytes(lab.image.read_bytes())
+    size = partial.stat().st_size
+    shape = {"size": size, "chunk_size": 4 << 20, "chunks": [[0, -(-size // (4 << 20))]]}
+    journal = {"dolly-journal": 1, "target": "file %d" % partial.stat().st_ino, **shape}
+    (lab.targets / (".%s.img.dolly-journal" % name)).write_text(json.dumps(journal))
+
+
+def test_what_a_broken_run_left_is_kept_purged_or_gone_on_from(lab):
+    def left():
+        return sorted(path.name for path in lab.targets.iterdir())
+
+    for name in ("m1", "m2"):
+        leave_behind(lab, name)
+    before = left()
+    lab.clone("-l", "rack4", "-e", "dolly_ring_checksum=sha256:" + "0" * 64, code=2)
+    assert left() == before
+
+    outcome = lab.clone("-l", "m1")
+    assert lab.copies() == {"m1"} and left() == [".m2.img.dolly-journal", ".m2.img.dolly-partial", "m1.img"]
+    result, size = outcome.results()["m1"], lab.image.stat().st_size
+    assert (result["resumed_bytes"], result["received_bytes"]) == (size, 0)
+    assert result["verified"] and result["synced"] and result["changed"]
+
+    (lab.targets / "m1.img").unlink()
+    wrong = "dolly_ring_checksum=sha256:" + "0" * 64
+    lab.clone("-l", "m2", "-e", wrong, "-e", "dolly_ring_purge=true", code=2)
+    assert left() == []
+
+
 def test_serial_and_free_are_refused(lab):
     outcome = lab.play(role_play(serial=2), code=2)
     assert "remove 'serial'" in outcome.reasons()["n1"]

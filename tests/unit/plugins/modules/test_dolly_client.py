@@ -23,6 +23,8 @@ GOOD = {
     "verified": True,
     "synced": True,
     "repaired": 1,
+    "received_bytes": 3000000,
+    "resumed_bytes": 2000000,
     "error": None,
 }
 
@@ -125,6 +127,7 @@ def test_a_good_result_is_returned_in_megabytes_per_second():
     params = {"timeout": 1.0, "reported": None, "verify": "readback"}
     returned = dolly_client.finish(params, Folder({"result": {**GOOD, "times": {"write": 0.25}}}), False)
     assert returned["times"] == {"write": 0.25}
+    assert (returned["received_bytes"], returned["sent_bytes"], returned["resumed_bytes"]) == (3000000, 0, 2000000)
     assert returned["rate_mb_s"] == 10.0 and returned["position"] == 2 and returned["changed"] is True
     assert returned["msg"] == "5000000 bytes in 0.5 s, 10.0 MB/s"
     assert "skipped" not in returned
@@ -158,16 +161,45 @@ def test_finished_in_check_mode_has_nothing_to_collect():
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_absent_says_whether_there_was_anything(check_mode):
     folder = Folder(running("waiting"))
-    returned = dolly_client.remove({}, folder, check_mode)
+    returned = dolly_client.remove({"purge": False}, folder, check_mode)
     assert returned["changed"] is True and folder.removed is not check_mode
-    assert dolly_client.remove({}, Folder(is_there=False), check_mode)["changed"] is False
+    assert dolly_client.remove({"purge": False}, Folder(is_there=False), check_mode)["changed"] is False
 
 
 def test_absent_fails_when_the_receiver_cannot_be_ended():
     folder = Folder(running("flushing"), can_stop=False)
     with pytest.raises(dolly_client.engine_process.TaskFailed, match="hangs in the kernel"):
-        dolly_client.remove({}, folder, False)
+        dolly_client.remove({"purge": False}, folder, False)
     assert not folder.removed
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_purge_removes_what_a_broken_run_left_and_nothing_else(tmp_path, check_mode):
+    left = [tmp_path / ".a.img.dolly-partial", tmp_path / ".a.img.dolly-journal"]
+    others = [tmp_path / "a.img", tmp_path / ".b.img.dolly-partial"]
+    for path in left + others:
+        path.write_text("x")
+    params = {"purge": True, "dest": str(tmp_path / "a.img"), "state_dir": None}
+    returned = dolly_client.remove(params, Folder(is_there=False), check_mode)
+    assert returned["changed"] is True and returned["clean"] is True
+    assert returned["purged"] == [str(path) for path in left] and str(left[0]) in returned["msg"]
+    assert all(path.exists() is check_mode for path in left)
+    assert all(path.exists() for path in others)
+    if not check_mode:
+        assert dolly_client.remove(params, Folder(is_there=False), False)["changed"] is False
+
+
+def test_without_purge_everything_stays(tmp_path):
+    (tmp_path / ".a.img.dolly-partial").write_text("x")
+    params = {"purge": False, "dest": str(tmp_path / "a.img"), "state_dir": None}
+    returned = dolly_client.remove(params, Folder(running("waiting")), False)
+    assert returned["purged"] == [] and (tmp_path / ".a.img.dolly-partial").exists()
+
+
+@pytest.mark.parametrize("dest", [None, "", "a.img"])
+def test_purge_needs_to_know_of_what(dest):
+    with pytest.raises(UsageError, match="dest"):
+        dolly_client.remove({"purge": True, "dest": dest, "state_dir": None}, Folder(running("waiting")), False)
 
 
 def facts_of(**more):
@@ -216,6 +248,7 @@ def test_every_option_of_the_receiver_is_passed_on():
     params.update(run_id="r", name="n1", dest="/a.img")
     config = dolly_client.receiver_config(params, dolly_client.ring_options.check_seconds(params))
     assert config["target"] == "/a.img" and config["port"] == 9998
+    assert config["resume"] is True and config["state_dir"] == ""
     assert {name: config[name] for name in ("join_timeout", "orphan_timeout", "dead_after", "stall_timeout")} == {
         "join_timeout": 600.0,
         "orphan_timeout": 60.0,
