@@ -57,6 +57,25 @@ options:
       - How many seconds a peer has to prove that it holds the secret.
     type: float
     default: 5
+  protocol:
+    description:
+      - V(classic) speaks the protocol of the original dolly, versions 0.5x to 0.64, for rings in which there are
+        originals. Nothing is authenticated, encrypted or verified then, and no O(secret) is needed.
+      - All nodes of a ring have the same, and so have the ones that are not managed here.
+    type: str
+    choices: [native, classic]
+    default: native
+  control_port:
+    description:
+      - With O(protocol=classic), the second TCP port of each node, the same for all. V(0) is one less than the first.
+    type: int
+    default: 0
+  block_size:
+    description:
+      - With O(protocol=classic), the transfer size in bytes. It matters only where nodes have several interfaces
+        and must be the same for all of them. V(0) is 4096.
+    type: int
+    default: 0
 requirements:
   - Linux and Python 3.9 or later, nothing else.
 """

@@ -37,7 +37,7 @@ options:
     description:
       - V(started) checks the target and starts the receiver. It returns as soon as the receiver listens.
       - V(finished) waits for the result of the receiver. It fails unless the whole image is on the
-        target, verified and flushed.
+        target, verified and flushed. With O(protocol=classic) nothing is verified.
       - V(absent) ends the receiver, if it runs, and removes what the run keeps on this host. The target
         is left as it is, and what a later run can go on from, unless O(purge=true).
     type: str
@@ -59,7 +59,8 @@ options:
   source:
     description:
       - The image, as RV(dolly.ring.dolly_server#module:source) describes it.
-      - Required with O(state=started).
+      - Required with O(state=started), but not with O(protocol=classic), for an original server does not tell. A
+        disk that is too small is found out then when it is full.
     type: dict
   address:
     description:
@@ -325,7 +326,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dolly.ring.plugins.module_utils import engine_process, ring_options
+from ansible_collections.dolly.ring.plugins.module_utils import classic_ring, engine_process, ring_options
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import rundir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import checks, facts, target
@@ -348,6 +349,7 @@ RECEIVER_TIMEOUTS = (
 
 def argument_spec():
     spec = ring_options.shared_spec()
+    spec.update(classic_ring.spec())
     spec["run_id"] = {"type": "str", "required": True}
     spec.update(
         state={"type": "str", "choices": ["started", "finished", "absent"], "default": "started"},
@@ -377,17 +379,21 @@ def argument_spec():
 
 def start(params, folder, check_mode):
     """Check everything, then start the receiver unless *check_mode*."""
-    secret = ring_options.decode_secret(params["secret"])
+    classic_ring.require_native(params, ("source", "secret"))
+    is_classic = classic_ring.is_classic(params)
+    secret = b"" if is_classic else ring_options.decode_secret(params["secret"])
     timeouts = ring_options.check_seconds(params)
     ring_options.check_port(params["port"])
-    source = source_facts(params["source"])
+    if is_classic:
+        classic_ring.check_client(params)
+    source = source_facts(params["source"]) if params["source"] else None
     address, rule = choose_address(
         params["name"], params["address"], params["interface"], params["ansible_host"]
     )
     found = check_dest(params, source)
     port = params["port"]
     if not check_mode:
-        port = listen(folder, receiver_config(params, timeouts), secret)
+        port = listen(folder, receiver_config(params, timeouts), secret, classic_ring.mode(params, "client"))
     return {
         "changed": True,
         "msg": "%s %s" % ("would" if check_mode else "is ready to", describe_write(found)),
@@ -416,7 +422,10 @@ def check_dest(params, source):
         raise UsageError("dest", dest, "an absolute path")
     found = target.inspect_target(dest)
     policy = facts.TargetPolicy(**policy_of(params))
-    checks.check_target(found, source.size, min(source.size, source.allocated), source, policy)
+    if source is None:
+        checks.check_target(found, None, policy=policy)
+    else:
+        checks.check_target(found, source.size, min(source.size, source.allocated), source, policy)
     return found
 
 
@@ -437,16 +446,17 @@ def receiver_config(params, timeouts):
         "state_dir": params["state_dir"] or "",
     }
     config.update((name, timeouts[name]) for name in RECEIVER_TIMEOUTS)
+    config.update(classic_ring.process_options(params))
     return config
 
 
-def listen(folder, config, secret):
+def listen(folder, config, secret, mode="receiver"):
     """Start the receiver and return its port. Leaves nothing behind when it does not get that far."""
     if folder.exists():
         raise UsageError(
             "run_id", config["run_id"], "a run that %s has no part in yet; state=absent removes it" % config["name"]
         )
-    return engine_process.start(folder, "receiver", config, secret)["port"]
+    return engine_process.start(folder, mode, config, secret)["port"]
 
 
 def describe_write(found):
@@ -469,7 +479,7 @@ def finish(params, folder, check_mode):
         return {"changed": False, "msg": "check mode: no receiver was started, there is no result to collect"}
     result = await_result(folder, params["timeout"], params["reported"])
     returned = result_fields(result)
-    reason = shortcoming(result, params["verify"])
+    reason = shortcoming(result, "none" if classic_ring.is_classic(params) else params["verify"])
     if reason:
         error = result.get("error")
         extra = {"error": error} if error else {}
@@ -567,7 +577,7 @@ def main():
     module = AnsibleModule(
         argument_spec=argument_spec(),
         supports_check_mode=True,
-        required_if=[("state", "started", ("dest", "source", "secret"))],
+        required_if=[("state", "started", ("dest",))],
     )
     params = module.params
     common = {"run_id": params["run_id"], "name": params["name"], "changed": False}

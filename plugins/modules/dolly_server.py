@@ -122,6 +122,12 @@ options:
         are. V(0) means all of them.
     type: int
     default: 0
+  dest:
+    description:
+      - With O(protocol=classic), where originals among the nodes write. Empty means the path of the source.
+      - Nodes of this collection write where their own O(dolly.ring.dolly_client#module:dest) says.
+    type: str
+    default: ''
   server_address:
     description:
       - The address under which nodes reach the server. They need it only when they have lost everyone else.
@@ -414,7 +420,12 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dolly.ring.plugins.module_utils import engine_process, ring_options, ring_progress
+from ansible_collections.dolly.ring.plugins.module_utils import (
+    classic_ring,
+    engine_process,
+    ring_options,
+    ring_progress,
+)
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
     ChecksumMismatch,
     DollyError,
@@ -440,6 +451,7 @@ SENDER_TIMEOUTS = (
 
 def argument_spec():
     spec = ring_options.shared_spec()
+    spec.update(classic_ring.spec())
     node = {
         "name": {"type": "str", "required": True},
         "host": {"type": "str", "required": True},
@@ -456,6 +468,7 @@ def argument_spec():
         bmap={"type": "path"},
         sha256={"type": "bool", "default": False},
         min_nodes={"type": "int", "default": 0},
+        dest={"type": "str", "default": ""},
         server_address={"type": "str", "default": ""},
         port={"type": "int", "default": 9998},
         chunk_size={"type": "int", "default": 0},
@@ -507,14 +520,15 @@ def read_block_map(path, source):
 def finish(params, folder, check_mode):
     """Start the sender unless it runs already, and wait for its end. Raises TaskFailed."""
     if check_mode or not folder.exists():
-        absent = [name for name in ("source", "nodes", "secret") if not params[name]]
+        needed = ("source", "nodes") if classic_ring.is_classic(params) else ("source", "nodes", "secret")
+        absent = [name for name in needed if not params[name]]
         if absent:
             raise UsageError(absent[0], params[absent[0]], "a value: this run has no sender here yet")
-        secret = ring_options.decode_secret(params["secret"])
+        secret = b"" if classic_ring.is_classic(params) else ring_options.decode_secret(params["secret"])
         config = sender_config(params, check_mode)
         if check_mode:
             return predict(params)
-        engine_process.start(folder, "sender", config, secret)
+        engine_process.start(folder, classic_ring.mode(params, "server"), config, secret)
     result = await_result(folder, params["timeout"], params["wait"], age_of(folder))
     if result is None:
         progress = ring_progress.aggregate(folder.read_status() or {})
@@ -554,7 +568,16 @@ def sender_config(params, check_mode):
     if config["min_nodes"] > len(config["nodes"]):
         raise UsageError("min_nodes", config["min_nodes"], "at most the number of nodes, %d" % len(config["nodes"]))
     config.update((name, timeouts[name]) for name in SENDER_TIMEOUTS)
-    return config
+    return classic_config(params, config, check_mode) if classic_ring.is_classic(params) else config
+
+
+def classic_config(params, config, check_mode):
+    """Return what a classic sender is told. Raises ChecksumMismatch: here, for that one digests nothing."""
+    classic_ring.check_server(params)
+    if not check_mode:
+        compare_checksum(params)
+    extra = classic_ring.process_options(params)
+    return dict(config, port=config["nodes"][0]["port"], output=params["dest"], **extra)
 
 
 def check_nodes(nodes, server_name, check_mode):
@@ -576,11 +599,7 @@ def check_nodes(nodes, server_name, check_mode):
 def predict(params):
     """Look at the source as closely as a run would, and return what would happen."""
     returned = inspect(params)
-    checksum = ring_options.check_checksum(params["checksum"])
-    if checksum:
-        actual = "sha256:" + sha256_of(params["source"])
-        if actual != checksum:
-            raise ChecksumMismatch(params["source"], checksum, actual)
+    compare_checksum(params)
     if params["bmap"]:
         check_blocks(params["source"], params["bmap"])
     returned.update(
@@ -589,6 +608,14 @@ def predict(params):
         msg="would send %s, %d bytes, to %d nodes" % (params["source"], returned["size"], len(params["nodes"])),
     )
     return returned
+
+
+def compare_checksum(params):
+    """Read the whole source if a checksum was given. Raises ChecksumMismatch."""
+    checksum = ring_options.check_checksum(params["checksum"])
+    actual = "sha256:" + sha256_of(params["source"]) if checksum else ""
+    if actual != checksum:
+        raise ChecksumMismatch(params["source"], checksum, actual)
 
 
 def sha256_of(path):

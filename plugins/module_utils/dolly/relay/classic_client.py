@@ -92,6 +92,7 @@ class ClassicClient:
     def run(self) -> None:
         """Take part in one run."""
         target: Optional[Target] = None
+        self._move("waiting")
         try:
             self._join()
             assert self.text is not None

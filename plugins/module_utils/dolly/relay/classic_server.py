@@ -17,6 +17,7 @@ from .classic_client import make_children
 from .classic_flow import Flow
 
 _TICK_S = 0.02
+_OVER = ("done", "partial", "failed")
 
 
 class ClassicServer:
@@ -75,6 +76,7 @@ class ClassicServer:
 
     def run(self) -> None:
         """Carry out the run."""
+        self._report(self)
         try:
             self._children = make_children(self.ring, -1, self._options, self.flow, self._hear)
             for child in self._children:
@@ -102,18 +104,21 @@ class ClassicServer:
         top = {index: child for child in self._children for index in self._below(child)}
         for index, name in enumerate(self.ring.hosts):
             child = top.get(index)
-            is_done = child is not None and child.answer == self.source.size and self.state != "waiting"
+            is_done = child is not None and child.answer == self.source.size
+            is_over = self.state in _OVER
             rows.append(
                 {
                     "name": name,
-                    "state": "done" if is_done else "failed",
+                    "state": "done" if is_done else "failed" if is_over else "receiving",
                     "bytes": self.source.size if is_done else 0,
+                    "held": child.sent if child is not None else 0,
+                    "total": self.source.size,
                     "seconds": round(self.seconds, 3),
                     "rate": round(self.source.size / self.seconds) if is_done and self.seconds else 0,
                     "verified": False,
                     "repaired": 0,
                     "position": index + 1,
-                    "error": None if is_done else self._reason(index, child),
+                    "error": None if is_done or not is_over else self._reason(index, child),
                 }
             )
         return rows

@@ -28,10 +28,15 @@ def main(path: str) -> int:
 
 
 def _send(rundir: RunDir, config: Dict[str, Any], _secret: bytes) -> Dict[str, Any]:
-    server = make_server(config, text_of(config), StatusFile(rundir, describe), log)
+    names = [str(node["name"]) for node in config["nodes"]]
+
+    def report(server: ClassicServer) -> Dict[str, Any]:
+        return named(describe(server), names)
+
+    server = make_server(config, text_of(config), StatusFile(rundir, report), log)
     stop_on_signals(server)
     server.run()
-    return result_of(server)
+    return named(result_of(server), names)
 
 
 def text_of(config: Mapping[str, Any]) -> bytes:
@@ -125,9 +130,14 @@ def describe(server: ClassicServer) -> Dict[str, Any]:
         "state": server.state,
         "port": server.data_port,
         "pid": os.getpid(),
-        "percent": 100.0 if server.state == "done" else 0.0,
+        "percent": round(100.0 * server.progress / server.source.size, 1) if server.source.size else 0.0,
         "nodes": server.nodes(),
     }
+
+
+def named(report: Dict[str, Any], names: Sequence[str]) -> Dict[str, Any]:
+    """The same, with nodes called by other names than those that the ring knows."""
+    return dict(report, nodes=[dict(node, name=name) for node, name in zip(report["nodes"], names)])
 
 
 def result_of(server: ClassicServer) -> Dict[str, Any]:

@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role with dolly_ring_protocol: classic, between nodes of this collection."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+
+@pytest.fixture
+def classic_lab(lab):
+    """Hosts with an address each, all on the same two ports: that is how originals find each other."""
+    own = os.getpid() % (250 * 250)
+    prefix = "127.%d.%d." % (own // 250 + 2, own % 250 + 2)
+    hosts = {"n%d" % number: {"dolly_ring_address": prefix + str(number)} for number in (1, 2, 3)}
+    for port in range(22001, 30000, 7):
+        try:
+            for number in (port, port - 1):
+                socket.create_server(("", number)).close()
+        except OSError:
+            continue
+        break
+    lab.write_inventory(
+        {"rack3": hosts},
+        dolly_ring_port=port,
+        dolly_ring_server_port=0,
+        dolly_ring_protocol="classic",
+        dolly_ring_bind="{{ dolly_ring_address }}",
+    )
+    return lab
+
+
+def test_a_classic_ring(classic_lab):
+    outcome = classic_lab.clone("-l", "rack3")
+    assert classic_lab.copies() == {"n1", "n2", "n3"}
+    assert classic_lab.left_over() == []
+    results = outcome.results()
+    assert {name: results[name]["position"] for name in ("n1", "n2", "n3")} == {"n1": 1, "n2": 2, "n3": 3}
+    for name in ("n1", "n2", "n3"):
+        assert results[name]["state"] == "done" and results[name]["changed"] and results[name]["synced"]
+        assert results[name]["verified"] is False
+    nodes = outcome.task("Stream the image through the ring")["n1"]["nodes"]
+    assert [(node["name"], node["state"], node["verified"]) for node in nodes] == [
+        ("n1", "done", False), ("n2", "done", False), ("n3", "done", False)
+    ]  # fmt: skip
+
+
+def test_what_is_checked_before(classic_lab):
+    outcome = classic_lab.clone("-l", "rack3", "-e", "dolly_ring_checksum=sha256:" + "0" * 64, code=2)
+    assert outcome.failed() == {"n1", "n2", "n3"}
+    assert "not the image that was expected" in outcome.output
+    assert classic_lab.copies() == set() and classic_lab.left_over() == []
