@@ -10,10 +10,13 @@
     record-writes=FILE    every range that is written is noted in FILE
     slow-prepare=SECONDS  the target takes so long to open
     journal-interval=S    a journal is written as often as that
+    slow-stream=BYTES     the server reads a pipe no faster than so many bytes a second
+    config=JSON           more in the configuration of the sender
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -118,8 +121,30 @@ def journal_interval(seconds):
     resume.INTERVAL_S = float(seconds)
 
 
+def slow_stream(rate):
+    from dolly.storage.stream import PipeStream
+
+    read = PipeStream.read
+
+    def slowly(self, view, is_wanted):
+        count = read(self, view[: 64 * 1024], is_wanted)
+        time.sleep(count / int(rate))
+        return count
+
+    PipeStream.read = slowly
+
+
+def more_config(text):
+    from dolly.run import sender
+
+    make_root = sender.make_root
+    sender.make_root = lambda context, config, report: make_root(context, {**config, **json.loads(text)}, report)
+
+
 FAULTS = {
     "journal-interval": journal_interval,
+    "slow-stream": slow_stream,
+    "config": more_config,
     "slow-prepare": slow_prepare,
     "slow-source": slow_source,
     "slow-digest": slow_digest,

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import IO, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 #: Nothing that a test waits for takes this long, not even on a machine that is busy with other things.
 PATIENCE_S = 60.0
 _PAUSE_S = 0.02
+#: Of a program's output, which may be a whole image.
+_MAX_SHOWN = 20000
 
 
 def until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> float:
@@ -36,7 +38,10 @@ class Counts(NamedTuple):
 class Program:
     """One process. Its output goes to two files; `end` must be called, whatever happened."""
 
-    def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], folder: Path, stdin: Optional[IO[bytes]] = None,
+        stdout: Optional[IO[bytes]] = None,
+    ) -> None:
         self.name = name
         self.folder = folder
         #: The largest resident size that was seen while somebody waited for it, in KiB.
@@ -44,7 +49,7 @@ class Program:
         self._paths = folder / (".%s.out" % name), folder / (".%s.log" % name)
         with self._paths[0].open("wb") as out, self._paths[1].open("wb") as log:
             self._process = subprocess.Popen(
-                list(command), cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=log
+                list(command), cwd=folder, stdin=stdin or subprocess.DEVNULL, stdout=stdout or out, stderr=log
             )
 
     @property
@@ -55,6 +60,11 @@ class Program:
     def code(self) -> Optional[int]:
         """The exit status, negative for a signal, None while it runs."""
         return self._process.poll()
+
+    @property
+    def out_path(self) -> Path:
+        """The file that its standard output goes to, unless that was given."""
+        return self._paths[0]
 
     @property
     def out(self) -> str:
@@ -107,7 +117,7 @@ class Program:
 
     def report(self) -> str:
         """All that a person wants to see of it when a test has failed."""
-        return "--- %s (exit status %s)\n%s%s" % (self.name, self.code, self.log, self.out)
+        return "--- %s (exit status %s)\n%s%s" % (self.name, self.code, self.log, self.out[-_MAX_SHOWN:])
 
     def has_ended(self) -> bool:
         """Whether it has; also notes how much memory it has taken so far."""

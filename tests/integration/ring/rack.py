@@ -9,7 +9,7 @@ import sys
 import zipfile
 from importlib import _bootstrap_external  # type: ignore[attr-defined]
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Union
+from typing import IO, Dict, List, Optional, Sequence, Union
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.archive import write_engine
 from ansible_collections.dolly.ring.tests.integration.ring import images
@@ -49,6 +49,9 @@ class Rack:
         self._engine = engine
         self._key = self.make_key("key", KEY)
         self._addresses: Dict[int, str] = {}
+        #: What the server reads as its standard input, and where a client's standard output goes, by number.
+        self.stdin: Optional[IO[bytes]] = None
+        self.stdouts: Dict[int, IO[bytes]] = {}
 
     # --- what there is ------------------------------------------------------------------------------
 
@@ -113,7 +116,7 @@ class Rack:
         until(lambda: all(client.is_listening() for client in self.clients.values()), "clients to listen")
 
     def start_server(
-        self, image: Path, *options: str, nodes: Optional[Sequence[int]] = None, fault: Sequence[str] = ()
+        self, image: Union[Path, str], *options: str, nodes: Optional[Sequence[int]] = None, fault: Sequence[str] = ()
     ) -> Program:
         """Start the server, for all clients unless told otherwise."""
         hosts = ",".join(self.address(index) for index in (nodes or sorted(self.clients)))
@@ -137,7 +140,9 @@ class Rack:
         start = [str(self._engine)] if not fault else [str(DOUBLES), str(self._engine), *fault]
         # -S: the engine is standard library alone, and what lies in site-packages here costs time.
         command = [sys.executable, "-S", *start, "-v", *arguments]
-        program = Program(name, self.network.command(index, command), self.node_folder(index))
+        stdin = self.stdin if name == "server" else None
+        command = self.network.command(index, command)
+        program = Program(name, command, self.node_folder(index), stdin, self.stdouts.get(index))
         self.programs.append(program)
         return program
 

@@ -43,7 +43,6 @@ class Finisher:
             claim(ledger, store.record.claimed)
         #: What empties the store, where that is a window; for a thread of its own.
         self.drain = Drain(store, ledger) if store.window is not None else None
-        self._is_sized = ledger.image.size is not None
 
     @property
     def is_sinking(self) -> bool:
@@ -75,7 +74,7 @@ class Finisher:
             return  # a node that failed meanwhile, or was stopped, must not put the image in its place
         self.is_flushing = True
         self._watch.turn_to("flush")
-        if not self._is_sized:
+        if self._store.size != self._ledger.size:  # it was opened before anybody knew
             self._store.end(self._ledger.size)
         if self._syncs:
             self._store.flush()

@@ -51,10 +51,7 @@ class Root(Node):
         self._source = source
         self._policy = policy
         ledger = Ledger(plan.image, False)
-        if plan.verify == "none":
-            ledger.hold_all(_holes(source))
-        else:  # the digester lets the rest go, chunk by chunk
-            ledger.hold(RangeSet(), _holes(source))
+        self._let_go(ledger, plan.verify != "none")
         self.set_up(plan, 0, ledger)
         self._ranks = range(1, len(plan.nodes))
         self._members: FrozenSet[int] = frozenset()
@@ -67,6 +64,13 @@ class Root(Node):
         self._started_at = 0.0
         self._progress: Tuple[Any, ...] = ()
         self._progress_at = 0.0
+
+    def _let_go(self, ledger: Ledger, verifies: bool) -> None:
+        """Say what may be sent from the beginning."""
+        if verifies:  # the digester lets the rest go, chunk by chunk
+            ledger.hold(RangeSet(), _holes(self._source))
+        else:
+            ledger.hold_all(_holes(self._source))
 
     # --- before the start ---------------------------------------------------------------------------
 
@@ -140,7 +144,11 @@ class Root(Node):
                 self.board.declare(rank, self.plan.nodes[rank].name, "excluded", late.to_dict())
         self.context.log("start with %d of %d nodes" % (len(ready), len(self._ranks)))
         self.serve(Start(tuple(ready)), self._source)
-        if self.plan.verify != "none" or self._policy.wants_sha256:
+        self._stream(self.plan)
+
+    def _stream(self, plan: Plan) -> None:
+        """The nodes are about to ask for bytes."""
+        if plan.verify != "none" or self._policy.wants_sha256:
             wants_sha256 = self._policy.wants_sha256
             self._digest(lambda: self._digester.digest_all(wants_sha256), self._digested)
 
@@ -170,6 +178,16 @@ class Root(Node):
         self._recheck()
         self._end_if_settled()
 
+    @property
+    def _is_digesting(self) -> bool:
+        """Whether the run is not to end yet because the source is still being read."""
+        return self._digesting is not None
+
+    @property
+    def _is_source_slow(self) -> bool:
+        """Whether everybody waits for what the source has to say."""
+        return False
+
     def repair_wanted(self, need: Need) -> None:
         """Chunks came out wrong right below: look at the source again before they are sent again.
 
@@ -198,7 +216,7 @@ class Root(Node):
         self._end_if_settled()
 
     def _end_if_settled(self) -> None:
-        if self.state != "streaming" or self.is_leaving or self._digesting is not None:
+        if self.state != "streaming" or self.is_leaving or self._is_digesting:
             return
         if all(self._state_of(rank) in SETTLED for rank in self._ranks):
             self._end("done" if self.done_count == len(self._ranks) else "partial")
@@ -252,10 +270,11 @@ class Root(Node):
         """Nothing may hang: without any progress anywhere the run ends."""
         snapshots = self.board.all()
         progress = tuple((one.rank, one.state, one.held, one.verified) for one in snapshots)
-        if progress != self._progress or self._digesting is not None:
+        if progress != self._progress or self._is_digesting:
             self._progress, self._progress_at = progress, now
+        is_slow_by_right = self._is_source_slow or any(one.state == "flushing" for one in snapshots)
         limit = self.context.timeouts.stall * 2
-        if any(one.state == "flushing" for one in snapshots):
+        if is_slow_by_right:
             limit = max(limit, self.context.timeouts.flush)
         if self.state == "streaming" and not self.is_leaving and now - self._progress_at > limit:
             self.fail(TimedOut("any node to make progress", limit, "stall_timeout"))

@@ -8,9 +8,8 @@ import argparse
 import json
 import os
 import sys
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, Optional, TextIO
 
-from ..errors import Refused
 from ..plan.dollytab import Dollytab
 from ..plan.interfaces import is_address, is_interface_of
 from ..relay.node import Node, as_fields
@@ -34,7 +33,8 @@ def receive(options: argparse.Namespace) -> int:
     context = make_context(run_id(key), "", key, timeouts_of(vars(options)), _logger(options, progress))
     if os.environ.get("MYNODENAME"):
         context.answers_to = _is_me
-    choose = receiver.TargetChooser(options.outfile or "", TargetPolicy(), not options.no_resume, options.state_dir)
+    resumes, stdout = not options.no_resume, _stdout()
+    choose = receiver.TargetChooser(options.outfile or "", TargetPolicy(), resumes, options.state_dir, stdout)
     watchdog = Watchdog(progress, options.give_up)
     member = receiver.make_member(context, options.bind, options.port, watchdog, choose)
     _run(member, progress)
@@ -46,7 +46,9 @@ def receive(options: argparse.Namespace) -> int:
     counts = "received %(received_bytes)d bytes, sent %(sent_bytes)d, had %(resumed_bytes)d from an earlier run"
     context.log(counts % result)
     text = table([dict(result, name=name, state=member.word.state)]) + coverage_line(result)
-    _tell(options, dict(result, role="client", name=name), code, text)
+    # Where the standard output is the target, whatever is told there would be part of the image.
+    stream = sys.stderr if choose.facts.get("kind") == "stream" else sys.stdout
+    _tell(options, dict(result, role="client", name=name), code, text, stream)
     return code
 
 
@@ -54,7 +56,6 @@ def serve(options: argparse.Namespace) -> int:
     """Be the server; the exit status."""
     tab = tabfile.read(options.config) if options.config else Dollytab()
     config = sender_config(options, tab, own_names(), _warn)
-    _refuse_unfinished(config)
     key = find_key(options.key_file or "", options.is_insecure, _warn)
     if options.statistics:
         statistics.check(options.statistics)
@@ -75,9 +76,9 @@ def serve(options: argparse.Namespace) -> int:
     return code
 
 
-def print_json(result: Dict[str, Any], code: int) -> None:
-    """The result as one document on standard output."""
-    write_line(json.dumps(dict(result, version=VERSION, exit_code=code), sort_keys=True))
+def print_json(result: Dict[str, Any], code: int, stream: TextIO = sys.stdout) -> None:
+    """The result as one document, on standard output."""
+    write_line(json.dumps(dict(result, version=VERSION, exit_code=code), sort_keys=True), stream)
 
 
 def _run(node: Node, progress: Progress) -> None:
@@ -89,11 +90,13 @@ def _run(node: Node, progress: Progress) -> None:
         progress.finish()
 
 
-def _tell(options: argparse.Namespace, result: Dict[str, Any], code: int, text: str) -> None:
+def _tell(
+    options: argparse.Namespace, result: Dict[str, Any], code: int, text: str, stream: TextIO = sys.stdout
+) -> None:
     if options.is_json:
-        print_json(result, code)
+        print_json(result, code, stream)
     elif not options.is_quiet:
-        write_line(text)
+        write_line(text, stream)
 
 
 def _count(options: argparse.Namespace, result: Dict[str, Any], segsize: int) -> None:
@@ -117,19 +120,12 @@ def _logger(options: argparse.Namespace, progress: Progress) -> Callable[[str], 
     return progress.log if options.is_verbose else lambda line: None
 
 
+def _stdout() -> Optional[int]:
+    try:
+        return sys.stdout.fileno()
+    except (OSError, AttributeError):  # replaced by something that is no file, or closed before this program began
+        return None
+
+
 def _warn(line: str) -> None:
     write_line("dolly: %s" % line, sys.stderr)
-
-
-def _refuse_unfinished(config: Dict[str, Any]) -> None:
-    """What the engine cannot do yet is refused rather than done wrongly."""
-    found: List[str] = []
-    infile, outfile = config["infile"], config["outfile"]
-    found += ["a %s input" % infile["kind"]] if infile["kind"] != "plain" else []
-    found += ["a split input"] if infile["is_split"] else []
-    found += ["a compressed output"] if outfile["is_compressed"] else []
-    found += ["a split output"] if outfile["split_size"] else []
-    found += ["standard input"] if config["source"] == "-" else []
-    found += ["standard output"] if config["output"] == "-" else []
-    if found:
-        raise Refused(found[0], "this version sends plain files and disks to plain files and disks")

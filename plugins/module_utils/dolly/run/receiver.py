@@ -14,8 +14,9 @@ from ..relay.context import Context
 from ..relay.member import Member
 from ..relay.node import Reporter
 from ..storage.base import Target
-from ..storage.facts import SourceFacts, TargetPolicy
-from ..storage.target import check_target, inspect_target, open_target
+from ..storage.facts import SourceFacts, TargetFacts, TargetPolicy
+from ..storage.registry import OutputOpener
+from ..storage.target import check_target
 from .rundir import RunDir
 from .serve import StatusFile, make_context, serve, stop_on_signals, timeouts_of
 
@@ -41,26 +42,40 @@ class TargetChooser:
     """Decides where the image goes once the plan is known, and refuses before anything is written.
 
     `path` empty: where the server says, which it could not without the run's secret. `resumes`: what a run left
-    that was broken off is used, and a journal kept for a later one, for devices in `state_dir`.
+    that was broken off is used, and a journal kept for a later one, for devices in `state_dir`. `stdout`: the
+    descriptor that the name "-" stands for; a process in the background has none.
     """
 
-    def __init__(self, path: str, policy: TargetPolicy, resumes: bool = True, state_dir: str = "") -> None:
+    def __init__(
+        self,
+        path: str,
+        policy: TargetPolicy,
+        resumes: bool = True,
+        state_dir: str = "",
+        stdout: Optional[int] = None,
+    ) -> None:
         self.facts: Dict[str, Any] = {}
         self._path = path
         self._policy = policy
         self._resumes = resumes
         self._state_dir = state_dir
+        self._stdout = stdout
 
     def __call__(self, plan: Plan) -> Target:
         """Look at the target and open it. Raises Refused, UsageError."""
-        path = os.path.abspath(self._path or plan.output)
         source = SourceFacts.from_dict(plan.source) if plan.source else None
-        facts = inspect_target(path)
-        self.facts = facts.to_dict()
-        size = plan.image.size or 0
-        needed = size if plan.image.covered is None else plan.image.covered
-        check_target(facts, size, min(needed, source.allocated) if source else needed, source, self._policy)
-        return open_target(path, facts, state_dir=self._state_dir, resumes=self._resumes)
+
+        def check(facts: TargetFacts, size: Optional[int]) -> None:
+            self.facts = facts.to_dict()
+            needed = size if plan.image.covered is None or size is None else plan.image.covered
+            if needed is not None and source is not None:
+                needed = min(needed, source.allocated)
+            check_target(facts, size, needed, source, self._policy)
+
+        opener = OutputOpener(check, self._stdout, self._resumes, self._state_dir)
+        target = opener.open(plan, self._path or plan.output)
+        self.facts = target.facts.to_dict()
+        return target
 
 
 def make_member(

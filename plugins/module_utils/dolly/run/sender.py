@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, cast
 
 from ..errors import UsageError
 from ..integrity import parse_checksum
@@ -18,7 +18,9 @@ from ..plan.transport import Transport
 from ..relay.context import Context
 from ..relay.node import Reporter
 from ..relay.root import Policy, Root
+from ..relay.streaming import StreamRoot, TimedRoot
 from ..storage.facts import SourceFacts
+from ..storage.registry import Opened, open_source
 from ..storage.source import Source, read_block_map
 from .rundir import RunDir
 from .serve import StatusFile, make_context, serve, stop_on_signals, timeouts_of
@@ -42,13 +44,12 @@ def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Roo
     """The server of a run. Raises UsageError for options that make no sense, SourceError for the source."""
     policy = policy_of(config)
     sock = sockets.listen(str(config.get("bind") or ""), int(config.get("port") or 0))
-    source: Optional[Source] = None
+    source: Optional[Opened] = None
     try:
-        expected = SourceFacts.from_dict(config["source_facts"]) if config.get("source_facts") else None
-        source = Source(str(config["source"]), expected)
+        source = _open(context, config)
         extra = tuple(config.get("server_extra") or ())
         server = NodeSpec(context.name, str(config.get("server_address") or ""), sock.getsockname()[1], extra)
-        block_map = block_map_of(config, source.facts)
+        block_map = block_map_of(config, source)
         plan = plan_of(context, config, server, source, block_map)
     except BaseException as error:
         sock.close()
@@ -58,18 +59,36 @@ def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Roo
             raise UsageError("the run", str(error), "a plan that makes sense") from error
         raise
     if block_map is not None:
-        policy = dataclasses.replace(policy, checker=Checker(block_map, source.path, str(config["bmap"])))
-    return Root(context, sock, report, plan, source, policy)
+        policy = dataclasses.replace(policy, checker=Checker(block_map, str(config["source"]), str(config["bmap"])))
+    if source.stream is not None:
+        return StreamRoot(context, sock, report, plan, source.stream, policy)
+    kind = TimedRoot if plan.infile.dummy_seconds is not None else Root
+    return kind(context, sock, report, plan, cast(Source, source.source), policy)
 
 
-def block_map_of(config: Dict[str, Any], source: SourceFacts) -> Optional[BlockMap]:
+def _open(context: Context, config: Dict[str, Any]) -> Opened:
+    expected = SourceFacts.from_dict(config["source_facts"]) if config.get("source_facts") else None
+    size = None if config.get("dummy_size") is None else int(config["dummy_size"])
+    return open_source(
+        str(config.get("source") or ""),
+        Infile.from_dict(config.get("infile") or {}),
+        Outfile.from_dict(config.get("outfile") or {}),
+        context.timeouts.barrier,
+        expected,
+        size,
+    )
+
+
+def block_map_of(config: Dict[str, Any], source: Opened) -> Optional[BlockMap]:
     """The block map of a run, None where it has none. Raises UsageError when it is not that of the source."""
     path = str(config.get("bmap") or "")
     if not path:
         return None
     if str(config.get("verify") or "readback") == "none":
         raise UsageError("bmap", path, "no block map with verify none: it is checked while the image is digested")
-    return read_block_map(path, source)
+    if not isinstance(source.source, Source) or source.infile.kind != "plain" or source.facts is None:
+        raise UsageError("bmap", path, "no block map: it is for a plain file or device that is sent as it is")
+    return read_block_map(path, source.facts)
 
 
 def policy_of(config: Dict[str, Any]) -> Policy:
@@ -90,7 +109,7 @@ def plan_of(
     context: Context,
     config: Dict[str, Any],
     server: NodeSpec,
-    source: Source,
+    source: Opened,
     block_map: Optional[BlockMap] = None,
 ) -> Plan:
     """The plan of a run. Raises ValueError."""
@@ -104,12 +123,12 @@ def plan_of(
         nodes=(server, *nodes),
         fanout=fanout,
         image=Image(source.size, chunk_size, mapped=block_map.mapped() if block_map is not None else None),
-        verify=str(config.get("verify") or "readback"),
+        verify="none" if source.infile.kind == "dummy" else str(config.get("verify") or "readback"),
         sync=config.get("sync") is not False,
         timeouts=context.timeouts,
         output=str(config.get("output") or ""),
-        source=source.facts.to_dict(),
-        infile=Infile.from_dict(config.get("infile") or {}),
+        source=source.facts.to_dict() if source.facts is not None else {},
+        infile=source.infile,
         outfile=Outfile.from_dict(config.get("outfile") or {}),
         transport=Transport.from_dict(config.get("transport") or {}),
     )

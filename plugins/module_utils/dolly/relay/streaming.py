@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Servers that do not know how much they will send: of a pipe, and of a dummy run that goes on for some time."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from typing import Any, Optional
+
+from ..plan.job import MAX_SIZE, Plan
+from ..ranges import RangeSet
+from ..storage.stream import Stream
+from ..storage.window import Ring, window_length
+from ..wire.messages import Need
+from .context import Context
+from .intake import Intake, WindowSource
+from .ledger import Ledger
+from .node import Reporter
+from .root import Policy, Root
+
+
+class Unsized(Root):
+    """A server that says the size at the end."""
+
+    @property
+    def source_size(self) -> int:
+        """Bytes of the image; 0 while that is unknown."""
+        return self.ledger.size if self.ledger is not None else 0
+
+    def _let_go(self, ledger: Ledger, verifies: bool) -> None:
+        """Nothing is known of holes."""
+
+    def _end_image(self, size: int) -> None:
+        if self.downstream is not None:
+            self.downstream.end(size)
+
+
+class StreamRoot(Unsized):
+    """A server whose source is read once."""
+
+    def __init__(
+        self, context: Context, sock: socket.socket, report: Reporter, plan: Plan, stream: Stream, policy: Policy
+    ) -> None:
+        ring = Ring(window_length(plan.image.chunk_size))
+        source: Any = WindowSource(ring, stream)
+        # The checksum cannot be compared before the last byte: that is the intake's task.
+        super().__init__(context, sock, report, plan, source, replace(policy, checksum=""))
+        ledger = self.ledger
+        if ledger is None:
+            raise RuntimeError("a server without a ledger")
+        ledger.open_window(ring.length)
+        call = context.reactor.call
+        self._intake = Intake(
+            stream,
+            ring,
+            ledger,
+            self._publish,
+            lambda size: call(lambda: self._end_image(size)),
+            policy.checksum,
+            context.profile.working(),
+        )
+
+    @property
+    def sha256(self) -> Optional[str]:
+        """The plain SHA-256 of the stream in hex, where it was asked for and is known."""
+        return self._intake.sha256
+
+    def repair_wanted(self, need: Need) -> None:
+        """The window has the bytes that were digested; the source cannot be looked at again."""
+
+    def _stream(self, plan: Plan) -> None:
+        self.need_changed()
+        self._digest(lambda: self._intake.run(self._policy.wants_sha256), self._digested)
+
+    @property
+    def _is_digesting(self) -> bool:
+        """Without nodes nobody waits for the rest; with them none is done before the source has ended."""
+        return False
+
+    @property
+    def _is_source_slow(self) -> bool:
+        """It may take its time, as a flush may; the ring is not at fault."""
+        return self._intake.is_waiting
+
+
+class TimedRoot(Unsized):
+    """A dummy run without a size: after so many seconds what was sent by then is the image."""
+
+    def _let_go(self, ledger: Ledger, verifies: bool) -> None:
+        ledger.hold(RangeSet.span(0, MAX_SIZE), RangeSet())
+
+    def _stream(self, plan: Plan) -> None:
+        self.context.reactor.after(plan.infile.dummy_seconds or 0.0, self._time_is_over)
+
+    def _time_is_over(self) -> None:
+        if self.ledger is None or self.downstream is None or self.is_leaving:
+            return
+        with self.ledger.changed:  # nothing is claimed between the question and the answer
+            size = self.downstream.highest
+            self.ledger.held.discard(size, MAX_SIZE)
+            self.ledger.end(size)
+        self._end_image(size)

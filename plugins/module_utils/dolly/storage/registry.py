@@ -1,0 +1,174 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which source and which target a run asks for: the one place that knows all kinds of both."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Optional, Protocol, Union
+
+from ..errors import Refused, UsageError
+from ..plan.job import Plan
+from ..plan.streams import CODECS, Infile, Outfile, node_decompresses, server_compresses
+from .base import Target
+from .compressed import HEAD_LENGTH, DecompressOpener, GzipStream, SourceStream, check_codec, codec_of
+from .dummy import DummySource, DummyTarget
+from .facts import SourceFacts, TargetFacts
+from .parts import part_name
+from .source import Source
+from .split import SplitTarget
+from .split_source import SplitSource
+from .stream import DescriptorOpener, PipeStream, StoreOpener, Stream, is_null
+from .target import inspect_target, open_target
+from .window import SinkOpener, WindowTarget
+
+#: As the name of an input or an output: the standard one.
+STANDARD = "-"
+_STDIN = 0
+
+Seekable = Union[Source, SplitSource, DummySource]
+
+
+class Opened:
+    """What the server sends: a `source` that can be read anywhere, or a `stream` that is read once.
+
+    `infile`: what is to go into the plan, with what was found out about the source.
+    """
+
+    def __init__(self, infile: Infile, source: Optional[Seekable] = None, stream: Optional[Stream] = None) -> None:
+        self.infile = infile
+        self.source = source
+        self.stream = stream
+
+    @property
+    def size(self) -> Optional[int]:
+        """Bytes on the wire, None while nobody knows."""
+        if self.source is None or self.infile.dummy_seconds is not None:
+            return None
+        return self.source.size
+
+    @property
+    def facts(self) -> Optional[SourceFacts]:
+        """Of what lies on a disk."""
+        return getattr(self.source or getattr(self.stream, "source", None), "facts", None)
+
+    def close(self) -> None:
+        """Let go of it."""
+        for one in (self.source, self.stream):
+            if one is not None:
+                one.close()
+
+
+def open_source(
+    path: str,
+    infile: Infile,
+    outfile: Outfile,
+    patience_s: float,
+    expected: Optional[SourceFacts] = None,
+    dummy_bytes: Optional[int] = None,
+) -> Opened:
+    """Open what a run sends. `patience_s`: for the first bytes of a pipe. Raises UsageError, SourceError, TimedOut."""
+    if infile.kind == "dummy":
+        return _open_dummy(infile, dummy_bytes)
+    if path == STANDARD:
+        return _open_standard(infile, outfile, patience_s)
+    source = SplitSource(path, expected) if infile.is_split else Source(path, expected)
+    try:
+        if node_decompresses(infile, outfile):
+            head = memoryview(bytearray(HEAD_LENGTH))
+            infile = _with_codec(path, infile, bytes(head[: source.read(0, head)]))
+        if server_compresses(infile, outfile):
+            return Opened(replace(infile, is_seekable=False), stream=GzipStream(SourceStream(source)))
+    except BaseException:
+        source.close()
+        raise
+    return Opened(replace(infile, is_seekable=True), source)
+
+
+def _open_dummy(infile: Infile, size: Optional[int]) -> Opened:
+    if infile.dummy_seconds is not None:
+        size = None
+    elif size is None:
+        raise UsageError("dummy", "nothing", "a size, or a time in seconds")
+    return Opened(replace(infile, is_seekable=True), DummySource(size))
+
+
+def _open_standard(infile: Infile, outfile: Outfile, patience_s: float) -> Opened:
+    if infile.is_split:
+        raise UsageError("source", STANDARD, "the name of files in parts: the standard input is one")
+    if is_null(_STDIN):
+        raise UsageError("source", STANDARD, "a standard input that something comes from")
+    pipe = PipeStream(_STDIN)
+    infile = replace(infile, is_seekable=False)
+    if node_decompresses(infile, outfile):
+        infile = _with_codec(STANDARD, infile, pipe.peek(HEAD_LENGTH, patience_s))
+    if server_compresses(infile, outfile):
+        return Opened(infile, stream=GzipStream(pipe))
+    return Opened(infile, stream=pipe)
+
+
+def _with_codec(path: str, infile: Infile, head: bytes) -> Infile:
+    codec = codec_of(head)
+    if not codec:
+        raise UsageError("compressed source", path, "a file compressed with one of %s" % ", ".join(CODECS))
+    return replace(infile, codec=codec)
+
+
+class Check(Protocol):
+    """Refuses a target by its facts; `size` in bytes, None where it is not known."""
+
+    def __call__(self, facts: TargetFacts, size: Optional[int]) -> None:
+        """Raise Refused."""
+
+
+class OutputOpener:
+    """Decides what a node writes, nothing of it open yet.
+
+    `stdout`: the descriptor for the name "-", None: there is none. `resumes`, `state_dir`: as for `open_target`.
+    """
+
+    def __init__(
+        self, check: Check, stdout: Optional[int] = None, resumes: bool = True, state_dir: str = ""
+    ) -> None:
+        self._check = check
+        self._stdout = stdout
+        self._resumes = resumes
+        self._state_dir = state_dir
+
+    def open(self, plan: Plan, path: str) -> Target:
+        """The target of a plan. Raises Refused, UsageError."""
+        if plan.infile.kind == "dummy":
+            return DummyTarget()
+        decompresses = node_decompresses(plan.infile, plan.outfile)
+        if decompresses:
+            check_codec(plan.infile.codec)
+        if path == STANDARD:
+            return self._to_standard(plan, decompresses)
+        target = self._random_access(plan.outfile, os.path.abspath(path), None if decompresses else plan.image.size)
+        if not decompresses:
+            return target
+        opener = DecompressOpener(plan.infile.codec, StoreOpener(target))
+        return WindowTarget(target.facts, opener, plan.image.chunk_size)
+
+    def _random_access(self, outfile: Outfile, path: str, size: Optional[int]) -> Target:
+        if not outfile.split_size:
+            facts = inspect_target(path)
+            self._check(facts, size)
+            return open_target(path, facts, state_dir=self._state_dir, resumes=self._resumes)
+        facts = inspect_target(part_name(path, 0))
+        self._check(facts, size)
+        if facts.kind == "block":
+            raise Refused(path, "%s is a device, and an image in parts needs files" % facts.path)
+        return SplitTarget(path, facts, outfile.split_size)
+
+    def _to_standard(self, plan: Plan, decompresses: bool) -> Target:
+        if self._stdout is None or is_null(self._stdout):
+            raise Refused("the standard output", "this node has none that leads anywhere")
+        if plan.outfile.split_size:
+            raise UsageError("output", STANDARD, "the name of a file, for an output in parts")
+        facts = TargetFacts(path=STANDARD, real_path=STANDARD, kind="stream", size=0, boot_id="")
+        opener: SinkOpener = DescriptorOpener(self._stdout)
+        if decompresses:
+            opener = DecompressOpener(plan.infile.codec, opener)
+        return WindowTarget(facts, opener, plan.image.chunk_size)

@@ -1,0 +1,310 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An image that is stored in parts of a given size: FILE_0, FILE_1, ...
+
+Each part is written beside its final name. When the image is whole the parts take their names one after the other,
+and what is left of a longer set goes. So it can be read back and served like one file, at any offset.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import threading
+from typing import Callable, Iterator, List, Optional, Set, Tuple
+
+from ..errors import Refused, TargetError
+from . import linux
+from .base import Lane, Store, Target
+from .facts import TargetFacts
+from .file import partial_name
+from .parts import Pool, part_index, part_indexes, part_name
+
+_MAX_SIZE = 2 ** 63 - 1
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class SplitStore(Store):
+    """Partial files that become the parts in `commit`. Owns `directory` and `lock`, the open first part."""
+
+    def __init__(self, directory: int, lock: int, path: str, part_size: int, size: Optional[int]) -> None:
+        self.path = path
+        self.size = _MAX_SIZE if size is None else size
+        self.notes: List[str] = []
+        self._directory = directory
+        self._lock = lock
+        self._name = os.path.basename(path)
+        self._part_size = part_size
+        self._made: Set[int] = set()
+        self._error: Optional[TargetError] = None
+        self._is_closed = False
+        self._is_committed = False
+        self._guard_lock = threading.Lock()
+        self._pool: Pool[int] = Pool(self._open, self._close_part)
+
+    def receive(self, lane: Lane, offset: int, length: int) -> int:
+        index, start, stop = next(self._runs(offset, length))
+        with self._working("write", offset), self._pool.use(index) as fd:
+            return lane.to_file(fd, start, stop - start)
+
+    def zero(self, offset: int, length: int) -> None:
+        for index, start, stop in self._runs(offset, length):
+            with self._working("zero", offset), self._pool.use(index) as fd:
+                for at in range(start, stop, linux.ZERO_STEP):
+                    count = min(linux.ZERO_STEP, stop - at)
+                    if not linux.punch_hole(fd, at, count):
+                        linux.write_zeros(fd, at, count)
+
+    def send(self, lane: Lane, offset: int, length: int) -> None:
+        for index, start, stop in self._runs(offset, length):
+            with self._reading(offset), self._pool.use(index) as fd:
+                while start < stop:
+                    count = lane.from_file(fd, start, stop - start)
+                    if not count:
+                        raise OSError(errno.EIO, os.strerror(errno.EIO))
+                    start += count
+
+    def read(self, offset: int, view: memoryview) -> int:
+        done = 0
+        for index, start, stop in self._runs(offset, min(len(view), max(0, self.size - offset))):
+            with self._reading(offset), self._pool.use(index) as fd:
+                count = linux.read_into(fd, view[done : done + stop - start], start)
+            done += count
+            if count < stop - start:
+                break
+        return done
+
+    def end(self, size: int) -> None:
+        if not 0 <= size <= self.size:
+            raise ValueError("an image of %d bytes, and there is room for %d" % (size, self.size))
+        self.size = size
+        with self._working("truncate", size):
+            for index in sorted(self._made):
+                if index < self._count:
+                    with self._pool.use(index) as fd:
+                        os.ftruncate(fd, self._length_of(index))
+
+    def flush(self) -> None:
+        for index in self._pool.each():  # the others were flushed when they were closed
+            with self._working("fsync", index * self._part_size), self._pool.use(index) as fd:
+                os.fsync(fd)
+
+    def commit(self) -> None:
+        self.flush()
+        if self._is_committed:
+            return
+        for index in range(self._count):
+            with self._working("commit", index * self._part_size), self._pool.use(index) as fd:
+                self._publish(index, fd)
+        with self._working("commit", self.size):
+            self._remove_tail()
+            os.fsync(self._directory)
+        self._is_committed = True
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._pool.close()
+            os.close(self._lock)
+            os.close(self._directory)
+
+    def abort(self) -> None:
+        """Nothing stays: no later run can go on with it."""
+        if not self._is_closed and not self._is_committed:
+            with contextlib.suppress(OSError):
+                remove_partials(self._directory, self._name)
+        self.close()
+
+    @property
+    def _count(self) -> int:
+        """Parts of the image; one, which is empty, of no bytes."""
+        return max(1, -(-self.size // self._part_size))
+
+    def _length_of(self, index: int) -> int:
+        return min(self._part_size, self.size - index * self._part_size)
+
+    def _runs(self, offset: int, length: int) -> Iterator[Tuple[int, int, int]]:
+        """A range by part: (index, start in it, end in it)."""
+        end = offset + length
+        if offset < 0 or length < 0 or end > self.size:
+            raise ValueError("range %d+%d is outside the image of %d bytes" % (offset, length, self.size))
+        while offset < end:
+            index, start = divmod(offset, self._part_size)
+            stop = min(self._part_size, start + end - offset)
+            yield index, start, stop
+            offset += stop - start
+
+    def _open(self, index: int) -> int:
+        if self._is_closed:
+            raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+        name = partial_name(part_name(self._name, index))
+        if index in self._made:
+            return os.open(name, _FLAGS, dir_fd=self._directory)
+        # The first one is there already: it is the lock.
+        fd = os.open(name, _FLAGS | os.O_CREAT | (os.O_EXCL if index else 0), 0o600, dir_fd=self._directory)
+        try:
+            os.ftruncate(fd, self._length_of(index))
+        except BaseException:
+            os.close(fd)
+            raise
+        self._made.add(index)
+        return fd
+
+    def _close_part(self, fd: int) -> None:
+        try:
+            if not self._is_closed:
+                with self._working("fsync", self.size):
+                    os.fsync(fd)  # whoever opens it again might not hear of an error
+        finally:
+            os.close(fd)
+
+    def _publish(self, index: int, fd: int) -> None:
+        if os.fstat(fd).st_size != self._length_of(index):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        name = part_name(self._name, index)
+        self._take_over_mode(fd, name)
+        os.fsync(fd)
+        os.rename(partial_name(name), name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+
+    def _take_over_mode(self, fd: int, name: str) -> None:
+        try:
+            old = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            os.fchmod(fd, 0o644 & ~linux.parse_umask(linux.read_text("/proc/self/status")))
+            return
+        if not stat.S_ISREG(old.st_mode):
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+        if os.geteuid() == 0:
+            with contextlib.suppress(PermissionError):  # NFS does not let every root do that
+                os.fchown(fd, old.st_uid, old.st_gid)
+        os.fchmod(fd, stat.S_IMODE(old.st_mode) & 0o777)
+
+    def _remove_tail(self) -> None:
+        """Parts of a longer set that was there: up to the first gap, for what lies behind it may be something else."""
+        for index in range(self._count, _MAX_SIZE):
+            try:
+                os.unlink(part_name(self._name, index), dir_fd=self._directory)
+            except FileNotFoundError:
+                break
+        remove_partials(self._directory, self._name)
+
+    @contextlib.contextmanager
+    def _working(self, operation: str, offset: int) -> Iterator[None]:
+        if self._error is not None:
+            raise self._error
+        try:
+            yield
+        except OSError as error:  # sticky, as base.py says
+            with self._guard_lock:
+                if self._error is None:
+                    self._error = TargetError(self.path, operation, offset, error.errno or errno.EIO)
+            raise self._error from error
+
+    @contextlib.contextmanager
+    def _reading(self, offset: int) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TargetError(self.path, "read", offset, error.errno or errno.EIO) from error
+
+
+class SplitTarget(Target):
+    """Parts of at most `part_size` bytes. `facts` are those of the first part."""
+
+    def __init__(self, path: str, facts: TargetFacts, part_size: int) -> None:
+        self.facts = facts
+        self._directory_path = os.path.realpath(os.path.dirname(os.path.abspath(path)))
+        self._name = os.path.basename(path)
+        self._path = os.path.join(self._directory_path, self._name)
+        self._part_size = part_size
+        self._directory = -1
+        self._fd = -1
+
+    def prepare(self) -> None:
+        """Open the directory; see that nothing but parts is in the way, and no other run."""
+        self._guard("open", self._open_directory)
+        try:
+            self._guard("open", self._check_parts)
+            self._guard("open", lambda: self._lock(0))
+        except BaseException:
+            self.release()
+            raise
+
+    def begin(self, size: Optional[int], chunk_size: int = 0) -> SplitStore:
+        if self._directory < 0:
+            raise RuntimeError("begin() without prepare()")
+        try:
+            self._guard("create", lambda: self._lock(os.O_CREAT))
+            self._guard("truncate", lambda: os.ftruncate(self._fd, 0))  # nothing of an earlier run is left anywhere
+            self._guard("create", lambda: remove_partials(self._directory, self._name, but_first=True))
+        except BaseException:
+            self.release()
+            raise
+        store = SplitStore(self._directory, self._fd, self._path, self._part_size, size)
+        self._fd = self._directory = -1
+        return store
+
+    def release(self) -> None:
+        fds = (self._fd, self._directory)
+        self._fd = self._directory = -1
+        for fd in fds:
+            if fd >= 0:
+                os.close(fd)
+
+    def _guard(self, operation: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except OSError as error:
+            raise TargetError(self._path, operation, 0, error.errno or errno.EIO) from error
+
+    def _open_directory(self) -> None:
+        self._directory = os.open(self._directory_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if not os.access(self._directory_path, os.W_OK | os.X_OK):
+            self.release()
+            raise Refused(self._path, "no file can be made in its directory %s" % self._directory_path)
+
+    def _check_parts(self) -> None:
+        for index in part_indexes(self._name, os.listdir(self._directory)):
+            name = part_name(self._name, index)
+            found = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode):
+                raise Refused(self._path, "%s beside it is no regular file" % name)
+
+    def _lock(self, create: int) -> None:
+        if self._fd >= 0:
+            return
+        name = partial_name(part_name(self._name, 0))
+        try:
+            fd = os.open(name, _FLAGS | create, 0o600, dir_fd=self._directory)
+        except FileNotFoundError:
+            if create:
+                raise
+            return
+        self._fd = fd
+        self._check_partial(fd, name)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(self._path, "another run is writing to it (%s is locked)" % name) from None
+        found = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+        if not os.path.samestat(found, os.fstat(fd)):
+            raise Refused(self._path, "another run has just written to it (%s)" % name)
+
+    def _check_partial(self, fd: int, name: str) -> None:
+        found = os.fstat(fd)
+        # A second link would let somebody else's file be overwritten through a directory open to all.
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_uid != os.geteuid():
+            raise Refused(self._path, "%s beside it is not a file of an earlier run" % name)
+
+
+def remove_partials(directory: int, name: str, but_first: bool = False) -> None:
+    """Remove what an earlier run left half done. Raises OSError."""
+    suffix = partial_name("")[1:]
+    for found in os.listdir(directory):
+        inner = found[1 : -len(suffix)]
+        index = part_index(name, inner) if found == partial_name(inner) else None
+        if index is not None and not (but_first and index == 0):
+            os.unlink(found, dir_fd=directory)

@@ -1,0 +1,140 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An image that lies in parts, FILE_0, FILE_1, ..., as one source."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import itertools
+import os
+from typing import Iterator, List, Optional, Tuple
+
+from ..errors import SourceChanged, SourceError, UsageError
+from ..ranges import RangeSet
+from .base import Lane
+from .facts import SourceFacts
+from .parts import Pool, part_indexes, part_name
+from .source import Source, inspect_source
+
+
+def inspect_split(path: str, proc_root: str = "/proc") -> SourceFacts:
+    """Look at all parts of a source. Raises UsageError where one is missing, SourceError where one cannot be read."""
+    return _together(path, _inspect_parts(path, proc_root))
+
+
+class SplitSource:
+    """Like Source, over several regular files. `expected`: what an earlier `inspect_split` found."""
+
+    def __init__(self, path: str, expected: Optional[SourceFacts] = None, proc_root: str = "/proc") -> None:
+        self._parts = _inspect_parts(path, proc_root)
+        self.path = path
+        self.facts = _together(path, self._parts)
+        if expected is not None and expected != self.facts:
+            raise SourceChanged(path, 0)
+        self.size = self.facts.size
+        self._starts = [0, *itertools.accumulate(part.size for part in self._parts)]
+        self._pool: Pool[Source] = Pool(lambda index: Source(self._parts[index].path, self._parts[index]), _close)
+
+    def send(self, lane: Lane, offset: int, length: int) -> None:
+        """Send all of a range. Raises SourceError, SourceChanged where a part got shorter, the lane's errors."""
+        for index, start, end in self._runs(offset, offset + length):
+            with self._pool.use(index) as part, self._located(index):
+                part.send(lane, start, end - start)
+
+    def read(self, offset: int, view: memoryview) -> int:
+        """Fill `view` from `offset`; the count is less only where the image ends. Raises like `send`."""
+        end = min(self.size, offset + len(view))
+        done = 0
+        for index, start, stop in self._runs(offset, end):
+            with self._pool.use(index) as part, self._located(index):
+                part.read(start, view[done : done + stop - start])
+            done += stop - start
+        return done
+
+    def release(self, offset: int, length: int) -> None:
+        """Nobody reads a range soon: its memory may go to others."""
+        for index, start, end in self._runs(offset, offset + length):
+            with self._pool.use(index) as part:
+                part.release(start, end - start)
+
+    def data_ranges(self) -> RangeSet:
+        """What is no hole."""
+        found = RangeSet()
+        for index, base in enumerate(self._starts[:-1]):
+            with self._pool.use(index) as part:
+                for start, end in part.data_ranges():
+                    found.add(base + start, base + end)
+        return found
+
+    def check_unchanged(self) -> None:
+        """Raise SourceChanged when a part's size or time of change is not what it was when it was opened."""
+        for index, (part, start) in enumerate(zip(self._parts, self._starts)):
+            try:
+                found = os.stat(part.path)
+            except OSError as error:
+                raise SourceError(part.path, start, error.errno) from error
+            if (found.st_size, found.st_mtime_ns, found.st_ino) != (part.size, part.mtime_ns, part.inode):
+                raise SourceChanged(self._parts[index].path, start)
+
+    def close(self) -> None:
+        """Let go of all parts. May be called twice."""
+        self._pool.close()
+
+    def _runs(self, start: int, end: int) -> Iterator[Tuple[int, int, int]]:
+        """A range by part: (index, start in it, end in it)."""
+        index = max(0, bisect.bisect_right(self._starts, start) - 1)
+        while start < end:
+            base, stop = self._starts[index], min(end, self._starts[index + 1])
+            if start < stop:
+                yield index, start - base, stop - base
+                start = stop
+            index += 1
+
+    @contextlib.contextmanager
+    def _located(self, index: int) -> Iterator[None]:
+        """Errors name the part; their offset is the one in the image."""
+        try:
+            yield
+        except (SourceError, SourceChanged) as error:
+            at = self._starts[index] + (error.fields.get("offset") or 0)
+            if isinstance(error, SourceError):
+                raise SourceError(self._parts[index].path, at, error.fields.get("errno")) from error
+            raise SourceChanged(self._parts[index].path, at) from error
+
+
+def _inspect_parts(path: str, proc_root: str) -> List[SourceFacts]:
+    directory, name = os.path.split(path)
+    try:
+        indexes = part_indexes(name, os.listdir(directory or "."))
+    except OSError as error:
+        raise UsageError("source", path, "parts in a directory that can be read (%s)" % error.strerror) from error
+    if not indexes:
+        raise UsageError("source", path, "a file in parts, and there is no %s" % part_name(path, 0))
+    for expected, index in enumerate(indexes):
+        if index != expected:
+            names = part_name(path, expected), part_name(path, index)
+            raise UsageError("source", path, "all of its parts: %s is missing, and there is %s" % names)
+    parts = [inspect_source(part_name(path, index), proc_root) for index in indexes]
+    for part in parts:
+        if part.kind != "file":
+            raise UsageError("source", part.path, "a regular file, as each part of a source")
+    return parts
+
+
+def _together(path: str, parts: List[SourceFacts]) -> SourceFacts:
+    first = parts[0]
+    return SourceFacts(
+        path=path,
+        kind="file",
+        size=sum(part.size for part in parts),
+        allocated=sum(part.allocated for part in parts),
+        device=first.device,
+        inode=first.inode,
+        mtime_ns=max(part.mtime_ns for part in parts),
+        boot_id=first.boot_id,
+    )
+
+
+def _close(source: Source) -> None:
+    source.close()

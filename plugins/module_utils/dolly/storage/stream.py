@@ -1,0 +1,213 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Streams: the standard output as a place to write to, a pipe as a source, and a store as the end of a stream."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+import time
+from typing import Callable, List, Protocol
+
+from ..errors import SourceError, TargetError, TimedOut
+from .base import Lane, Store, Target
+from .descriptor import Descriptor
+from .window import Sink
+
+#: How long a read of a pipe waits before it asks whether anybody still wants the bytes.
+_POLL_S = 0.25
+
+
+class DescriptorSink:
+    """A sink that writes to a descriptor which is not its own, as the standard output. Nothing is cut or renamed."""
+
+    def __init__(self, fd: int, path: str) -> None:
+        self.path = path
+        self.notes: List[str] = []
+        self._fd = fd
+
+    def write(self, view: memoryview, offset: int) -> None:
+        written = 0
+        while written < len(view):
+            try:
+                written += os.write(self._fd, view[written:])
+            except OSError as error:
+                raise TargetError(self.path, "write", offset + written, error.errno or errno.EIO) from error
+
+    def finish(self, size: int) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EROFS):  # fsync(2): a pipe, a socket, a terminal
+                raise TargetError(self.path, "fsync", size, error.errno or errno.EIO) from error
+
+    def close(self) -> None:
+        """Nothing: the descriptor is not ours."""
+
+    def abort(self) -> None:
+        """Nothing, likewise."""
+
+
+class DescriptorOpener:
+    """The standard output, before any byte."""
+
+    def __init__(self, fd: int, path: str = "-") -> None:
+        self._fd = fd
+        self._path = path
+
+    def prepare(self) -> None:
+        """Nothing can be locked."""
+
+    def open(self) -> Sink:
+        return DescriptorSink(self._fd, self._path)
+
+    def release(self) -> None:
+        """Nothing was locked."""
+
+
+class _FromMemory:
+    """A lane whose socket is a piece of memory."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+
+    def to_file(self, fd: int, offset: int, length: int) -> int:
+        return self._took(os.pwrite(fd, self._view[:length], offset))
+
+    def to_view(self, view: memoryview) -> int:
+        count = min(len(view), len(self._view))
+        view[:count] = self._view[:count]
+        return self._took(count)
+
+    def from_file(self, fd: int, offset: int, length: int) -> int:
+        raise NotImplementedError
+
+    def from_view(self, view: memoryview) -> None:
+        raise NotImplementedError
+
+    def _took(self, count: int) -> int:
+        self._view = self._view[count:]
+        return count
+
+
+class StoreSink:
+    """A sink that fills a store from its beginning: what comes out of a decompressor, on a disk or in a file."""
+
+    def __init__(self, store: Store) -> None:
+        self.path = store.path
+        self._store = store
+        self._end = 0
+
+    @property
+    def notes(self) -> List[str]:
+        """Those of the store."""
+        return self._store.notes
+
+    def write(self, view: memoryview, offset: int) -> None:
+        """`offset` does not matter: every byte goes behind the last one."""
+        if self._end + len(view) > self._store.size:
+            raise TargetError(self.path, "write", self._store.size, errno.ENOSPC)
+        lane: Lane = _FromMemory(view)
+        left = len(view)
+        while left:
+            count = self._store.receive(lane, self._end, left)
+            self._end += count
+            left -= count
+
+    def finish(self, size: int) -> None:
+        self._store.end(self._end)
+        self._store.commit()
+
+    def close(self) -> None:
+        self._store.close()
+
+    def abort(self) -> None:
+        self._store.abort()
+
+
+class StoreOpener:
+    """A target that is filled by a stream, before any byte."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def prepare(self) -> None:
+        self._target.prepare()
+
+    def open(self) -> Sink:
+        return StoreSink(self._target.begin(None))
+
+    def release(self) -> None:
+        self._target.release()
+
+
+class Stream(Protocol):
+    """What can be read once, from the beginning to the end."""
+
+    path: str
+
+    def read(self, view: memoryview, is_wanted: Callable[[], bool]) -> int:
+        """Fill the beginning of `view`; the count, 0 at the end, or as soon as `is_wanted` says no.
+
+        Raises SourceError.
+        """
+
+    def close(self) -> None:
+        """Let go of it. May be called twice."""
+
+
+class PipeStream:
+    """A pipe, a socket or a terminal as source. The descriptor stays open: it is not ours."""
+
+    def __init__(self, fd: int, path: str = "-") -> None:
+        self.path = path
+        self._source = Descriptor(os.dup(fd))
+        self._head = b""
+        self._at = 0
+
+    def peek(self, length: int, patience_s: float) -> bytes:
+        """The first bytes, without taking them; fewer where the stream ends. Raises TimedOut, SourceError."""
+        give_up_at = time.monotonic() + patience_s
+        buffer = memoryview(bytearray(length))
+        while len(self._head) < length:
+            count = self._read(buffer[: length - len(self._head)], lambda: time.monotonic() < give_up_at)
+            if not count:
+                if time.monotonic() >= give_up_at:
+                    raise TimedOut("waiting for the first bytes of %s" % self.path, patience_s, "barrier_timeout")
+                break
+            self._head += bytes(buffer[:count])
+        return self._head
+
+    def read(self, view: memoryview, is_wanted: Callable[[], bool]) -> int:
+        if self._head:
+            count = min(len(view), len(self._head))
+            view[:count] = self._head[:count]
+            self._head = self._head[count:]
+            return count
+        return self._read(view, is_wanted)
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _read(self, view: memoryview, is_wanted: Callable[[], bool]) -> int:
+        try:
+            with self._source.use() as fd:
+                while is_wanted():
+                    if select.select([fd], [], [], _POLL_S)[0]:
+                        count = os.readv(fd, [view])
+                        self._at += count
+                        return count
+                return 0
+        except OSError as error:
+            raise SourceError(self.path, self._at, error.errno) from error
+
+
+def is_null(fd: int) -> bool:
+    """Whether a descriptor is closed or leads to /dev/null: nobody will see what is written there."""
+    try:
+        found = os.fstat(fd)
+        return stat.S_ISCHR(found.st_mode) and found.st_rdev == os.stat(os.devnull).st_rdev
+    except OSError:
+        return True

@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decompressing zstd: the standard library from Python 3.14 on, elsewhere the program of that name."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import subprocess
+from typing import Any, Iterator, Optional
+
+_PATIENCE_S = 60.0
+_MAX_COMPLAINT = 500
+
+
+def new_zstd() -> Optional[Any]:
+    """A decompressor of the standard library for one frame, None where there is none."""
+    try:
+        from compression import zstd  # type: ignore[import-not-found]
+    except ImportError:
+        return None
+    return zstd.ZstdDecompressor()
+
+
+def find_zstd() -> Optional[str]:
+    """Where the program is, None where there is none."""
+    return shutil.which("zstd", path=os.environ.get("PATH") or os.defpath)
+
+
+class ZstdProgram:
+    """The program as a decompressor. Raises ValueError with what it says."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._process = subprocess.Popen(
+            [find_zstd() or "zstd", "-dcq"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        )
+        assert self._process.stdin and self._process.stdout
+        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self._in, False)
+        os.set_blocking(self._out, False)
+        self._has_more = True
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What comes out while `data` goes in; the rest comes later."""
+        left = memoryview(data)
+        while left:
+            readable, writable, _none = select.select([self._out] if self._has_more else [], [self._in], [])
+            if readable:
+                yield from self._read()
+            elif writable:
+                left = left[self._write(left) :]
+
+    def end(self) -> Iterator[bytes]:
+        """The rest; raises ValueError when the program was not content."""
+        self._close_input()
+        while self._has_more:
+            select.select([self._out], [], [])
+            yield from self._read()
+        self._check()
+
+    def abort(self) -> None:
+        """End the program, if it has not ended by itself. May be called twice."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(_PATIENCE_S)
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _read(self) -> Iterator[bytes]:
+        try:
+            data = os.read(self._out, self._most)
+        except BlockingIOError:
+            return
+        if data:
+            yield data
+        else:
+            self._has_more = False
+
+    def _write(self, data: memoryview) -> int:
+        try:
+            return os.write(self._in, data)
+        except BlockingIOError:
+            return 0
+        except BrokenPipeError:
+            self._check()
+            raise ValueError("there is something else behind the end of the archive") from None
+
+    def _check(self) -> None:
+        process = self._process
+        if process.wait(_PATIENCE_S):
+            text = process.stderr.read().decode("utf-8", "replace") if process.stderr else ""
+            raise ValueError("zstd says: %s" % " ".join(text.split())[-_MAX_COMPLAINT:])
+
+    def _close_input(self) -> None:
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.stdin.close()
