@@ -278,7 +278,7 @@ def test_a_dollytab_in_another_order_is_put_in_theirs(classic, tmp_path):
 
 
 def test_options_of_classic_alone(classic):
-    program = classic._start("native", 0, (), ["-r", "2"])
+    program = classic._start("native", 0, (), ["--control-port", "2"])
     until(program.has_ended, "the end")
     assert program.code == 1
     assert "--classic" in program.log
