@@ -14,9 +14,9 @@ import json
 import math
 import re
 import reprlib
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Deque, Dict, List, Optional, Set, Tuple
+from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple
 
 from .plan.job import CONTROL
 from .ranges import is_integer
@@ -139,6 +139,7 @@ class Board:
         self._observer = observer
         self._latest: "OrderedDict[int, Tuple[int, Snapshot]]" = OrderedDict()
         self._children: Dict[int, Set[int]] = {}
+        self._states: Counter[str] = Counter()
         self._serial = 0
 
     @property
@@ -155,6 +156,9 @@ class Board:
             self._children[old.parent].discard(old.rank)
         if snapshot.parent is not None:
             self._children.setdefault(snapshot.parent, set()).add(snapshot.rank)
+        self._states[snapshot.state] += 1
+        if old is not None:
+            self._states[old.state] -= 1
         self._serial += 1
         self._latest[snapshot.rank] = (self._serial, snapshot)
         self._latest.move_to_end(snapshot.rank)
@@ -179,6 +183,10 @@ class Board:
         """Return the snapshot of a rank, None if nothing is known."""
         entry = self._latest.get(rank)
         return None if entry is None else entry[1]
+
+    def count(self, states: Iterable[str]) -> int:
+        """Return how many ranks are known to be in one of ``states``, without looking at each."""
+        return sum(self._states[state] for state in states)
 
     def all(self) -> List[Snapshot]:
         """Return the snapshots of all ranks that are known, by rank."""

@@ -168,6 +168,8 @@ class Healer:
             actions.append(DeclareChild(event.rank, _DECLARED[event.outcome], event.reason))
         if event.outcome in ("superseded", "orphaned"):
             return actions  # it lives, under another parent or looking for one, and its children with it
+        if self.is_orphan:
+            return actions  # what is known here may be old, and there is no help to be had: they will knock
         for orphan in event.orphans:
             if orphan > self.rank and orphan not in self._children:
                 self.adopted += 1

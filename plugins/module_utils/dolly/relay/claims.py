@@ -45,9 +45,9 @@ class Claims:
 
     @property
     def has_todo(self) -> bool:
-        """Whether the child waits for anything, on its way or not."""
+        """Whether the child waits for anything, on its way or not, or has not said yet what it waits for."""
         with self._ledger.changed:
-            return bool(self._todo) or any(self._under_way.values())
+            return self._safe is None or bool(self._todo) or any(self._under_way.values())
 
     def by_lane(self) -> Tuple[Dict[int, LaneSight], bool]:
         """What each open lane has brought and still has to bring; and whether anything waits for a lane."""

@@ -216,7 +216,7 @@ class Downstream:
         message = self._start
         if message is None or not link.is_linked:
             return
-        if message.abort is not None or link.rank in message.members:
+        if message.abort is not None or link.rank in (self.kinship.members or ()):
             link.start(message, self._store)
             return
         link.start(Start((), _left_out()), None)

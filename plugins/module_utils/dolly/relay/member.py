@@ -20,6 +20,7 @@ from ..wire.greeting import Hello
 from ..wire.messages import Bye, Manifest, Start
 from .context import Context
 from .finisher import Finisher
+from .herald import Herald
 from .ledger import Ledger
 from .node import Node, Reporter, as_aborted, as_fields, check_plan
 from .upstream import Upstream
@@ -30,6 +31,9 @@ _PART_PATIENCE_S = 1.0
 #: A parent that says goodbye because nobody took it in: its children look for an ancestor themselves, but not
 #: for another full patience, or a long chain would end node after node.
 _ORPHANED_PATIENCE_S = 10.0
+#: A node whose last word nobody has heard yet looks for a new parent as long as it takes to find so many
+#: ancestors silent.
+_UNHEARD = 4
 
 
 class Member(Node):
@@ -52,7 +56,7 @@ class Member(Node):
         self._start: Optional[Start] = None
         self._is_run_over = False
         self._rejected = RangeSet()
-        self._told = 0
+        self._herald = Herald(context, self._upstream)
         self._part_by = 0.0
         self._finisher: Optional[Finisher] = None
 
@@ -96,7 +100,7 @@ class Member(Node):
         except (ValueError, KeyError) as error:
             self.fail(ProtocolError(parent, "a plan that makes no sense: %s" % error))
             return
-        self._told = 0
+        self._herald.forget()
         if self.plan is None:
             self._take_place(parsed, rank)
         self._say(parent=parent_rank, epoch=self._upstream.epoch)
@@ -208,6 +212,11 @@ class Member(Node):
         self.context.log("lost the parent %s: %s" % (parent, reason))
         if goodbye is not None and goodbye.reason == "aborted":
             self._called_off(goodbye.error)
+        if goodbye is not None and goodbye.reason == "finished":
+            self.leave()  # it has heard our last word
+        if goodbye is not None and goodbye.reason == "ejected":
+            # Whoever took it in next would wait as long again, and the run with it.
+            self.fail(TimedOut("its own target to take anything", self.context.timeouts.stall, "stall_timeout"))
         if self.is_leaving or self.downstream is None:
             self.context.reactor.call(self._try_to_leave)
             return
@@ -217,7 +226,7 @@ class Member(Node):
             patience_s = min(patience_s, _ORPHANED_PATIENCE_S)
             self.downstream.orphan()
         if self.word.is_terminal:
-            patience_s = min(patience_s, self.context.timeouts.dead_after)
+            patience_s = min(patience_s, heal.ADOPTION_PATIENCE_S + _UNHEARD * self.context.timeouts.dead_after)
         rank = self.word.parent if self.word.parent is not None else 0
         self.downstream.handle(heal.ParentGone(rank, patience_s))
 
@@ -298,7 +307,7 @@ class Member(Node):
         """
         if self.word.state != "failed" or self.is_leaving:
             return
-        self._tell()
+        self._herald.tell(self.board)
         is_late = self.context.reactor.now() > self._part_by or self._is_run_over or self.plan is None
         if not is_late and self.downstream is not None and not self.downstream.is_finished:
             return
@@ -327,7 +336,7 @@ class Member(Node):
     def subtree_changed(self) -> None:
         """Pass news up, and go when nothing is left to do."""
         super().subtree_changed()
-        self._tell()
+        self._herald.tell_soon(self.board)
         self._leave_if_idle()
         self._part()
 
@@ -335,11 +344,12 @@ class Member(Node):
         downstream = self.downstream
         if self.word.state != "done" or downstream is None or not downstream.is_finished or self.is_leaving:
             return
-        if self._upstream.has_parent:
+        if self._upstream.has_parent and not self._upstream.has_said_bye:
             self._word.close_account(self.context.reactor.now())
             self._spread()
+            # It leaves when the parent has answered. One that falls silent now may have told nobody that this node
+            # is done: then another one has to.
             self._upstream.bye("finished")
-            self.leave()
 
     def _has_said_goodbye(self) -> bool:
         return super()._has_said_goodbye() and not self._upstream.has_parent
@@ -364,7 +374,7 @@ class Member(Node):
         if self.downstream is not None:
             self.downstream.handle(heal.Ticked())
         self._update()
-        self._tell()
+        self._herald.tell(self.board)
         self._ask()
         self._leave_if_idle()
         self._part()
@@ -387,12 +397,4 @@ class Member(Node):
     def _spread(self) -> None:
         if self.plan is not None:
             self.say(self.word)
-        self._tell()
-
-    def _tell(self) -> None:
-        """Send up what the parent has not heard yet."""
-        if not self._upstream.has_parent or self.plan is None:
-            return
-        news, self._told = self.board.changed_since(self._told), self.board.serial
-        if news:
-            self._upstream.status([snapshot.to_dict() for snapshot in news])
+        self._herald.tell(self.board)

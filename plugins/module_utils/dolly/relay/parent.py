@@ -68,7 +68,7 @@ class ParentLink:
         self._ledger: Optional[Ledger] = None
         self._laggards = Laggards(context.timeouts.dead_after)
         self._serial = 0
-        self._has_said_bye = False
+        self.has_said_bye = False
         channel.handle(self._on_data, self._on_closed)
 
     def begin(self, leftover: bytes) -> None:
@@ -126,8 +126,8 @@ class ParentLink:
 
     def bye(self, reason: str, error: Optional[Dict[str, Any]] = None) -> None:
         """Say goodbye, once."""
-        if not self._has_said_bye:
-            self._has_said_bye = True
+        if not self.has_said_bye:
+            self.has_said_bye = True
             self.send(Bye(reason, error))
 
     def beat(self, now: float) -> None:
@@ -137,7 +137,7 @@ class ParentLink:
             return
         if now - channel.heard_at > self._context.timeouts.dead_after:
             self._lose("silent for %.1f s" % (now - channel.heard_at))
-        elif now - channel.sent_at >= 0.9 and not self._has_said_bye:
+        elif now - channel.sent_at >= 0.9 and not self.has_said_bye:
             self.send(Ping())
         self._drop_dead_lanes(now)
 
@@ -152,7 +152,7 @@ class ParentLink:
         """Close now, tell nobody. Lanes end soon after; `is_receiving` tells when."""
         channel, self._channel = self._channel, None
         if channel is not None:
-            if self._has_said_bye:
+            if self.has_said_bye:
                 channel.finish()
             else:
                 channel.abort()

@@ -13,7 +13,7 @@ from .. import bottleneck
 from ..errors import ChecksumMismatch, DollyError, NotEnoughNodes, TimedOut, from_dict
 from ..plan.blockmap import Checker
 from ..plan.job import Plan
-from ..progress import Snapshot
+from ..progress import OPINIONS, OWN_STATES, Snapshot
 from ..ranges import RangeSet
 from ..recovery import healer as heal
 from ..storage.source import Source
@@ -24,6 +24,9 @@ from .downstream import SETTLED
 from .ledger import Ledger
 from .node import Node, Reporter, as_fields
 from .threads import Worker
+
+#: Every state of a node that has said whether it can take part, or of which that was said.
+_READY_OR_NOT = frozenset((*OWN_STATES, *OPINIONS)) - {"waiting"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Root(Node):
         self._let_go(ledger, plan.verify != "none")
         self.set_up(plan, 0, ledger)
         self._ranks = range(1, len(plan.nodes))
+        self._names = frozenset(node.name for node in plan.nodes)
         self._members: FrozenSet[int] = frozenset()
         self._is_checked = not policy.checksum
         self._objection: Optional[BaseException] = None
@@ -103,6 +107,8 @@ class Root(Node):
         """Start when everybody has said whether it can, or when time is over and enough can."""
         if self.state != "waiting" or self.is_leaving or not self._is_checked:
             return
+        if not self._is_barrier_over and self.board.count(_READY_OR_NOT) < len(self._ranks):
+            return  # the usual answer, without looking at every node for every piece of news
         ready = [rank for rank in self._ranks if self._state_of(rank) == "ready"]
         waiting = [rank for rank in self._ranks if self._state_of(rank) == "waiting"]
         if waiting and not self._is_barrier_over:
@@ -218,6 +224,8 @@ class Root(Node):
     def _end_if_settled(self) -> None:
         if self.state != "streaming" or self.is_leaving or self._is_digesting:
             return
+        if self.board.count(SETTLED) < len(self._ranks):
+            return
         if all(self._state_of(rank) in SETTLED for rank in self._ranks):
             self._end("done" if self.done_count == len(self._ranks) else "partial")
 
@@ -314,7 +322,7 @@ class Root(Node):
         snapshot = self.board.get(rank)
         if snapshot is None or self.plan is None:
             return {}
-        return bottleneck.tidy(snapshot.detail.get("times"), {node.name for node in self.plan.nodes})
+        return bottleneck.tidy(snapshot.detail.get("times"), self._names)
 
 
 def _entry(rank: int, name: str, snapshot: Optional[Snapshot]) -> Dict[str, Any]:

@@ -61,6 +61,11 @@ class Upstream:
         return self._link is not None
 
     @property
+    def has_said_bye(self) -> bool:
+        """Whether the parent was told that this node leaves it."""
+        return self._link is not None and self._link.has_said_bye
+
+    @property
     def is_receiving(self) -> bool:
         """Whether any lane's thread still runs, which may be writing."""
         return self._is_closing() or (self._link is not None and self._link.is_receiving)
@@ -68,7 +73,9 @@ class Upstream:
     @property
     def is_waiting(self) -> bool:
         """Whether the node waits for bytes from above, rather than for its own target."""
-        return self._link is None or self._link.is_waiting_for_parent
+        # A thread of an earlier parent that hangs in the target keeps this node from asking the present one.
+        links = self._closing if self._is_closing() else [self._link]
+        return all(link is None or link.is_waiting_for_parent for link in links)
 
     def accept_link(self, established: Established, channel: Channel) -> bool:
         """Take a new parent; False when another one was faster with the same epoch."""

@@ -93,6 +93,13 @@ def test_children_are_those_whose_snapshot_says_so(snapshots):
         assert board.children_of(rank) == [child.rank for child in board.all() if child.parent == rank]
 
 
+@given(SNAPSHOTS)
+def test_states_are_counted(snapshots):
+    board = merged(snapshots)
+    for states in (("done",), ("receiving", "lost"), ()):
+        assert board.count(states) == sum(one.state in states for one in board.all())
+
+
 @given(st.lists(OWN | OPINION, max_size=12), st.integers(0, 12))
 def test_changes_since_a_serial_bring_another_board_up_to_date(snapshots, cut):
     board, copied = merged(snapshots[:cut]), merged(snapshots[:cut])

@@ -99,6 +99,15 @@ def ticks(start, end, step=0.5):
     return [(start + step * number, Ticked()) for number in range(1, int((end - start) / step) + 1)]
 
 
+def test_an_orphan_adopts_nobody():
+    """It may have been away for long: what it knows of its grandchildren is no reason to take them from others."""
+    made = healer(6)
+    made.handle(ParentGone(4, 60.0), 1.0)
+    assert made.handle(ChildGone(6, "lost", "silent", (7,)), 2.0) == [DeclareChild(6, "lost", "silent")]
+    made.handle(ParentFound(2), 3.0)
+    assert made.handle(Knocked(7), 4.0) == [DialChild(7, True)]
+
+
 class TestOrphan:
     def test_waits_to_be_adopted_then_knocks_at_its_ancestors_nearest_first(self):
         made = healer()
