@@ -14,7 +14,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 own_checkout := GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$(CURDIR)
 SHELL_SCRIPTS := .ci/run demo/run tools/make-venv tools/install-collection tests/tools/sanity \
 	tests/tools/system-packages tests/bench/prepare
-TESTED := tests/unit tests/integration tests/tools
+TESTED := tests/unit tests/simulator tests/integration tests/tools
 PYTEST = $(BIN)/python -m pytest --no-skips-as-root
 
 .PHONY: help
@@ -57,7 +57,15 @@ lint: install ## ruff, mypy, ansible-lint, changelog, licences, shell scripts
 
 .PHONY: unit
 unit: install ## Unit tests of the engine and of the tools
-	$(PYTEST) $(wildcard tests/unit tests/tools)
+	$(PYTEST) $(wildcard tests/unit tests/simulator tests/tools)
+
+.PHONY: soak
+soak: install ## Simulated rings with faults of new seeds, for MINUTES=10, and one of 10,000 nodes
+	$(BIN)/python -m tests.simulator --minutes $(or $(MINUTES),10) --large 10000
+
+.PHONY: mutants
+mutants: install ## Break the engine on purpose (tests/mutants): the named tests must notice
+	$(BIN)/python tests/tools/mutants.py
 
 .PHONY: ring
 ring: install ## Ring and Ansible tests; the ones that need root are skipped without it

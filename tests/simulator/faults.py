@@ -1,0 +1,248 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Schedules of faults: drawn from a seed, set off at a time or when a node says that it is in a state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable, Dict, List, Set
+
+from ansible_collections.dolly.ring.tests.simulator.machine import Machine
+from ansible_collections.dolly.ring.tests.simulator.ring import CHUNK, Ring
+
+#: Silence that is shorter than this is nobody's death.
+_SHORT_S = 3.0
+#: The phases of a run, by what some node says.
+STATES = ("waiting", "ready", "receiving", "verifying", "flushing", "done")
+KINDS = (
+    "kill", "kill", "kill", "kill", "power", "power", "freeze", "pause", "hang", "bad disk", "cut", "blink",
+    "slow disk", "slow in", "slow out", "flip", "flip", "neighbours", "restart", "late", "server",
+)  # fmt: skip
+
+
+@dataclass
+class Schedule:
+    """What happens to a ring. `broken` nodes cannot end well, `shaken` ones may or may not."""
+
+    ring: Ring
+    broken: Set[int] = field(default_factory=set)
+    shaken: Set[int] = field(default_factory=set)
+    late: Dict[int, float] = field(default_factory=dict)
+    lines: List[str] = field(default_factory=list)
+
+    @property
+    def sure(self) -> List[Machine]:
+        """The nodes to which nothing happens that may keep them from the image."""
+        if 0 in self.broken | self.shaken:
+            return []
+        return [one for one in self.ring.clients if one.rank not in self.broken | self.shaken]
+
+
+def draw(ring: Ring) -> Schedule:
+    """Draw faults for a ring from its world's randomness, and set them up."""
+    schedule = Schedule(ring)
+    chance = ring.world.random
+    for machine in ring.clients:
+        machine.disk_rate = CHUNK * chance.choice((4, 20, 60))
+        machine.flush_s = chance.choice((0.01, 0.3, 2.0))
+        machine.prepare_s = chance.choice((0.005, 0.3))
+    for _unused in range(chance.choice((0, 1, 1, 2, 2, 3, 5))):
+        kind = chance.choice(KINDS)
+        if kind == "server" and chance.random() < 0.7:
+            kind = "kill"
+        _FAULTS[kind](schedule)
+    return schedule
+
+
+def draw_many(ring: Ring) -> Schedule:
+    """For a large ring: one node in a hundred is killed, or loses power, some time in the run."""
+    schedule = Schedule(ring)
+    chance = ring.world.random
+    for machine in chance.sample(ring.clients, max(1, len(ring.clients) // 100)):
+        schedule.broken.add(machine.rank)
+        how = chance.choice((machine.kill, machine.lose_power))
+        ring.world.after(12.0 * chance.random(), None, how)
+    return schedule
+
+
+def _anybody(schedule: Schedule) -> Machine:
+    chance, clients = schedule.ring.world.random, schedule.ring.clients
+    return chance.choice((clients[0], clients[-1], chance.choice(clients), chance.choice(clients)))
+
+
+def _sometime(schedule: Schedule, what: str, happen: Callable[[], None]) -> None:
+    """At some time, or some moment after some node has come to some state."""
+    ring = schedule.ring
+    chance = ring.world.random
+    if chance.random() < 0.3:
+        moment = chance.choice((0.05, 3.0, 8.0)) * chance.random()
+        schedule.lines.append("%.3f %s" % (moment, what))
+        ring.world.after(moment, None, happen)
+        return
+    delay = chance.choice((0.0, 0.002, 0.05, 1.0)) * chance.random()
+    who, state = chance.choice(ring.clients), chance.choice(STATES)
+    schedule.lines.append("%.3f after %s says %s: %s" % (delay, who, state, what))
+    trigger = ring.triggers.setdefault((who.rank, state), [])
+    trigger.append(lambda: ring.world.after(delay, None, happen))
+
+
+def _kill(schedule: Schedule) -> None:
+    victim = _anybody(schedule)
+    schedule.broken.add(victim.rank)
+    _sometime(schedule, "kill %s" % victim, victim.kill)
+
+
+def _power(schedule: Schedule) -> None:
+    victim = _anybody(schedule)
+    schedule.broken.add(victim.rank)
+    _sometime(schedule, "%s loses power" % victim, victim.lose_power)
+
+
+def _freeze(schedule: Schedule) -> None:
+    victim = _anybody(schedule)
+    schedule.broken.add(victim.rank)
+    _sometime(schedule, "%s freezes for good" % victim, victim.freeze)
+
+
+def _pause(schedule: Schedule) -> None:
+    victim = _anybody(schedule)
+    chance = schedule.ring.world.random
+    seconds = chance.choice((_SHORT_S, 20.0)) * chance.random()
+    if seconds > _SHORT_S:
+        schedule.shaken.add(victim.rank)
+
+    def happen() -> None:
+        if not victim.is_frozen:
+            victim.freeze()
+            schedule.ring.world.after(seconds, None, victim.thaw)
+
+    _sometime(schedule, "%s freezes for %.1f s" % (victim, seconds), happen)
+
+
+def _hang(schedule: Schedule) -> None:
+    victim = _anybody(schedule)
+    schedule.broken.add(victim.rank)
+    _sometime(schedule, "the disk of %s hangs" % victim, victim.hang)
+
+
+def _bad_disk(schedule: Schedule) -> None:
+    victim = _anybody(schedule)
+    schedule.broken.add(victim.rank)
+    victim.bad_from = schedule.ring.world.random.randrange(schedule.ring.plan.image.size or 1)
+    schedule.lines.append("%s cannot be written from %d on" % (victim, victim.bad_from))
+
+
+def _cut(schedule: Schedule) -> None:
+    _cut_for(schedule, schedule.ring.world.random.choice((8.0, 30.0, 1e6)))
+
+
+def _blink(schedule: Schedule) -> None:
+    _cut_for(schedule, _SHORT_S * schedule.ring.world.random.random())
+
+
+def _cut_for(schedule: Schedule, seconds: float) -> None:
+    ring = schedule.ring
+    one = ring.world.random.choice(ring.machines[:-1])
+    other = ring.world.random.choice(ring.machines[one.rank + 1 :])
+    if seconds > _SHORT_S:
+        schedule.shaken.add(other.rank)
+
+    def happen() -> None:
+        ring.network.cut(one.rank, other.rank)
+        ring.world.after(seconds, None, lambda: ring.network.mend(one.rank, other.rank))
+
+    _sometime(schedule, "no way between %s and %s for %.1f s" % (one, other, seconds), happen)
+
+
+def _slow_disk(schedule: Schedule) -> None:
+    victim = _anybody(schedule)
+    victim.disk_rate = CHUNK * 0.7
+    schedule.lines.append("%s has a slow disk" % victim)
+
+
+def _slow_in(schedule: Schedule) -> None:
+    victim = _anybody(schedule)
+    victim.in_rate = CHUNK * 0.7
+    schedule.lines.append("%s hears slowly" % victim)
+
+
+def _slow_out(schedule: Schedule) -> None:
+    victim = _anybody(schedule)
+    victim.out_rate = CHUNK * 0.7
+    schedule.lines.append("%s talks slowly" % victim)
+
+
+def _flip(schedule: Schedule) -> None:
+    if schedule.ring.shape.verify == "none":
+        return  # nobody would notice, as announced
+    victim = _anybody(schedule)
+    chunk = schedule.ring.world.random.randrange(schedule.ring.shape.chunks)
+    victim.flips[chunk] = 1
+    schedule.lines.append("chunk %d comes damaged to %s" % (chunk, victim))
+
+
+def _neighbours(schedule: Schedule) -> None:
+    ring = schedule.ring
+    first = ring.world.random.choice(ring.clients)
+    victims = ring.machines[first.rank : first.rank + 3]
+    schedule.broken |= {victim.rank for victim in victims}
+    how = ring.world.random.choice((Machine.kill, Machine.lose_power))
+
+    def happen() -> None:
+        for victim in victims:
+            how(victim)
+
+    _sometime(schedule, "%s: %s" % (how.__name__, ", ".join(map(str, victims))), happen)
+
+
+def _restart(schedule: Schedule) -> None:
+    ring = schedule.ring
+    victim = _anybody(schedule)
+    schedule.shaken.add(victim.rank)
+    pause = 6.0 * ring.world.random.random()
+
+    def again() -> None:
+        if not victim.has_ended and not victim.is_silent:
+            ring.world.log(victim, "started again")
+            ring.restart(victim.rank)
+
+    def happen() -> None:
+        if not victim.is_dead:
+            victim.kill()
+            ring.world.after(pause, None, again)
+
+    _sometime(schedule, "kill %s, start it again %.1f s later" % (victim, pause), happen)
+
+
+def _late(schedule: Schedule) -> None:
+    victim = _anybody(schedule)
+    schedule.shaken.add(victim.rank)
+    schedule.late[victim.rank] = 15.0 * schedule.ring.world.random.random()
+    schedule.lines.append("%s starts %.1f s late" % (victim, schedule.late[victim.rank]))
+
+
+def _server(schedule: Schedule) -> None:
+    server = schedule.ring.machines[0]
+    schedule.broken.add(0)
+    how = schedule.ring.world.random.choice((Machine.kill, Machine.lose_power))
+    _sometime(schedule, "the server: %s" % how.__name__, lambda: how(server))
+
+
+_FAULTS: Dict[str, Callable[[Schedule], None]] = {
+    "kill": _kill,
+    "power": _power,
+    "freeze": _freeze,
+    "pause": _pause,
+    "hang": _hang,
+    "bad disk": _bad_disk,
+    "cut": _cut,
+    "blink": _blink,
+    "slow disk": _slow_disk,
+    "slow in": _slow_in,
+    "slow out": _slow_out,
+    "flip": _flip,
+    "neighbours": _neighbours,
+    "restart": _restart,
+    "late": _late,
+    "server": _server,
+}

@@ -1,0 +1,328 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulated machines: a process that lives, dies or freezes; a disk that is fast, slow, hung or bad."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import TargetError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
+from ansible_collections.dolly.ring.tests.simulator.network import End, Network, SimListener
+from ansible_collections.dolly.ring.tests.simulator.world import World, WouldWait
+
+MIB = 1 << 20
+Ended = Callable[[Optional[BaseException]], None]
+
+
+class Machine:
+    """One node's machine: what happens to it is decided by the schedule of faults."""
+
+    def __init__(self, world: World, network: Network, rank: int) -> None:
+        self.world = world
+        self.network = network
+        self.rank = rank
+        self.node: Any = None
+        self.store: Optional[SimStore] = None
+        self.listener: Optional[SimListener] = None
+        self.ends: Set[End] = set()
+        self.deferred: List[Callable[[], None]] = []
+        self.is_dead = True  # until it is started
+        self.is_silent = False
+        self.is_frozen = False
+        self.is_hung = False  # its disk takes nothing
+        self.has_ended = False  # by itself
+        self.has_said_done = False
+        self.bad_from: Optional[int] = None  # writes from this offset on fail
+        self.flips: Dict[int, int] = {}  # chunk: how often it arrives damaged
+        self.disk_rate = 64.0 * MIB
+        self.in_rate = self.out_rate = 8.0 * MIB
+        self.prepare_s = 0.01
+        self.flush_s = 0.2
+        self.messages = 0
+        self.sending = 0
+        self.receiving = 0
+        self.epoch = 0  # the greatest that a parent has taken over with
+        self.incarnation = 0
+
+    def renewed(self) -> "Machine":
+        """The same machine without anything that a process left in it."""
+        other = Machine(self.world, self.network, self.rank)
+        other.incarnation = self.incarnation
+        other.disk_rate, other.in_rate, other.out_rate = self.disk_rate, self.in_rate, self.out_rate
+        return other
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come from it."""
+        return self.incarnation > 0 and (self.is_dead or self.is_frozen)
+
+    def __str__(self) -> str:
+        return "n%d" % self.rank
+
+    def accept(self, end: End) -> None:
+        """The kernel takes a connection; the process hears of it when it runs."""
+        self.world.dispatch(self, lambda: self.listener.accept(end) if self.listener else end.close())
+
+    def note_parent(self, channel: Any, epoch: int) -> None:
+        """A parent has proved itself: was it taken, and was that right?"""
+        link = self.node._upstream._link
+        if link is not None and link._channel is channel:
+            if epoch <= self.epoch:
+                self.world.violate("%s took a parent of epoch %d after %d" % (self, epoch, self.epoch))
+            self.epoch = epoch
+
+    def end(self) -> None:
+        """The process ends by itself."""
+        self.has_ended = True
+        self._vanish()
+
+    def kill(self) -> None:
+        """The process is killed; the kernel closes its connections."""
+        self.world.log(self, "killed")
+        self._vanish()
+
+    def lose_power(self) -> None:
+        """As `kill`, and nobody is left to say so."""
+        self.world.log(self, "lost power")
+        self.is_silent = True
+        self._vanish()
+
+    def freeze(self) -> None:
+        self.world.log(self, "frozen")
+        self.is_frozen = True
+
+    def thaw(self) -> None:
+        self.world.log(self, "thawed")
+        self.is_frozen = False
+        deferred, self.deferred = self.deferred, []
+        for callback in deferred:
+            self.world.dispatch(self, callback)
+
+    def hang(self) -> None:
+        self.world.log(self, "its disk hangs")
+        self.is_hung = True
+
+    def _vanish(self) -> None:
+        self.is_dead = True
+        self.listener = None
+        for end in list(self.ends):
+            end.close()
+
+
+class SimWorker:
+    """As `relay.threads.Worker`: what knows how to run in simulated time does so, the rest takes a moment."""
+
+    def __init__(self, world: World, name: str, work: Callable[[], None], on_end: Ended) -> None:
+        self._world = world
+        self._name = name
+        self._work = work
+        self._on_end = on_end
+
+    def start(self) -> None:
+        owner = getattr(self._work, "__self__", None)
+        run = getattr(owner, "run_simulated", None)
+        if run is not None:
+            self._world.soon(lambda: run(self._on_end))
+            return
+        machine = self._world.current
+        self._world.after(machine.prepare_s if self._name == "prepare" else 0.005, machine, self._run)
+
+    def _run(self) -> None:
+        error: Optional[BaseException] = None
+        try:
+            self._work()
+        except Exception as caught:
+            error = caught
+        self._on_end(error)
+
+
+class SimStore:
+    """What is on a disk: ranges, chunks that are damaged, whether it was flushed and published."""
+
+    def __init__(self, machine: Machine, size: int) -> None:
+        self.path = "/simulated/%s" % machine
+        self.window = None
+        self.size = size
+        self.notes: List[str] = []
+        self.machine = machine
+        self.written = RangeSet()
+        self.writing: List[Tuple[int, int]] = []
+        self.damaged: Set[int] = set()
+        self.is_flushed = False
+        self.is_committed = False
+
+    def begin_write(self, start: int, end: int) -> None:
+        for other_start, other_end in self.writing:
+            if start < other_end and other_start < end:
+                self.machine.world.violate("%s: two writers at %d" % (self.machine, start))
+        self.writing.append((start, end))
+
+    def end_write(self, start: int, end: int, chunk: int, is_damaged: bool) -> None:
+        self.writing.remove((start, end))
+        if self.machine.bad_from is not None and end > self.machine.bad_from:
+            raise TargetError(self.path, "write", self.machine.bad_from, errno.EIO)
+        self.written.add(start, end)
+        if is_damaged:
+            self.damaged.add(chunk)
+        else:
+            self.damaged.discard(chunk)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the image is there, all of it, as it is at the server, and in its place for good."""
+        return self.written.covers(0, self.size) and not self.damaged and self.is_flushed and self.is_committed
+
+    def close(self) -> None:
+        pass
+
+    abort = close
+
+
+class SimTarget:
+    """Hands out the machine's store."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def prepare(self) -> None:
+        pass
+
+    def begin(self, size: int, _resumable: bool) -> SimStore:
+        self._machine.store = SimStore(self._machine, size)
+        return self._machine.store
+
+    def release(self) -> None:
+        pass
+
+
+class SimSource:
+    """The image at the server."""
+
+    def __init__(self, size: int) -> None:
+        self.path = "/simulated/image"
+        self.size = size
+        self.damaged: Set[int] = set()
+
+    def data_ranges(self) -> RangeSet:
+        return RangeSet.span(0, self.size)
+
+    def close(self) -> None:
+        pass
+
+
+class SimDigester:
+    """As `relay.digester.Digester`, all at once."""
+
+    sha256 = None
+
+    def __init__(
+        self, source: SimSource, ledger: Any, publish: Callable[[int, bytes], None], _watch: Any, _checker: Any
+    ) -> None:
+        self._ledger = ledger
+        self._publish = publish
+
+    def digest_all(self, _wants_sha256: bool) -> None:
+        ledger = self._ledger
+        count = ledger.image.chunk_count or 0
+        ledger.hold(RangeSet.span(0, ledger.size), RangeSet())
+        ledger.learn(0, bytes(32) * count)
+        for index in range(count):
+            ledger.accept(index)
+        self._publish(0, bytes(32) * count)
+
+    def recheck(self, _chunks: Any) -> None:
+        pass
+
+
+class SimFinisher:
+    """As `relay.finisher.Finisher`: verifies what is whole, then flushes, then publishes; each takes time."""
+
+    drain = None
+    is_sinking = False
+
+    def __init__(
+        self, store: SimStore, ledger: Any, verifies: bool, syncs: bool, on_bad: Callable[[int], None], watch: Any
+    ) -> None:
+        self.is_flushing = self.is_published = self.is_synced = False
+        self._store = store
+        self._ledger = ledger
+        self._verifies = verifies
+        self._on_bad = on_bad
+        self._machine = store.machine
+        self._world = store.machine.world
+        self._is_busy = False
+        self._on_end: Ended = lambda error: None
+
+    def keep_journal(self, *_anything: Any) -> None:
+        pass
+
+    def run(self) -> None:
+        raise NotImplementedError
+
+    def run_simulated(self, on_end: Ended) -> None:
+        self._on_end = on_end
+        self._ledger._whole.listeners.append(self._look)
+        self._look()
+
+    def _after(self, delay_s: float, callback: Callable[[], None]) -> None:
+        self._world.after(delay_s, self._machine, callback)
+
+    def _look(self) -> None:
+        if not self._is_busy:
+            self._is_busy = True
+            self._after(0.0, self._next)
+
+    def _next(self) -> None:
+        ledger = self._ledger
+        if ledger.is_closed:
+            self._end()
+        elif ledger.is_complete:
+            self.is_flushing = True
+            self._after(self._machine.flush_s, self._flushed)
+        elif self._verifies:
+            self._next_chunk()
+        else:
+            self._is_busy = False
+
+    def _next_chunk(self) -> None:
+        try:
+            index = self._ledger.next_chunk()
+        except WouldWait:
+            self._is_busy = False
+            return
+        if index is None:
+            self._end()
+            return
+        self._verify(index)
+
+    def _verify(self, index: int) -> None:
+        if self._machine.is_hung:
+            self._after(0.1, lambda: self._verify(index))
+            return
+        start, end = self._ledger.image.chunk_bounds(index)
+        self._after((end - start) / (200.0 * MIB), lambda: self._verified(index))
+
+    def _verified(self, index: int) -> None:
+        if index not in self._store.damaged:
+            self._ledger.accept(index)
+        else:
+            self._ledger.reject(index)
+            self._on_bad(index)
+        self._next()
+
+    def _flushed(self) -> None:
+        if self._machine.is_hung:
+            self._after(0.1, self._flushed)
+            return
+        self._store.is_flushed = self._store.is_committed = True
+        self.is_synced = self.is_published = True
+        self._end()
+
+    def _end(self) -> None:
+        listeners = self._ledger._whole.listeners
+        if self._look in listeners:
+            listeners.remove(self._look)
+        self._is_busy = True  # for good
+        self._on_end(None)

@@ -1,0 +1,251 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A ring of real nodes (`relay.member.Member`, `relay.root.Root`, and all that decides) on simulated machines.
+
+Simulated are: time, connections, lanes, disks, digesting, verifying and flushing. `seams` puts these in the places
+of the real ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import random
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly import progress
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image, NodeSpec, Plan, Timeouts
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Snapshot
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import (
+    child,
+    claims,
+    downstream,
+    ledger,
+    member,
+    node,
+    outlanes,
+    parent,
+    root,
+    threads,
+)
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.context import Context
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire import session
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import NEED_MORE
+from ansible_collections.dolly.ring.tests.simulator import lanes, machine
+from ansible_collections.dolly.ring.tests.simulator.machine import MIB, Machine, SimSource, SimTarget
+from ansible_collections.dolly.ring.tests.simulator.network import Network, SimDialer, SimListener
+from ansible_collections.dolly.ring.tests.simulator.world import SimReactor, Threading, World
+
+CHUNK = MIB
+#: How long everything together may take; far more than any schedule needs, far less than for ever.
+LIMIT_S = 600.0
+TIMEOUTS = Timeouts(
+    join=60, barrier=60, connect=3, orphan=40, dead_after=5, stall=10, flush=60, handshake=5
+)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A ring: clients, children of each, chunks of the image, and how often a node looks around."""
+
+    count: int
+    fanout: int = 1
+    chunks: int = 8
+    beat_s: float = 0.5
+    verify: str = "readback"
+    min_nodes: int = 1
+    timeouts: Timeouts = field(default=TIMEOUTS)
+
+
+class SimSession:
+    """As `wire.session.Session`: the real table of what is legal, messages as they are."""
+
+    def __init__(self, role: str, _send_key: bytes, _receive_key: bytes, peer: str) -> None:
+        self._role = role
+        self._state = "new"
+        self._arrived: List[Any] = []
+
+    def may_send(self, message: Any) -> bool:
+        return session._event(message) in session.TRANSITIONS[self._role, self._state, "send"]
+
+    def send(self, message: Any) -> Tuple[Any, ...]:
+        self._state = session.TRANSITIONS[self._role, self._state, "send"][session._event(message)]
+        return (message,)
+
+    def feed(self, data: Any) -> None:
+        self._arrived += data
+
+    def next(self) -> Any:
+        if not self._arrived:
+            return NEED_MORE
+        message = self._arrived.pop(0)
+        self._state = session.TRANSITIONS[self._role, self._state, "receive"][session._event(message)]
+        return message
+
+
+class _Sockets:
+    """Stands in for `net.sockets` in links: there is nothing to tune."""
+
+    @staticmethod
+    def tune(*_anything: Any) -> None:
+        pass
+
+
+class _Plans:
+    """Stands in for `Plan` where a member reads it: the plan itself travels, or each of 10,000 would parse 10,000."""
+
+    @staticmethod
+    def from_dict(data: Dict[str, Any]) -> Plan:
+        plan: Plan = data["plan"]
+        return plan
+
+
+class _Snapshots:
+    """Stands in for `Snapshot` where a parent reads it: checked in its own tests, and half of the time here."""
+
+    @staticmethod
+    def from_dict(data: Snapshot) -> Snapshot:
+        return data
+
+
+class _NoSettler:
+    """Stands in for `relay.settler.Settler`: there is no page cache."""
+
+    is_needed = False
+
+    def __init__(self, *_anything: Any) -> None:
+        pass
+
+
+class _NoProfile:
+    """Stands in for `profile.Profile`: nobody asks where simulated time goes."""
+
+    def start(self) -> None:
+        pass
+
+    def incoming(self) -> None:
+        pass
+
+    working = incoming
+
+    def outgoing(self, _child: str) -> None:
+        pass
+
+    def times(self, _seconds: float, _is_whole: bool) -> Dict[str, Any]:
+        return {}
+
+
+def _plan_to_dict(plan: Plan) -> Dict[str, Any]:
+    return {"plan": plan, "nodes": [{"host": "h", "port": 1}]}
+
+
+@contextlib.contextmanager
+def seams(world: World, network: Network, shape: Shape) -> Iterator[None]:
+    """Put the simulated parts in their places, and the real ones back afterwards."""
+    worker = functools.partial(machine.SimWorker, world)
+    dialer = functools.partial(SimDialer, network)
+    places = [
+        (node, {"Dialer": dialer, "Listener": SimListener, "Settler": _NoSettler, "BEAT_S": shape.beat_s}),
+        (threads, {"Worker": worker}),
+        (member, {"Finisher": machine.SimFinisher, "Plan": _Plans}),
+        (root, {"Worker": worker, "Digester": machine.SimDigester}),
+        (claims, {"MAX_DATA": CHUNK}),
+        (ledger, {"threading": Threading}),
+        (Plan, {"to_dict": _plan_to_dict}),
+        (Snapshot, {"to_dict": lambda snapshot: snapshot, "__post_init__": lambda snapshot: None}),
+        # On its own machine a node makes this set once; here they would all make it.
+        (downstream, {"Snapshot": _Snapshots, "frozenset": functools.lru_cache(4)(frozenset)}),
+        (progress, {"_canonical": repr}),
+    ]
+    lane = {"Lane": lanes.SimLane, "Worker": worker, "sockets": _Sockets}
+    sending = dict(lane, Dialer=dialer, Sending=lanes.SimSending, Sealer=lambda key: None)
+    receiving = dict(lane, Session=SimSession, Receiving=lanes.SimReceiving, LaneOpener=lambda key, peer: None)
+    places += [(child, {"Dialer": dialer, "Session": SimSession}), (outlanes, sending), (parent, receiving)]
+    saved = [(place, name, getattr(place, name, None)) for place, names in places for name in names]
+    for place, names in places:
+        for name, value in names.items():
+            setattr(place, name, value)
+    try:
+        yield
+    finally:
+        for place, name, value in saved:
+            if value is None:  # a builtin that the module found elsewhere
+                delattr(place, name)
+            else:
+                setattr(place, name, value)
+
+
+class Ring:
+    """One run. `start` and `run` are to be called within `seams`."""
+
+    def __init__(self, world: World, network: Network, shape: Shape) -> None:
+        self.world = world
+        self.network = network
+        self.shape = shape
+        specs = tuple(NodeSpec("n%d" % rank, "h%d" % rank, 1) for rank in range(shape.count + 1))
+        size = shape.chunks * CHUNK - 100
+        image = Image(size, CHUNK)
+        self.plan = Plan("run", specs, shape.fanout, image, shape.verify, True, shape.timeouts)
+        self.machines = [Machine(world, network, rank) for rank in range(shape.count + 1)]
+        network.machines = self.machines
+        self.said_done: Dict[int, float] = {}
+        #: What is to happen when a client first says that it is in a state.
+        self.triggers: Dict[Tuple[int, str], List[Callable[[], None]]] = {}
+        self._phase_random = random.Random(world.random.random())
+
+    @property
+    def clients(self) -> List[Machine]:
+        return self.machines[1:]
+
+    @property
+    def root(self) -> Any:
+        return self.machines[0].node
+
+    def restart(self, rank: int) -> None:
+        """Start a new process where one was killed; it knows nothing of the old one."""
+        self.machines[rank] = self.machines[rank].renewed()
+        self.start(rank)
+
+    def start(self, rank: int) -> None:
+        """Start the process of a machine."""
+        machine = self.machines[rank]
+        machine.is_dead = False
+        machine.incarnation += 1
+        reactor = SimReactor(self.world, machine)
+        world = self.world
+        context = Context(
+            "run", "n0" if rank == 0 else "", b"", reactor, self.shape.timeouts, lambda: bytes(32),  # type: ignore[arg-type]
+            functools.partial(world.log, machine), _NoProfile(),  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.world.dispatch(machine, lambda: self._begin(machine, context))
+
+    def _begin(self, machine: Machine, context: Context) -> None:
+        sock: Any = machine
+        if machine.rank == 0:
+            policy = root.Policy(self.shape.min_nodes)
+            source: Any = SimSource(self.plan.image.size or 0)
+            machine.node = root.Root(context, sock, lambda node: None, self.plan, source, policy)
+        else:
+            target: Any = SimTarget(machine)
+            machine.node = member.Member(
+                context, sock, functools.partial(self._heard, machine), lambda plan: target, machine.incarnation
+            )
+        reactor: Any = context.reactor
+        first_s = self._phase_random.random() * self.shape.beat_s
+        reactor.every(self.shape.beat_s, machine.node._beat, first_s)
+        machine.node._begin()
+
+    def _heard(self, machine: Machine, node: Any) -> None:
+        """Every word of a member comes by here."""
+        for happen in self.triggers.pop((machine.rank, node.word.state), ()):
+            happen()
+        if node.word.state == "done" and not machine.has_said_done:
+            machine.has_said_done = True
+            self.said_done.setdefault(machine.rank, self.world.now)
+            if machine.store is None or not machine.store.is_whole:
+                self.world.violate("%s said done too early" % machine)
+
+    def run(self, limit_s: float = LIMIT_S) -> None:
+        """Until every process has ended, one way or the other."""
+        self.world.run(limit_s, lambda: all(machine.is_over for machine in self.machines))
