@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Iterator, Tuple
 
 from ..errors import ProtocolError
-from ..net.lane import STEP, Lane
+from ..net.lane import Lane
 from ..recovery.laggards import LaneSight
 from ..storage.base import Readable, Store
 from ..wire.codec import HEADER_LENGTH, LaneOpener, PieceHeader, Sealer
@@ -83,15 +83,12 @@ class Receiving:
             self._store.zero(start, stop - start)
             self._ledger.add(start, stop, is_zero=True)
             return
-        told = at = start
-        while at < stop:
+        while start < stop:
             self.lane.watch.turn_to("write")  # what a store does before it turns to the lane
-            count = self._store.receive(self.lane, at, stop - at)
-            at += count
+            count = self._store.receive(self.lane, start, stop - start)
+            self._ledger.add(start, start + count)
             self._taken += count
-            if at - told >= STEP or at == stop:
-                self._ledger.add(told, at)
-                told = at
+            start += count
 
     def _skip(self, kind: int, length: int) -> None:
         """Throw away bytes of a chunk that is whole already; a piece can come twice when a lane has died."""
