@@ -119,6 +119,54 @@ class Namespaces:
         call("ip", "-n", name, "link", "set", "eth0", "up")
 
 
+class TwinNamespaces(Namespaces):
+    """Machines with two interfaces on two switches; `n1` and `n1-fast` are the names of their addresses."""
+
+    def __init__(self, count: int, hosts: Path) -> None:
+        self._hosts = hosts
+        super().__init__(count)
+        names = ["127.0.0.1 localhost"]
+        for index in range(count):
+            names += ["%s n%d" % (self.address(index), index), "%s n%d-fast" % (self.second_address(index), index)]
+        hosts.write_text("\n".join(names) + "\n")
+
+    def second_address(self, index: int) -> str:
+        return "10.99.1.%d" % (index + 1)
+
+    def command(self, index: int, command: Sequence[str]) -> List[str]:
+        # ip netns exec gives the program a view of the mounts of its own, so that nothing outside sees this one.
+        bind = 'mount --bind "$0" /etc/hosts && exec "$@"'
+        return super().command(index, ["sh", "-c", bind, str(self._hosts), *command])
+
+    def limit_second(self, index: int, bytes_per_s: int) -> None:
+        """As `limit`, for the second interface."""
+        call(
+            *("tc", "-n", self._name(index), "qdisc", "replace", "dev", "eth1", "root", "tbf"),
+            *("rate", "%dbit" % (bytes_per_s * 8), "burst", "32kb", "limit", "256kb"),
+        )
+
+    def unplug_second(self, index: int) -> None:
+        """As `unplug`, for the second interface."""
+        call("ip", "-n", self._switch, "link", "set", "second%d" % index, "down")
+
+    def sent(self, index: int, interface: str) -> int:
+        """Bytes that left a node through an interface."""
+        command = self.command(index, ["cat", "/sys/class/net/%s/statistics/tx_bytes" % interface])
+        return int(call(*command))
+
+    def _build(self) -> None:
+        super()._build()
+        call("ip", "-n", self._switch, "link", "add", "bridge1", "type", "bridge")
+        call("ip", "-n", self._switch, "link", "set", "bridge1", "up")
+        for index in range(self.count):
+            name, port = self._name(index), "second%d" % index
+            peer = ("type", "veth", "peer", "name", "eth1", "netns", name)
+            call("ip", "-n", self._switch, "link", "add", port, *peer)
+            call("ip", "-n", self._switch, "link", "set", port, "master", "bridge1", "up")
+            call("ip", "-n", name, "address", "add", self.second_address(index) + "/24", "dev", "eth1")
+            call("ip", "-n", name, "link", "set", "eth1", "up")
+
+
 def why_no_namespaces() -> Optional[str]:
     """The reason to skip tests that need them."""
     if os.geteuid() != 0:

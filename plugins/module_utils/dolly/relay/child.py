@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Dict, Iterable, Optional, Protocol, Tuple
 
 from ..errors import ProtocolError
@@ -53,10 +54,21 @@ class ChildLink:
     """From dialling to goodbye. Runs on the reactor; only its lanes have threads."""
 
     def __init__(
-        self, context: Context, plan: Plan, rank: int, owner: ChildOwner, ledger: Ledger, patience_s: float
+        self,
+        context: Context,
+        plan: Plan,
+        rank: int,
+        owner: ChildOwner,
+        ledger: Ledger,
+        patience_s: float,
+        is_detour: bool = False,
     ) -> None:
         self.rank = rank
         self.node: NodeSpec = plan.nodes[rank]
+        #: Whether it is dialled at its further addresses alone, because the way to another one broke.
+        self.is_detour = is_detour
+        #: Whether it was the connection that broke.
+        self.was_cut = False
         several = MAX_BLOCK_OF_SEVERAL if self.node.extra else 0
         self.claims = Claims(ledger, plan.transport.block_size or several)
         self.is_linked = False
@@ -69,8 +81,10 @@ class ChildLink:
         self._epoch = 0
         self._is_over = False
         self._has_said_bye = False
+        extra = self.node.extra
+        node = dataclasses.replace(self.node, host=extra[0], extra=extra[1:]) if is_detour else self.node
         self._dialer = Dialer(
-            context, self.node, "link", self._next_epoch, self._linked, self._unreachable, 0, patience_s
+            context, node, "link", self._next_epoch, self._linked, self._unreachable, 0, patience_s
         )
 
     def start(self, message: Start, store: Optional[Readable]) -> None:
@@ -102,7 +116,7 @@ class ChildLink:
         if channel is None:
             return
         if now - channel.heard_at > self._context.timeouts.dead_after:
-            self._over("lost", "silent for %.1f s" % (now - channel.heard_at))
+            self._cut("silent for %.1f s" % (now - channel.heard_at))
         elif now - channel.sent_at >= 0.9 and not self._has_said_bye:
             self._send(Ping())
         self._lanes.beat(now)
@@ -199,6 +213,10 @@ class ChildLink:
         self._over(outcome, text)
 
     def _on_closed(self, reason: str) -> None:
+        self._cut(reason)
+
+    def _cut(self, reason: str) -> None:
+        self.was_cut = self.is_linked and not self._has_said_bye
         self._over("lost", reason)
 
     def lanes_lost(self, reason: str) -> None:

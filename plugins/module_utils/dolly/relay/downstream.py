@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Optional, Protocol
+import collections
+from typing import Any, Counter, Dict, Iterable, List, Optional, Protocol
 
 from ..plan import topology
 from ..plan.job import MAX_SIZE, Plan
@@ -20,6 +21,9 @@ from .ledger import Ledger
 
 #: States of a node that nobody waits for any more.
 SETTLED = frozenset(("done", "failed", "lost", "unreachable", "excluded"))
+
+
+_MAX_DETOURS = 5  # to one child; then something else is wrong with it
 
 
 class DownstreamOwner(Protocol):
@@ -61,6 +65,7 @@ class Downstream:
         self._sent = 0
         self._stalls = StallWatch(plan.timeouts.stall)
         self._is_ending = False
+        self._detours: Counter[int] = collections.Counter()
         self._size: Optional[int] = None
 
     @property
@@ -180,6 +185,9 @@ class Downstream:
         self._links.pop(link.rank, None)
         self._ended.append(link)
         self._context.log("child %s: %s (%s)" % (link.node.name, outcome, reason))
+        if self._makes_detour(link):
+            return
+        outcome = "lost" if self._detours[link.rank] and outcome == "unreachable" else outcome
         self._stalls.forget(link.rank)
         orphans = () if self._is_ending else self.kinship.orphans_of(link.rank)
         self.handle(heal.ChildGone(link.rank, outcome, reason, orphans))
@@ -211,6 +219,17 @@ class Downstream:
         self._links[action.rank] = ChildLink(
             self._context, self._plan, action.rank, self, self._ledger, patience
         )
+
+    def _makes_detour(self, link: ChildLink) -> bool:
+        """A broken connection to a child with further addresses may be one of its cables: try the others first."""
+        detours = self._detours[link.rank]
+        if not (link.was_cut and link.node.extra) or self._is_ending or detours >= _MAX_DETOURS:
+            return False
+        self._detours[link.rank] += 1
+        self._links[link.rank] = ChildLink(
+            self._context, self._plan, link.rank, self, self._ledger, 0.0, not link.is_detour
+        )
+        return True
 
     def _start_link(self, link: ChildLink) -> None:
         message = self._start

@@ -42,7 +42,7 @@ def sender_config(
         **_timeouts(options, numbers["tries"]),
         "server_name": server or "dolly server",
         "server_address": _address(options.server or "", options.ip_version),
-        "server_extra": _extra(options.server or "", tab.interfaces, options.ip_version) if options.server else [],
+        "server_extra": _extra(server, tab.interfaces, options.ip_version) if server else [],
         "port": 0,
         "nodes": [_node(host, tab.interfaces, options) for host in hosts],
         "fanout": tab.fanout if options.fanout is None else options.fanout,
