@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.module_utils import ring_options
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
 
 MODES = {
@@ -43,7 +44,8 @@ def require_native(params: t.Mapping[str, t.Any], names: t.Sequence[str]) -> Non
 
 def check_client(params: t.Mapping[str, t.Any]) -> None:
     """Raise UsageError for a port that originals could not find."""
-    if params["port"] < 2:
+    first, last = ring_options.check_ports(params["port"])
+    if first < 2 or first != last:
         raise UsageError("port", params["port"], "a port that all nodes know beforehand, with protocol=classic")
 
 

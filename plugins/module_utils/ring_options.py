@@ -15,6 +15,7 @@ SECRET_BYTES_MIN = 32
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
+_PORTS = re.compile(r"(\d{1,5})(?:\s*-\s*(\d{1,5}))?")
 _NAME_LENGTH_MAX = 200
 
 _SECONDS_POSITIVE = (
@@ -64,6 +65,18 @@ def check_port(port: int, option: str = "port", lowest: int = 0) -> int:
     if not lowest <= port <= 65535:
         raise UsageError(option, port, "a port, %d to 65535" % lowest)
     return port
+
+
+def check_ports(text: t.Any, option: str = "port") -> t.Tuple[int, int]:
+    """Return the first and the last port of a port or a range such as 9998-10010."""
+    found = _PORTS.fullmatch(str(text).strip())
+    if found is None:
+        raise UsageError(option, text, "a port, 0 to 65535, or a range of ports such as 9998-10010")
+    first, last = int(found.group(1)), int(found.group(2) or found.group(1))
+    check_port(last, option)
+    if first > last or (first == 0) != (last == 0):
+        raise UsageError(option, text, "a range that begins with a port above 0 and ends with a higher one")
+    return first, last
 
 
 def check_at_least(value: int, lowest: int, option: str) -> int:

@@ -80,9 +80,10 @@ options:
     default: ''
   port:
     description:
-      - The TCP port to listen on. V(0) takes a free one.
-    type: int
-    default: 9998
+      - The TCP port to listen on, or a range such as V(9998-10010), of which the first that is free is taken.
+        V(0) takes any free one.
+    type: str
+    default: '9998'
   expect_size:
     description:
       - Refuse a block device that has not exactly so many bytes.
@@ -328,7 +329,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.dolly.ring.plugins.module_utils import classic_ring, engine_process, ring_options
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, UsageError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import rundir
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import others, rundir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import checks, facts, target
 from ansible_collections.dolly.ring.plugins.module_utils.node_address import choose_address
 
@@ -359,7 +360,7 @@ def argument_spec():
         address={"type": "str", "default": ""},
         interface={"type": "str", "default": ""},
         ansible_host={"type": "str", "default": ""},
-        port={"type": "int", "default": 9998},
+        port={"type": "str", "default": "9998"},
         expect_size={"type": "int"},
         expect_serial={"type": "str"},
         expect_wwn={"type": "str"},
@@ -383,15 +384,15 @@ def start(params, folder, check_mode):
     is_classic = classic_ring.is_classic(params)
     secret = b"" if is_classic else ring_options.decode_secret(params["secret"])
     timeouts = ring_options.check_seconds(params)
-    ring_options.check_port(params["port"])
+    port, dummy = ring_options.check_ports(params["port"])
     if is_classic:
         classic_ring.check_client(params)
     source = source_facts(params["source"]) if params["source"] else None
     address, rule = choose_address(
         params["name"], params["address"], params["interface"], params["ansible_host"]
     )
+    others.refuse_taken(folder.base, params["dest"])
     found = check_dest(params, source)
-    port = params["port"]
     if not check_mode:
         port = listen(folder, receiver_config(params, timeouts), secret, classic_ring.mode(params, "client"))
     return {
@@ -435,12 +436,14 @@ def policy_of(params):
 
 def receiver_config(params, timeouts):
     """What the receiver is told; all else comes with the plan of the server."""
+    port, last_port = ring_options.check_ports(params["port"])
     config = {
         "run_id": params["run_id"],
         "name": params["name"],
         "target": params["dest"],
         "bind": params["bind"],
-        "port": params["port"],
+        "port": port,
+        "last_port": last_port,
         "policy": policy_of(params),
         "resume": params["resume"],
         "state_dir": params["state_dir"] or "",

@@ -136,9 +136,10 @@ options:
     default: ''
   port:
     description:
-      - The TCP port to listen on. V(0) takes a free one.
-    type: int
-    default: 9998
+      - The TCP port to listen on, or a range such as V(9998-10010), of which the first that is free is taken.
+        V(0) takes any free one.
+    type: str
+    default: '9998'
   chunk_size:
     description:
       - How many bytes one digest covers. V(0) means 4 MiB, and more for very large images.
@@ -470,7 +471,7 @@ def argument_spec():
         min_nodes={"type": "int", "default": 0},
         dest={"type": "str", "default": ""},
         server_address={"type": "str", "default": ""},
-        port={"type": "int", "default": 9998},
+        port={"type": "str", "default": "9998"},
         chunk_size={"type": "int", "default": 0},
         barrier_timeout={"type": "float", "default": 60.0},
         flush_timeout={"type": "float", "default": 1800.0},
@@ -546,6 +547,7 @@ def finish(params, folder, check_mode):
 def sender_config(params, check_mode):
     """Check the options and return the configuration of the sender. Raises UsageError."""
     timeouts = ring_options.check_seconds(params)
+    port, last_port = ring_options.check_ports(params["port"])
     config = {
         "run_id": params["run_id"],
         "source": params["source"],
@@ -559,7 +561,8 @@ def sender_config(params, check_mode):
         "server_name": params["name"],
         "server_address": params["server_address"],
         "bind": params["bind"],
-        "port": ring_options.check_port(params["port"]),
+        "port": port,
+        "last_port": last_port,
         "chunk_size": ring_options.check_at_least(params["chunk_size"], 0, "chunk_size"),
         "compute_sha256": params["sha256"],
     }

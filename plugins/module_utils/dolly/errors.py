@@ -179,6 +179,17 @@ class PeerLost(DollyError):
         self._explain({"peer": peer, "reason": reason})
 
 
+class CannotConnect(DollyError):
+    """{node} cannot connect to {peer} at {address} port {port} ({reason}): does the process of {peer} still run,
+    and does every firewall between the two let this port through?"""
+
+    fault = "peer"
+    exit_code = 3
+
+    def __init__(self, node: str, peer: str, address: str, port: int, reason: str) -> None:
+        self._explain({"node": node, "peer": peer, "address": address, "port": port, "reason": reason})
+
+
 class ProtocolError(DollyError):
     """{peer} broke the rules of the protocol ({what}): check that all nodes run the same version and that
     nothing else talks to this port."""
@@ -309,7 +320,8 @@ _KINDS: Dict[str, Type[DollyError]] = {
     kind.__name__: kind
     for kind in (
         DollyError, UsageError, Refused, SourceError, SourceChanged, ChecksumMismatch, MapMismatch, TargetError,
-        BadChunk, BadArchive, BytesGone, PeerLost, ProtocolError, AuthError, IllegalTransition, TimedOut, Aborted,
+        BadChunk, BadArchive, BytesGone, PeerLost, CannotConnect, ProtocolError, AuthError, IllegalTransition,
+        TimedOut, Aborted,
         NotEnoughNodes,
     )
 }

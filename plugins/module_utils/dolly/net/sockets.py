@@ -38,6 +38,17 @@ def is_peer_gone(error: OSError) -> bool:
     return isinstance(error, socket.timeout) or error.errno in _PEER_GONE
 
 
+def listen_within(bind: str, first: int, last: int) -> socket.socket:
+    """A listening socket on the first port from `first` to `last` that is free. Raises UsageError as `listen`."""
+    for port in range(first, last):
+        try:
+            return listen(bind, port)
+        except UsageError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRINUSE:
+                raise
+    return listen(bind, last)
+
+
 def listen(bind: str, port: int, backlog: int = 128) -> socket.socket:
     """A listening socket; an empty `bind` takes IPv4 and IPv6 on every address, port 0 any free one.
 

@@ -8,7 +8,7 @@ import socket
 import threading
 from typing import Callable, Optional
 
-from ..errors import DollyError, PeerLost
+from ..errors import CannotConnect, DollyError, PeerLost
 from ..net import sockets
 from ..net.channel import Channel
 from ..net.reactor import Timer
@@ -92,9 +92,9 @@ class Dialer:
             try:
                 self._sock = self._reach(limit)
                 return
-            except PeerLost:
+            except PeerLost as error:
                 if tries >= counts if counts else self._context.reactor.now() >= self._give_up_at:
-                    raise
+                    raise self._explain(error) from error
             self._cancelled.wait(TRY_PAUSE_S if counts else _PAUSE_S)
 
     def _reach(self, limit: float) -> socket.socket:
@@ -106,6 +106,11 @@ class Dialer:
             except PeerLost as error:
                 context.log("%s does not answer there, its next address is tried: %s" % (self._node.name, error))
         return sockets.connect(hosts[-1], self._node.port, limit, context.transport)
+
+    def _explain(self, error: PeerLost) -> CannotConnect:
+        node = self._node
+        name = self._context.name or "a node"  # on the command line a client may have none
+        return CannotConnect(name, node.name, node.hosts[-1], node.port, str(error.fields.get("reason", error)))
 
     def _on_connected(self, error: Optional[BaseException]) -> None:
         self._context.reactor.call(lambda: self._shake_hands(error))

@@ -32,7 +32,8 @@ def _receive(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str,
     resumes = config.get("resume") is not False
     choose = TargetChooser(str(config["target"]), policy, resumes, str(config.get("state_dir") or ""))
     status = StatusFile(rundir, describe)
-    member = make_member(context, str(config.get("bind") or ""), int(config.get("port") or 0), status, choose)
+    port, last_port = (int(config.get(name) or 0) for name in ("port", "last_port"))
+    member = make_member(context, str(config.get("bind") or ""), port, status, choose, last_port)
     stop_on_signals(member)
     member.run()
     return result_of(member, choose)
@@ -79,10 +80,13 @@ class TargetChooser:
 
 
 def make_member(
-    context: Context, bind: str, port: int, report: Reporter, choose: Callable[[Plan], Target]
+    context: Context, bind: str, port: int, report: Reporter, choose: Callable[[Plan], Target], last_port: int = 0
 ) -> Member:
-    """A member that listens. Raises UsageError when the port cannot be had."""
-    sock = sockets.listen(bind, port)
+    """A member that listens on `port`, or the first free one up to `last_port`.
+
+    Raises UsageError when none can be had.
+    """
+    sock = sockets.listen_within(bind, port, max(port, last_port))
     return Member(context, sock, report, choose, int(time.time() * 1000))
 
 

@@ -43,7 +43,8 @@ def _send(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str, An
 def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Root:
     """The server of a run. Raises UsageError for options that make no sense, SourceError for the source."""
     policy = policy_of(config)
-    sock = sockets.listen(str(config.get("bind") or ""), int(config.get("port") or 0))
+    port, last_port = (int(config.get(name) or 0) for name in ("port", "last_port"))
+    sock = sockets.listen_within(str(config.get("bind") or ""), port, max(port, last_port))
     source: Optional[Opened] = None
     try:
         source = _open(context, config)
@@ -142,6 +143,8 @@ def describe(root: Root) -> Dict[str, Any]:
         "port": root.port,
         "pid": os.getpid(),
         "percent": percent(root),
+        "size": root.source_size,
+        "total": len(root.plan.nodes) - 1 if root.plan is not None else 0,
         "nodes": snapshots,
     }
 

@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import sys
+import syslog
 import time
 import traceback
 from typing import Any, Callable, Dict
@@ -90,6 +91,7 @@ def serve(path: str, work: Callable[[RunDir, Dict[str, Any], bytes], Dict[str, A
     rundir = RunDir(base, run_id, name)
     rundir.note_process()
     config = rundir.read_json("config.json") or {}
+    _tell_system(run_id, "%s starts, %s" % (name, _object_of(config)))
     try:
         result = work(rundir, config, rundir.take_secret())
     except Exception as error:
@@ -98,4 +100,18 @@ def serve(path: str, work: Callable[[RunDir, Dict[str, Any], bytes], Dict[str, A
         result = {"state": "failed", "changed": False, "error": as_fields(error)}
     rundir.write_json("result.json", result)
     log("ended: %s" % result["state"])
+    why = (result.get("error") or {}).get("message") if result["state"] != "done" else ""
+    told = ": %s" % why if why else ", %d bytes" % (result.get("bytes") or 0)
+    _tell_system(run_id, "%s ended: %s%s" % (name, result["state"], told), is_failed=bool(why))
     return 0 if result["state"] == "done" else 1
+
+
+def _object_of(config: Dict[str, Any]) -> str:
+    kind = "target" if config.get("target") else "source"
+    return "%s %s" % (kind, config.get(kind) or "-")
+
+
+def _tell_system(run_id: str, line: str, is_failed: bool = False) -> None:
+    """One line for the log of the machine, which outlives the run's own. Nothing happens where there is none."""
+    syslog.openlog("dolly", syslog.LOG_PID, syslog.LOG_DAEMON)
+    syslog.syslog(syslog.LOG_ERR if is_failed else syslog.LOG_INFO, "run %s: %s" % (run_id, line))

@@ -19,6 +19,19 @@ def test_run_id_that_cannot(text):
         ring_options.check_run_id(text)
 
 
+@pytest.mark.parametrize(
+    "text, ports", [(0, (0, 0)), ("9998", (9998, 9998)), (" 9998 - 10010 ", (9998, 10010)), ("1-65535", (1, 65535))]
+)
+def test_ports(text, ports):
+    assert ring_options.check_ports(text) == ports
+
+
+@pytest.mark.parametrize("text", ["", "-1", "70000", "9-8", "0-9", "9998-", "1-2-3", "any", "1,2"])
+def test_ports_that_cannot_be(text):
+    with pytest.raises(UsageError, match="port"):
+        ring_options.check_ports(text)
+
+
 @pytest.mark.parametrize("text", ["rack3-n1", "fe80::1", "a b", "knöten", "n" * 200])
 def test_name_that_can_name_a_node(text):
     assert ring_options.check_name(text) == text

@@ -60,3 +60,15 @@ def test_resolve():
     assert sockets.resolve("::1", 6) == "::1"
     with pytest.raises(UsageError, match="IPv6"):
         sockets.resolve("127.0.0.1", 6)
+
+
+def test_the_first_free_port_of_a_range_is_taken():
+    with sockets.listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        last = min(port + 20, 65535)
+        with sockets.listen_within("127.0.0.1", port, last) as second:
+            assert port < second.getsockname()[1] <= last
+        with pytest.raises(UsageError, match="in use"):
+            sockets.listen_within("127.0.0.1", port, port)
+        with pytest.raises(UsageError, match=r"192\.0\.2\.1"):
+            sockets.listen_within("192.0.2.1", port, last)

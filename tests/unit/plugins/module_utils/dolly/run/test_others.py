@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import others, rundir
+
+
+@pytest.fixture
+def first(tmp_path):
+    base = tmp_path / "runs"
+    base.mkdir(mode=0o700)
+    made = rundir.RunDir(str(base), "run-one", "n1")
+    made.create()
+    made.write_json("config.json", {"target": str(tmp_path / "disk")})
+    made.note_process()
+    return made
+
+
+def test_a_busy_target_names_run_process_and_start(first, tmp_path):
+    (tmp_path / "link").symlink_to("disk")
+    for name in ("disk", "link"):
+        with pytest.raises(Refused) as refused:
+            others.refuse_taken(first.base, str(tmp_path / name))
+        text = refused.value.sentence
+        assert "run run-one is at work on it (node n1, process %d, since 20" % os.getpid() in text
+        assert re.search(r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\)", text)
+
+
+def test_another_target_or_a_process_that_is_gone_is_no_reason(first, tmp_path):
+    others.refuse_taken(first.base, str(tmp_path / "other"))
+    first.write_json("process.json", {"pid": os.getpid(), "born": "1"})
+    others.refuse_taken(first.base, str(tmp_path / "disk"))
+    others.refuse_taken(str(tmp_path / "no-such-base"), str(tmp_path / "disk"))
