@@ -136,6 +136,13 @@ class Rack:
         """Start the engine on a node with no options but these."""
         return self._start(name, index, (), list(arguments))
 
+    def start_configured(self, tab: Path, *options: str) -> Program:
+        """Start the server with a configuration file that says everything else."""
+        arguments = ["--key-file", str(self._key), "--port", str(self.network.port), "-S", self.address(0)]
+        arguments += ["-f", str(tab), *options]
+        self.server = self._start("server", 0, (), arguments)
+        return self.server
+
     def _start(self, name: str, index: int, fault: Sequence[str], arguments: List[str]) -> Program:
         start = [str(self._engine)] if not fault else [str(DOUBLES), str(self._engine), *fault]
         # -S: the engine is standard library alone, and what lies in site-packages here costs time.

@@ -250,6 +250,28 @@ def test_a_run_without_disks(loopback, sizes):
     assert [path for path in loopback.node_folder(1).iterdir() if not path.name.startswith(".")] == []
 
 
+def test_a_configuration_file_of_the_original(loopback):
+    content = image_bytes(loopback, SMALL)
+    (loopback.folder / "packed.gz").write_bytes(gzip.compress(content, 1))
+    loopback.start_clients(2)
+    lines = ["compressed infile %s" % (loopback.folder / "packed.gz"), "outfile out.img split 1M", "server srv"]
+    lines += ["clients 2", loopback.address(1), loopback.address(2), "endconfig", ""]
+    tab = loopback.folder / "tab"
+    tab.write_text("\n".join(lines))
+    loopback.start_configured(tab)
+    assert loopback.finish() == 0
+    for index in (1, 2):
+        parts = parts_of(loopback.target(index))
+        assert b"".join(parts) == content and [len(part) for part in parts[:-1]] == [MIB] * 3
+
+
+def test_a_dummy_run_from_the_command_line(loopback):
+    loopback.start_clients(1)
+    loopback.start_server("unused", "--dummy", "20")
+    assert loopback.finish() == 0
+    assert loopback.rows()[1].size == "19.1 MiB"
+
+
 # --- windows and their faults -----------------------------------------------------------------------
 
 RATE = 6 * MIB

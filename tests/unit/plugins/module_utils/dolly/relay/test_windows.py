@@ -1,0 +1,198 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a ledger says of a window, and what its parent may forget."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import ChecksumMismatch, ProtocolError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import MAX_SIZE, Image
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.profile import Stopwatch
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.claims import Claims
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.intake import Intake
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.window import Ring
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import Need
+
+CHUNK = 10
+WINDOW = 40
+
+
+def windowed(verifies=False, size=None):
+    ledger = Ledger(Image(size, CHUNK), verifies)
+    ledger.open_window(WINDOW)
+    return ledger
+
+
+STEPS = st.lists(st.tuples(st.sampled_from("receive sink keep".split()), st.integers(0, 60)), max_size=60)
+
+
+@given(STEPS)
+def test_whatever_happens_no_wanted_byte_is_overwritten(steps):
+    """A byte is asked for only where its place in the ring is free, and base passes neither sink nor children."""
+    ledger, sunk, kept = windowed(), 0, 0
+    for what, amount in steps:
+        before = ledger.base
+        if what == "receive":
+            gap = next(iter(ledger.missing()), None)
+            if gap is not None:
+                ledger.add(gap[0], min(gap[1], gap[0] + amount % WINDOW + 1))
+        elif what == "sink":
+            sunk = max(sunk, min(ledger.held.span_end, sunk + amount))
+            ledger.sink(sunk)
+        else:
+            kept = min(ledger.held.span_end, kept + amount)
+            ledger.keep(kept, kept)
+        assert ledger.base == max(before, min(sunk, kept))
+        assert ledger.limit == ledger.base + WINDOW
+        assert ledger.missing().span_end <= ledger.limit
+        assert ledger.safe == sunk
+        assert not ledger.missing().within(0, ledger.base)
+        assert ledger.held.span_end <= ledger.limit
+
+
+def test_a_late_duplicate_is_told_from_new_bytes():
+    ledger = windowed()
+    ledger.add(0, 15)
+    assert not ledger.begin_write(0, 10)
+    assert ledger.runs(10, 20) == [(10, 15, True), (15, 20, False)]
+    plain = Ledger(Image(100, CHUNK), False)
+    plain.add(0, 15)
+    assert plain.runs(10, 20) == [(10, 20, False)]
+
+
+def test_the_sink_gets_verified_chunks_in_order():
+    ledger = windowed(verifies=True)
+    ledger.add(0, 30)
+    digests = b"".join(hashlib.sha256(b"%d" % index).digest() for index in range(3))
+    ledger.learn(0, digests)
+    ledger.accept(1)
+    assert ledger.safe == 0
+    ledger.accept(0)
+    assert ledger.next_to_sink(0, 100) == 20
+    assert ledger.next_to_sink(0, 5) == 5
+    ledger.accept(2)
+    ledger.end(30)
+    assert ledger.is_complete
+    assert ledger.next_to_sink(30, 100) == 30
+    ledger.close()
+    assert ledger.next_to_sink(30, 100) is None
+
+
+def test_the_last_chunk_waits_for_the_end():
+    ledger = Ledger(Image(None, CHUNK), True)
+    ledger.add(0, 13)
+    ledger.learn(0, bytes(64))
+    assert ledger.next_chunk(0) == 0
+    ledger.accept(0)
+    assert ledger.next_chunk(0) is None and ledger.limit == MAX_SIZE
+    ledger.end(13)
+    assert ledger.next_chunk(0) == 1
+    ledger.accept(1)
+    assert ledger.is_complete and ledger.safe == 13
+    with pytest.raises(ProtocolError):
+        ledger.end(14)
+
+
+def test_an_end_before_bytes_that_came_is_refused():
+    ledger = Ledger(Image(None, CHUNK), False)
+    ledger.add(0, 13)
+    with pytest.raises(ProtocolError, match="before bytes"):
+        ledger.end(12)
+
+
+def test_news_comes_by_steps_of_a_window():
+    ledger, heard = windowed(), []
+    ledger.watch(lambda: heard.append(ledger.base))
+    ledger.keep(MAX_SIZE, 0)
+    for end in range(1, 33):
+        ledger.sink(end)
+    assert 8 <= len(heard) <= 33  # a sixteenth of the window is two bytes, and both base and safe have moved
+
+
+def test_a_child_holds_the_window_until_it_says_otherwise():
+    ledger = windowed()
+    claims = Claims(ledger)
+    ledger.sink(20)
+    ledger.keep(12, 0)
+    assert ledger.base == 12 and claims.kept(True) == 12
+    claims.replace(Need(1, ((5, 30),), (), {}, 5, 3))
+    assert claims.kept(False) == 5 and claims.kept(True) == 3
+    assert claims.gone == (5, 12)
+    claims.replace(Need(2, ((12, 30),), (), {}, 12, 12))
+    assert claims.gone is None
+
+
+def test_only_what_is_in_the_window_is_sent():
+    ledger = windowed()
+    ledger.add(0, 30)
+    ledger.sink(25)
+    ledger.keep(18, 18)
+    claims = Claims(ledger)
+    claims.open_lane(1)
+    claims.replace(Need(1, ((0, 40),)))
+    piece = claims.claim(1)
+    assert (piece.start, piece.end) == (18, 30) and claims.highest == 30
+
+
+# --- the server's end of a pipe ---------------------------------------------------------------------
+
+
+class Reading:
+    """A stream of these bytes, a few at a time."""
+
+    path = "-"
+
+    def __init__(self, data, step):
+        self.data, self.step = data, step
+
+    def read(self, view, is_wanted):
+        piece = self.data[: min(self.step, len(view))] if is_wanted() else b""
+        view[: len(piece)] = piece
+        self.data = self.data[len(piece) :]
+        return len(piece)
+
+    def close(self):
+        pass
+
+
+def take_in(data, step=7, checksum="", wants=True):
+    ledger, said = windowed(), []
+    ring = Ring(WINDOW)
+    ledger.keep(MAX_SIZE, MAX_SIZE)
+    intake = Intake(
+        Reading(data, step), ring, ledger, lambda first, digests: said.append((first, digests)),
+        lambda size: said.append(size), checksum, Stopwatch(),
+    )
+    intake.run(wants)
+    return intake, ledger, ring, said
+
+
+@given(st.binary(max_size=150), st.integers(1, 30))
+def test_a_pipe_is_digested_chunk_by_chunk(data, step):
+    intake, ledger, ring, said = take_in(data, step)
+    digests = [hashlib.sha256(data[at : at + CHUNK]).digest() for at in range(0, len(data), CHUNK)]
+    assert [one[1] for one in said if isinstance(one, tuple)] == digests
+    assert [one for one in said if not isinstance(one, tuple)] == [len(data)]
+    assert ledger.is_complete and ledger.manifest.is_complete and ledger.size == len(data)
+    assert intake.sha256 == hashlib.sha256(data).hexdigest()
+    tail = memoryview(bytearray(len(data) - ledger.base))
+    ring.read(ledger.base, tail)
+    assert tail == data[ledger.base :] and ledger.base <= max(0, len(data) + CHUNK - WINDOW)
+
+
+def test_the_window_forgets_only_when_it_needs_the_room():
+    _intake, ledger, _ring, _said = take_in(bytes(range(35)))
+    assert ledger.base == 0
+
+
+def test_a_pipe_with_another_checksum_never_ends():
+    with pytest.raises(ChecksumMismatch):
+        take_in(b"abc", checksum="0" * 64)
+    intake, ledger, _ring, said = take_in(b"abc", checksum=hashlib.sha256(b"abc").hexdigest(), wants=False)
+    assert ledger.size == 3 and 3 in said and intake.sha256
