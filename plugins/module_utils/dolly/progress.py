@@ -15,7 +15,7 @@ import math
 import re
 import reprlib
 from collections import Counter, OrderedDict, deque
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple
 
 from .plan.job import CONTROL
@@ -104,7 +104,9 @@ class Snapshot:
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the snapshot as JSON values."""
-        return asdict(self)
+        # Not dataclasses.asdict, which copies value by value: each node does this for every node behind it.
+        found = {name: getattr(self, name) for name in _FIELDS}
+        return dict(found, detail=dict(self.detail), error=None if self.error is None else dict(self.error))
 
     @classmethod
     def from_dict(cls, data: Any) -> Snapshot:
@@ -127,6 +129,9 @@ class Snapshot:
             return mine > theirs
         # Two observers, or a node that reused a version: any choice will do if everybody makes the same.
         return _canonical(self) > _canonical(other)
+
+
+_FIELDS = tuple(item.name for item in fields(Snapshot))
 
 
 class Board:

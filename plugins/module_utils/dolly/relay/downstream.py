@@ -66,6 +66,7 @@ class Downstream:
         self._stalls = StallWatch(plan.timeouts.stall)
         self._is_ending = False
         self._detours: Counter[int] = collections.Counter()
+        self._has_news = False
         self._size: Optional[int] = None
 
     @property
@@ -169,8 +170,14 @@ class Downstream:
                 changed = self.board.merge(Snapshot.from_dict(data)) or changed
             except ValueError as error:
                 self._context.log("a snapshot from %s makes no sense: %s" % (link.node.name, error))
-        if changed:
-            self._owner.subtree_changed()
+        if changed and not self._has_news:
+            # Once for all that has come by then: message by message, n nodes in a chain would send n * n of them.
+            self._has_news = True
+            self._context.reactor.call(self._tell_owner)
+
+    def _tell_owner(self) -> None:
+        self._has_news = False
+        self._owner.subtree_changed()
 
     def child_need(self, link: ChildLink) -> None:
         """Hand on."""
