@@ -21,7 +21,7 @@ exit_code, version, role (client or server) and name of this node.
 error: null, or kind, message, fault and what belongs to them.
 bytes, seconds, rate (bytes per second), digest (SHA-256 over the digests of all chunks).
 A client: changed, position, verified, synced, repaired, covers, target, notes, refused_connections, times, and
-received_bytes, sent_bytes and resumed_bytes.
+received_bytes, sent_bytes, resumed_bytes and equal_bytes.
 The server: covers, sha256 (where asked for), sent (bytes), server_reachable, refused_connections, times, limited_by,
 and nodes, one entry for each client in ring order with name, position, state, bytes, seconds, rate, digest, verified,
 synced, repaired and error."""

@@ -244,6 +244,10 @@ rate_mb_s:
   description: The mean rate in MB/s, 10**6 bytes per second.
   returned: with O(state=finished)
   type: float
+equal_bytes:
+  description: The bytes that were on the target already, where O(dolly.ring.dolly_server#module:compare) was asked for.
+  returned: with O(state=finished)
+  type: int
 covers:
   description: What was cloned, V(all bytes), or how many of the bytes where the server has a block map.
   returned: with O(state=finished)
@@ -528,6 +532,7 @@ def result_fields(result):
         "bytes": int(result.get("bytes") or 0),
         "seconds": round(float(result.get("seconds") or 0.0), 3),
         "rate_mb_s": ring_options.megabytes_per_second(result.get("rate")),
+        "equal_bytes": int(result.get("equal_bytes") or 0),
         "covers": result.get("covers") or "",
         "digest": result.get("digest") or "",
         "position": result.get("position"),

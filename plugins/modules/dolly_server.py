@@ -111,6 +111,15 @@ options:
       - What it does not name stays on a block device as it was. In a new file it is a hole and reads as zeros.
       - Not with O(verify=none).
     type: path
+  compare:
+    description:
+      - Let each node look at what is on its target first, and send only the chunks that differ.
+      - Where nothing differs nothing is written and the node has not changed. A regular file is copied before it is
+        changed, and takes its name as a whole, as always; a block device is changed in place.
+      - With O(bmap), what the map does not name stays as it was in a file of the same size, too.
+      - Not with O(verify=none).
+    type: bool
+    default: false
   sha256:
     description:
       - Compute the SHA-256 of the whole image, as C(sha256sum) prints it. With O(checksum) it is computed anyway.
@@ -467,6 +476,7 @@ def argument_spec():
         fanout={"type": "int", "default": 1},
         checksum={"type": "str", "default": ""},
         bmap={"type": "path"},
+        compare={"type": "bool", "default": False},
         sha256={"type": "bool", "default": False},
         min_nodes={"type": "int", "default": 0},
         dest={"type": "str", "default": ""},
@@ -557,6 +567,7 @@ def sender_config(params, check_mode):
         "verify": params["verify"],
         "checksum": ring_options.check_checksum(params["checksum"]),
         "bmap": params["bmap"],
+        "compare": params["compare"],
         "min_nodes": ring_options.check_at_least(params["min_nodes"], 0, "min_nodes"),
         "server_name": params["name"],
         "server_address": params["server_address"],
@@ -566,6 +577,8 @@ def sender_config(params, check_mode):
         "chunk_size": ring_options.check_at_least(params["chunk_size"], 0, "chunk_size"),
         "compute_sha256": params["sha256"],
     }
+    if config["compare"] and config["verify"] == "none":
+        raise UsageError("verify", "none", "another value with compare, which compares digests")
     if config["bmap"] and config["verify"] == "none":
         raise UsageError("verify", "none", "another value with bmap, which is compared while the image is digested")
     if config["min_nodes"] > len(config["nodes"]):
@@ -687,7 +700,7 @@ def last_words(folder, status):
 def result_fields(result):
     nodes = [node_fields(node) for node in result.get("nodes") or ()]
     return {
-        "changed": any(node.get("state") == "done" or node.get("bytes") for node in nodes),
+        "changed": any(is_changed(node) for node in nodes),
         "state": result.get("state") or "failed",
         "bytes": int(result.get("bytes") or 0),
         "seconds": round(float(result.get("seconds") or 0.0), 3),
@@ -701,6 +714,13 @@ def result_fields(result):
         "server_reachable": result.get("server_reachable"),
         "refused_connections": int(result.get("refused_connections") or 0),
     }
+
+
+def is_changed(node):
+    """Whether a node's target was written to, by the last word that the server had of it."""
+    if node.get("state") == "done":
+        return bool(node.get("changed", True))
+    return int(node.get("bytes") or 0) > int(node.get("resumed_bytes") or 0)
 
 
 def node_fields(node):

@@ -58,6 +58,9 @@ class Manifest:
         for index in range(first, first + count):
             at = (index - first) * DIGEST_SIZE
             new[index] = bytes(digests[at:at + DIGEST_SIZE])
+            if new[index] != zero_digest(0) and not self.image.chunk_parts(index):
+                # It could never be met, nor be repaired.
+                raise _broken("a digest of some bytes for chunk %d, which is empty" % index)
             if self._digests.get(index, new[index]) != new[index]:
                 raise _broken("a second, different digest for chunk %d" % index)
         self._digests.update(new)

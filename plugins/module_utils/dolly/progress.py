@@ -37,7 +37,8 @@ class Snapshot:
 
     ``held``, ``verified``, ``total`` are bytes (``total`` None: size unknown), ``rate`` bytes per second,
     ``seconds`` since START, ``repaired`` chunks, ``received`` and ``sent`` bytes of the image that crossed
-    the network, without zeros, ``resumed`` bytes that an earlier run had left and nobody had to send,
+    the network, without zeros, ``resumed`` bytes that were there before and nobody had to send, ``checked``
+    bytes that were looked at for that,
     ``digest`` the root in hex or empty. ``observed_by`` is None when the node speaks itself, else the rank
     whose opinion this is; ``version`` is then the last own one that it had seen, -1 for none. ValueError: a
     field that is out of bounds.
@@ -57,6 +58,7 @@ class Snapshot:
     received: int = 0
     sent: int = 0
     resumed: int = 0
+    checked: int = 0
     rate: float = 0.0
     seconds: float = 0.0
     blocked_on: str = ""
@@ -80,7 +82,8 @@ class Snapshot:
         _expect("detail", self.detail, _is_object(self.detail), "a JSON object")
 
     def _check_numbers(self) -> None:
-        for name in ("rank", "incarnation", "epoch", "held", "verified", "repaired", "received", "sent", "resumed"):
+        counts = ("held", "verified", "repaired", "received", "sent", "resumed", "checked")
+        for name in ("rank", "incarnation", "epoch", *counts):
             _expect(name, getattr(self, name), _is_int(getattr(self, name)), "an integer from 0")
         for name in ("parent", "total", "observed_by"):
             value = getattr(self, name)

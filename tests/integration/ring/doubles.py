@@ -8,6 +8,7 @@
     flip-once=OFFSET      the target's byte at OFFSET turns over behind the node's back, after its first write
     flip-always=OFFSET    the same after every write
     record-writes=FILE    every range that is written is noted in FILE
+    bad-copy=OFFSET       the byte at OFFSET turns over while an old file is copied to be patched
     slow-prepare=SECONDS  the target takes so long to open
     journal-interval=S    a journal is written as often as that
     slow-stream=BYTES     the server reads a pipe no faster than so many bytes a second
@@ -141,7 +142,21 @@ def more_config(text):
     sender.make_root = lambda context, config, report: make_root(context, {**config, **json.loads(text)}, report)
 
 
+def bad_copy(place):
+    from dolly.storage.compared import ComparedStore
+
+    copy = ComparedStore._copy
+
+    def copy_badly(self, old, partial):
+        copy(self, old, partial)
+        byte = os.pread(partial, 1, int(place))
+        os.pwrite(partial, bytes([byte[0] ^ 1]), int(place))
+
+    ComparedStore._copy = copy_badly
+
+
 FAULTS = {
+    "bad-copy": bad_copy,
     "journal-interval": journal_interval,
     "slow-stream": slow_stream,
     "config": more_config,

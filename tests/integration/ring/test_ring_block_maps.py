@@ -95,3 +95,23 @@ def test_a_map_that_does_not_fit_is_refused_before_anything_starts(loopback, bma
     loopback.start_server(image, "--bmap", str(bmap), *options, nodes=[1])
     assert loopback.finish() == 1
     assert said[fault] in loopback.server.log
+
+
+def test_compared_with_a_map(loopback, make_disk, bmap):
+    """What the map leaves out may differ; of what it names only the chunk that differs comes."""
+    image = loopback.image(IMAGE_SIZE)
+    device, backing = make_disk(IMAGE_SIZE + MIB - 700)
+    old = bytearray(mapped_over(backing.read_bytes(), image.read_bytes()))
+    old[1100 * BLOCK] ^= 1
+    backing.write_bytes(old)
+    loopback.target(1).symlink_to(device)
+    loopback.target(2).write_bytes(mapped_over(b"\x77" * IMAGE_SIZE, image.read_bytes()))
+    before = loopback.target(2).stat()
+    loopback.start_clients(2)
+    loopback.start_server(image, "--bmap", str(bmap), "--compare")
+    assert loopback.finish() == 0
+    assert backing.read_bytes() == mapped_over(old, image.read_bytes())
+    after = loopback.target(2).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert "received %d bytes" % (512 * BLOCK) in loopback.clients[1].log
+    assert "received 0 bytes" in loopback.clients[2].log

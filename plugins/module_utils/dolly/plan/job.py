@@ -136,6 +136,11 @@ class Image:
         bounds = self.chunk_bounds(index)
         return [bounds] if self.mapped is None else list(self.mapped.within(*bounds))
 
+    def given_in(self, index: int) -> int:
+        """Return how many bytes of a chunk are not cloned. IndexError."""
+        start, end = self.chunk_bounds(index)
+        return end - start - sum(stop - begin for begin, stop in self.chunk_parts(index))
+
     def unmapped(self) -> RangeSet:
         """Return the bytes that are not cloned."""
         return RangeSet() if self.mapped is None else RangeSet.span(0, self.size or 0) - self.mapped
@@ -191,7 +196,7 @@ class Plan:
 
     ``output``: the path to write where a node was not told one itself; ``source``: facts about the source, so
     that a node on the same machine can refuse to overwrite it; ``infile`` and ``outfile``: what the wire carries
-    and what a node makes of it.
+    and what a node makes of it; ``compare``: nodes look first at what is on their targets, and ask for the rest.
     """
 
     run_id: str
@@ -206,6 +211,7 @@ class Plan:
     infile: Infile = PLAIN_IN
     outfile: Outfile = PLAIN_OUT
     transport: Transport = UNTOUCHED
+    compare: bool = False
     _ranks: Dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -225,6 +231,9 @@ class Plan:
         _check_type("infile", self.infile, Infile, "a description of the source")
         _check_type("outfile", self.outfile, Outfile, "a description of the output")
         _check_type("transport", self.transport, Transport, "numbers of the transport")
+        _check_type("compare", self.compare, bool, "true or false")
+        if self.compare and (self.verify == "none" or self.image.size is None):
+            raise _bad("compare", True, "false where there are no digests or no size to compare with")
 
     def _check_nodes(self) -> None:
         _check_type("nodes", self.nodes, tuple, "a tuple of nodes")
@@ -244,9 +253,11 @@ class Plan:
     def resumable(self) -> int:
         """How many bytes one digest covers, where it can show that a target has them already; else 0.
 
-        A block map leaves bytes out that no digest covers, and what an earlier run wrote there would stay.
+        A block map leaves bytes out that no digest covers, and what an earlier run wrote there would stay; to compare
+        with such a map is to ask for that.
         """
-        return self.image.chunk_size if self.verify != "none" and self.image.mapped is None else 0
+        is_covered = self.image.mapped is None or self.compare
+        return self.image.chunk_size if self.verify != "none" and is_covered else 0
 
     def rank_of(self, name: str) -> int:
         """Return the rank of the node with this name. KeyError: there is none."""
@@ -277,13 +288,14 @@ class Plan:
             "infile": self.infile.to_dict(),
             "outfile": self.outfile.to_dict(),
             "transport": self.transport.to_dict(),
+            "compare": self.compare,
         }
 
     @classmethod
     def from_dict(cls, data: Any) -> Plan:
         """Return the plan that ``to_dict`` described. ValueError: it is none."""
         names = ("run_id", "nodes", "fanout", "image", "verify", "sync", "timeouts")
-        members = _members("plan", data, names, ("output", "source", "infile", "outfile", "transport"))
+        members = _members("plan", data, names, ("output", "source", "infile", "outfile", "transport", "compare"))
         nodes = members["nodes"]
         if not isinstance(nodes, list) or len(nodes) > MAX_NODES:
             raise _bad("nodes", nodes, "a list of 1 to %d nodes" % MAX_NODES)

@@ -26,11 +26,12 @@ class Sight:
     verified: int
     blocked_on: str
     wants: bool
+    checked: int = 0
 
     @property
-    def progress(self) -> Tuple[str, int, int]:
+    def progress(self) -> Tuple[str, int, int, int]:
         """What changes when anything moves at all."""
-        return self.state, self.held, self.verified
+        return self.state, self.held, self.verified, self.checked
 
     @property
     def is_stuck_in_itself(self) -> bool:
@@ -54,7 +55,7 @@ class StallWatch:
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
-        self._still: Dict[int, Tuple[Tuple[str, int, int], float]] = {}
+        self._still: Dict[int, Tuple[Tuple[str, int, int, int], float]] = {}
 
     def look(self, rank: int, sight: Sight, now: float) -> List[Eject]:
         """What follows from the sight of a child at time `now` in seconds: it is ejected, or nothing."""

@@ -253,7 +253,12 @@ class Downstream:
         if snapshot is None or not link.is_linked:
             return
         sight = Sight(
-            snapshot.state, snapshot.held, snapshot.verified, snapshot.blocked_on, link.claims.has_todo
+            snapshot.state,
+            snapshot.held,
+            snapshot.verified,
+            snapshot.blocked_on,
+            link.claims.has_todo,
+            snapshot.checked,
         )
         for action in self._stalls.look(link.rank, sight, now):
             self._context.log("%s -> %s" % (sight, action))

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+from typing import Callable, Dict, Optional
 
 from ..profile import IDLE, Stopwatch
 from ..storage.base import Store
@@ -32,6 +32,8 @@ class Finisher:
         self.is_published = False
         #: Whether it was flushed to the medium before that.
         self.is_synced = False
+        #: Whether anything was written for that.
+        self.is_changed = True
         self._store = store
         self._ledger = ledger
         self._verifies = verifies
@@ -39,8 +41,8 @@ class Finisher:
         self._on_bad = on_bad
         self._watch = watch or Stopwatch()
         self._journalist: Optional[Journalist] = None
-        if verifies and store.record is not None:
-            claim(ledger, store.record.claimed)
+        if verifies and store.claimed:
+            claim(ledger, store.claimed)
         #: What empties the store, where that is a window; for a thread of its own.
         self.drain = Drain(store, ledger) if store.window is not None else None
 
@@ -48,6 +50,11 @@ class Finisher:
     def is_sinking(self) -> bool:
         """Whether what empties the window is being written to."""
         return self.drain is not None and self.drain.is_busy
+
+    @property
+    def outcome(self) -> Dict[str, bool]:
+        """What a node says of its target when it is done."""
+        return {"synced": self.is_synced, "changed": self.is_changed}
 
     def keep_journal(self, context: Context, on_broken: Callable[[BaseException], None]) -> None:
         """Write down meanwhile what a later run need not send; `on_broken` hears when the target cannot be flushed."""
@@ -81,4 +88,5 @@ class Finisher:
         self._store.commit()
         self._watch.turn_to(IDLE)
         self.is_synced = self._syncs
+        self.is_changed = not self._store.is_untouched
         self.is_published = True

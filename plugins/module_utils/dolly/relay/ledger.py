@@ -13,7 +13,7 @@ import threading
 from typing import Callable, Counter, Deque, List, Optional, Set, Tuple
 
 from ..errors import ProtocolError, Refused
-from ..integrity import DIGEST_SIZE, Manifest, zero_digest
+from ..integrity import DIGEST_SIZE, Manifest
 from ..plan.job import MAX_SIZE, Image
 from ..ranges import RangeSet
 
@@ -48,8 +48,10 @@ class Ledger:
         self.verified = RangeSet()
         self.claimed = RangeSet()
         self.repaired = 0
-        #: Bytes of claims that were right, which nobody had to send.
-        self.resumed = 0
+        #: Claims that were right, as far as they are cloned: bytes that nobody had to send.
+        self.spared = RangeSet()
+        #: Bytes of claims that were looked at, or moved to be: progress that no other figure shows.
+        self.checked = 0
         #: Bytes that came in pieces, without zeros, repeated ones counted again.
         self.received = 0
         #: The same for what went to children.
@@ -60,6 +62,8 @@ class Ledger:
         self._verifies = verifies
         self._given = self.held.total
         self._given_verified = 0
+        #: A chunk that is read just now where it will not be any more: the verdict on it does not count.
+        self.stale: Optional[int] = None
         self._queue: Deque[int] = collections.deque()
         self._queued: Set[int] = set()
         self._writers: Counter[int] = collections.Counter()
@@ -85,6 +89,12 @@ class Ledger:
         """Where the bytes end that may be stored now."""
         end = MAX_SIZE if self.image.size is None else self.image.size
         return end if self.window is None else min(end, self.base + self.window)
+
+    @property
+    def resumed(self) -> int:
+        """Bytes that were in the store already."""
+        with self.changed:
+            return self.spared.total
 
     @property
     def arrived(self) -> int:
@@ -177,7 +187,6 @@ class Ledger:
     def learn(self, first: int, digests: bytes) -> None:
         """Digests of chunks from `first` on. Raises ProtocolError when they contradict known ones."""
         with self.changed:
-            self._check_empty(first, digests)
             self.manifest.add(first, digests)
             for index in range(first, first + len(digests) // DIGEST_SIZE):
                 self._enqueue(index)
@@ -199,7 +208,7 @@ class Ledger:
             self._end_verifying(index)
             bounds = self.image.chunk_bounds(index)
             if not self.verified.covers(*bounds):
-                self._given_verified += self._count_given(index)
+                self._given_verified += self.image.given_in(index)
             self.verified.add(*bounds)
             self._notice()
             self.changed.notify_all()
@@ -210,7 +219,7 @@ class Ledger:
             self._end_verifying(index)
             bounds = self.image.chunk_bounds(index)
             if self.verified.covers(*bounds):
-                self._given_verified -= self._count_given(index)
+                self._given_verified -= self.image.given_in(index)
             for part in self.image.chunk_parts(index):
                 self.held.discard(*part)
             self.zeros.discard(*bounds)
@@ -218,23 +227,25 @@ class Ledger:
             self.repaired += 1
             self.changed.notify_all()
 
+    def doubt(self, chunks: RangeSet) -> None:
+        """These whole chunks are neither held nor verified any more."""
+        with self.changed:
+            given = self.image.unmapped()
+            self._given_verified -= (self.verified & chunks & given).total
+            self.held.difference_update(chunks - given)
+            self.verified.difference_update(chunks)
+            self.zeros.difference_update(chunks)
+            self.spared.difference_update(chunks)
+
+    def tick(self, count: int) -> None:
+        """So many bytes were looked at, or moved, inside the target."""
+        with self.changed:
+            self.checked += count
+
     def missing(self) -> RangeSet:
         """What has to be sent, and has room: neither held nor claimed."""
         with self.changed:
             return RangeSet.span(self.base, max(self.base, self.limit)) - self.held - self.claimed
-
-    def wanted(self) -> RangeSet:
-        """What is not held, in as few ranges as name it: bytes that are not mapped may be in it.
-
-        A parent gives mapped bytes alone, and a map of many ranges would make every NEED as long as itself.
-        """
-        with self.changed:
-            missing = self.missing()
-            mapped = self.image.mapped
-            if mapped is None or not missing:
-                return missing
-            gaps = RangeSet.span(self.base, max(self.base, self.limit)) - (self.held & mapped)
-            return RangeSet((start, end) for start, end in gaps if missing.overlaps(start, end))
 
     def is_zero(self, start: int, end: int) -> bool:
         """Whether a range is held as nothing but zeros."""
@@ -360,20 +371,6 @@ class Ledger:
             self.is_closed = True
             self.changed.notify_all()
             self._whole.notify_all()
-
-    def _check_empty(self, first: int, digests: bytes) -> None:
-        """A chunk without a mapped byte has one digest; another one could never be met, nor repaired."""
-        mapped = self.image.mapped
-        for at in range(0, len(digests) if mapped is not None else 0, DIGEST_SIZE):
-            index = first + at // DIGEST_SIZE
-            start = index * self.image.chunk_size
-            is_empty = mapped is not None and not mapped.overlaps(start, start + self.image.chunk_size)
-            if is_empty and digests[at : at + DIGEST_SIZE] != zero_digest(0):
-                raise ProtocolError("The sender of the manifest", "a digest of chunk %d, which is empty" % index)
-
-    def _count_given(self, index: int) -> int:
-        start, end = self.image.chunk_bounds(index)
-        return end - start - sum(stop - begin for begin, stop in self.image.chunk_parts(index))
 
     def _end_verifying(self, index: int) -> None:
         if self.verifying == index:

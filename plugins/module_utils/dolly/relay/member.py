@@ -149,6 +149,7 @@ class Member(Node):
         def begin() -> None:
             if target is not None and ledger is not None:
                 store = target.begin(plan.image.size, plan.resumable)
+                store.on_step = ledger.tick
                 ledger.open_window(store.window)  # before anything is asked for
                 self.store = store
 
@@ -259,7 +260,7 @@ class Member(Node):
         elif self._finisher.is_published:
             self._update()
             digest = self.ledger.manifest.root() if self.ledger.manifest.is_complete else ""
-            self._say(state="done", digest=digest, synced=self._finisher.is_synced, changed=True, blocked_on="")
+            self._say(state="done", digest=digest, blocked_on="", **self._finisher.outcome)
             self._leave_if_idle()
 
     def _called_off(self, error: Optional[Dict[str, Any]]) -> None:

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an earlier run left on the target, and what this one writes down for a later run.
+"""What is on the target already, by an earlier run or by chance, and what this one writes down for a later run.
 
-A claim of an earlier run is digested on the target, and held only when it matches this run's digest. A chunk is
+What may be there is claimed: it is digested on the target, and held only when it matches this run's digest. A chunk is
 claimed for a later run only after it was verified, and flushed after that: the page cache still reads back good
 when a disk has lost a write.
 """
@@ -15,7 +15,7 @@ import threading
 from typing import Callable, Optional
 
 from ..errors import TargetError
-from ..integrity import digest_region, zero_digest
+from ..integrity import digest_regions, zero_digest
 from ..ranges import RangeSet
 from ..recovery import journal
 from ..storage.base import Store
@@ -31,15 +31,21 @@ _REFUSALS = frozenset(("write", "zero"))
 
 
 def claim(ledger: Ledger, claimed: RangeSet) -> None:
-    """Whole chunks that an earlier run says are in the store: to be digested before anybody asks for them."""
+    """Whole chunks that may be in the store already: to be digested before anybody asks for them.
+
+    Those that were digested before, or are just now, are digested again.
+    """
     with ledger.changed:
+        if ledger.verifying is not None and is_claimed(ledger, ledger.verifying):
+            ledger.stale = ledger.verifying
+        ledger.doubt(claimed)
         ledger.claimed.update(claimed)
         for first, digests in list(ledger.manifest.slices(claimed)):
             ledger.learn(first, digests)  # those that came before may be checked now
 
 
 def is_claimed(ledger: Ledger, index: int) -> bool:
-    """Whether a chunk is there by the word of an earlier run alone."""
+    """Whether a chunk is there, or not, as far as anybody knows yet."""
     with ledger.changed:
         return ledger.claimed.covers(*ledger.image.chunk_bounds(index))
 
@@ -48,13 +54,18 @@ def settle(ledger: Ledger, index: int, matches: bool, is_zero: bool = False) -> 
     """A claimed chunk was digested: it is verified now, or missing like any other."""
     with ledger.changed:
         start, end = ledger.image.chunk_bounds(index)
-        ledger.claimed.discard(start, end)
+        ledger.checked += end - start
         if ledger.verifying == index:
             ledger.verifying = None  # or the chunk would not be looked at when it has come
+        if ledger.stale == index:
+            ledger.stale = None
+            claim(ledger, RangeSet.span(start, end))
+            return
+        ledger.claimed.discard(start, end)
         if not matches:
             return
         ledger.held.add(start, end)
-        ledger.resumed += end - start
+        ledger.spared.update(RangeSet(ledger.image.chunk_parts(index)))
         if is_zero:
             ledger.zeros.add(start, end)
         ledger.accept(index)
@@ -62,14 +73,15 @@ def settle(ledger: Ledger, index: int, matches: bool, is_zero: bool = False) -> 
 
 def check_claim(store: Store, ledger: Ledger, index: int, buffer: bytearray) -> None:
     """Digest a claimed chunk where it is said to be; what cannot be read there is missing."""
-    start, end = ledger.image.chunk_bounds(index)
+    parts = ledger.image.chunk_parts(index)
     expected = ledger.digest(index)
     try:
-        actual = digest_region(store.read, start, end, buffer)
+        actual = digest_regions(store.read, parts, buffer)
     except (TargetError, EOFError):
         actual = b""  # writing there may go well; if it does not, that is the error to tell
     matches = expected is not None and hmac.compare_digest(expected, actual)
-    settle(ledger, index, matches, is_zero=matches and actual == zero_digest(end - start))
+    length = sum(end - start for start, end in parts)
+    settle(ledger, index, matches, is_zero=matches and actual == zero_digest(length))
 
 
 class Journalist:

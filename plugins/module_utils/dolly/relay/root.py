@@ -277,7 +277,7 @@ class Root(Node):
     def _on_beat(self, now: float) -> None:
         """Nothing may hang: without any progress anywhere the run ends."""
         snapshots = self.board.all()
-        progress = tuple((one.rank, one.state, one.held, one.verified) for one in snapshots)
+        progress = tuple((one.rank, one.state, one.held, one.verified, one.checked) for one in snapshots)
         if progress != self._progress or self._is_digesting:
             self._progress, self._progress_at = progress, now
         is_slow_by_right = self._is_source_slow or any(one.state == "flushing" for one in snapshots)
@@ -340,6 +340,7 @@ def _entry(rank: int, name: str, snapshot: Optional[Snapshot]) -> Dict[str, Any]
             received_bytes=snapshot.received,
             sent_bytes=snapshot.sent,
             resumed_bytes=snapshot.resumed,
+            changed=snapshot.changed,
             error=snapshot.error,
         )
     return entry

@@ -41,6 +41,18 @@ class UpstreamOwner(Protocol):
         """The target cannot be written."""
 
 
+def wanted(ledger: Ledger, missing: RangeSet) -> RangeSet:
+    """What is missing, in as few ranges as name it: bytes that are not mapped may be in it.
+
+    A parent gives mapped bytes alone, and a map of many ranges would make every NEED as long as itself.
+    """
+    mapped = ledger.image.mapped
+    if mapped is None or not missing:
+        return missing
+    gaps = RangeSet.span(0, ledger.size) - (ledger.held & mapped) - ledger.claimed
+    return RangeSet((start, end) for start, end in gaps if missing.overlaps(start, end))
+
+
 class Upstream:
     """One parent at a time. A new one replaces the old one, whose epoch is smaller.
 
@@ -108,7 +120,8 @@ class Upstream:
             return  # the heartbeat asks again
         self._link.open(store, ledger)
         with ledger.changed:
-            self._link.need(ledger.wanted(), rejected & ledger.missing(), ledger.safe, ledger.below)
+            missing = ledger.missing()
+            self._link.need(wanted(ledger, missing), rejected & missing, ledger.safe, ledger.below)
 
     def status(self, snapshots: List[Dict[str, Any]]) -> None:
         """Send news of the subtree up."""

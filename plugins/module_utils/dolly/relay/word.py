@@ -45,10 +45,11 @@ class Word:
             held, verified, repaired = ledger.arrived, ledger.confirmed, ledger.repaired
             is_whole = ledger.held.total == ledger.image.size
             is_verifying = ledger.verifying is not None
-            received, sent, resumed, claimed = ledger.received, ledger.sent, ledger.resumed, ledger.claimed.total
+            is_accounted = ledger.image.size == (ledger.held | ledger.claimed).total
+            received, sent, resumed, checked = ledger.received, ledger.sent, ledger.resumed, ledger.checked
         self._meter.add(now, held)
         state, blocked_on = "receiving", "parent" if is_waiting else "target"
-        if is_whole or held + claimed == ledger.image.size:
+        if is_accounted:
             state, blocked_on = "verifying", "target" if is_verifying else "parent"
         if is_sinking:
             blocked_on = OWN_SINK
@@ -62,6 +63,7 @@ class Word:
             received=received,
             sent=sent,
             resumed=resumed,
+            checked=checked,
             rate=round(self._meter.rate(now)),
             seconds=round(now - self._started_at, 3),
             blocked_on=blocked_on,

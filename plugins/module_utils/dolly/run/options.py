@@ -82,6 +82,7 @@ def _add_server(group: "argparse._ArgumentGroup") -> None:
     add("--verify", choices=VERIFY_LEVELS, default="readback", help="default: %(default)s")
     add("--checksum", default="", metavar="sha256:HEX", help="refuse any other source")
     add("--bmap", default="", metavar="FILE", help="clone only the blocks that this map names")
+    add("--compare", action="store_true", help="look at what is on the targets first, and send only what differs")
     add("--min-nodes", type=int, default=0, metavar="N", help="start when so many are ready (default: all)")
     add("-n", dest="sync", action="store_false", help="do not flush the targets at the end; the result says so")
     add(

@@ -101,9 +101,10 @@ def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[st
     word = member.word
     is_done = word.state == "done"
     verifies = member.plan is not None and member.plan.verify != "none"
+    compares = member.plan is not None and member.plan.compare
     return {
         "state": "done" if is_done else "failed",
-        "changed": word.held > 0 or word.changed,
+        "changed": word.changed or (not is_done and word.held > word.resumed),
         "bytes": word.held,
         "seconds": word.seconds,
         "rate": round(word.held / word.seconds) if word.seconds else 0,
@@ -116,7 +117,8 @@ def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[st
         "times": word.detail.get("times", {}),
         "received_bytes": word.received,
         "sent_bytes": member.ledger.sent if member.ledger is not None else 0,
-        "resumed_bytes": word.resumed,
+        "resumed_bytes": 0 if compares else word.resumed,
+        "equal_bytes": word.resumed if compares else 0,
         "error": word.error if not is_done else None,
         "target": choose.facts if choose is not None else {},
         "notes": list(member.store.notes) if member.store is not None else [],

@@ -18,6 +18,8 @@ from ..plan.streams import Infile, Outfile
 from ..plan.tabfields import File
 
 _OPTIONS = {"segsize": "--segsize", "socket_buffer": "-u", "block_size": "-b", "tries": "-r"}
+#: Options of the sender that are called the same on the command line.
+_AS_THEY_ARE = ("verify", "checksum", "bmap", "compare", "min_nodes", "bind", "sync")
 
 
 def sender_config(
@@ -38,7 +40,7 @@ def sender_config(
         raise UsageError("-H", server, "only clients, of which the server (-S) is none")
     numbers = _numbers(options, tab)
     return {
-        **{name: getattr(options, name) for name in ("verify", "checksum", "bmap", "min_nodes", "bind", "sync")},
+        **{name: getattr(options, name) for name in _AS_THEY_ARE},
         **_timeouts(options, numbers["tries"]),
         "server_name": server or "dolly server",
         "server_address": _address(options.server or "", options.ip_version),

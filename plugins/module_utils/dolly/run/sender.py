@@ -118,6 +118,8 @@ def plan_of(
     if not nodes:
         raise ValueError("there is no node to send to")
     chunk_size = int(config.get("chunk_size") or 0) or default_chunk_size(source.size)
+    if config.get("compare") and config.get("verify") == "none":
+        raise UsageError("compare", True, "false with verify none, which leaves out the digests that are compared")
     fanout = 1 if config.get("fanout") is None else int(config["fanout"])
     return Plan(
         run_id=context.run_id,
@@ -127,6 +129,7 @@ def plan_of(
         verify="none" if source.infile.kind == "dummy" else str(config.get("verify") or "readback"),
         sync=config.get("sync") is not False,
         timeouts=context.timeouts,
+        compare=bool(config.get("compare")),
         output=str(config.get("output") or ""),
         source=source.facts.to_dict() if source.facts is not None else {},
         infile=source.infile,

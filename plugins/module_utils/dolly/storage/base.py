@@ -18,8 +18,9 @@ store names, the fastest way it knows.
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, List, Optional, Protocol
+from typing import TYPE_CHECKING, Callable, List, Optional, Protocol
 
+from ..ranges import RangeSet
 from .facts import TargetFacts
 
 if TYPE_CHECKING:
@@ -78,6 +79,25 @@ class Store(abc.ABC):
     window: Optional[int] = None
     #: The journal for a later run, where there can be one.
     record: Optional[Record] = None
+    #: Told of bytes that the store moves by itself, which may take long.
+    on_step: Callable[[int], None] = staticmethod(lambda count: None)
+
+    @property
+    def claimed(self) -> RangeSet:
+        """Whole chunks that may be those of the image already: to be digested before they are asked for."""
+        return self.record.claimed if self.record is not None else RangeSet()
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the target was compared, and nothing had to be written."""
+        return False
+
+    def begin_changes(self) -> bool:
+        """To be called before anything is written; whether what could be read before was moved for that.
+
+        Then it is to be digested again. Raises TargetError, Refused.
+        """
+        return False
 
     @abc.abstractmethod
     def receive(self, lane: Lane, offset: int, length: int) -> int:

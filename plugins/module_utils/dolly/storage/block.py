@@ -44,6 +44,8 @@ class BlockStore(DescriptorStore):
     def __init__(self, fd: int, path: str, size: int, is_whole_disk: bool, record: Optional[Record] = None) -> None:
         super().__init__(fd, path, size)
         self.record = record
+        self._is_compared = False
+        self._is_written = False
         self._is_whole_disk = is_whole_disk
         self._alignment = max(_PAGE, linux.block_size(fd))
         self._can_zero_out = True
@@ -59,8 +61,20 @@ class BlockStore(DescriptorStore):
         linux.write_zeros(fd, offset, first - offset)
         linux.write_zeros(fd, last, end - last)
 
+    def compare(self) -> None:
+        """Note that the whole device is claimed, and that doing nothing to it is a result."""
+        self._is_compared = True
+
+    @property
+    def is_untouched(self) -> bool:
+        return self._is_compared and not self._is_written
+
+    def begin_changes(self) -> bool:
+        self._is_written = True
+        return False
+
     def _publish(self, fd: int) -> None:
-        if not self._is_whole_disk:
+        if not self._is_whole_disk or self.is_untouched:
             return
         try:
             linux.reread_partitions(fd)
@@ -73,8 +87,11 @@ class BlockStore(DescriptorStore):
 class BlockTarget(Target):
     """A block device. `facts` say which one is meant; another one under the same name is refused."""
 
-    def __init__(self, facts: TargetFacts, state_dir: str = "", resumes: bool = True) -> None:
+    def __init__(
+        self, facts: TargetFacts, state_dir: str = "", resumes: bool = True, compares: bool = False
+    ) -> None:
         self.facts = facts
+        self._compares = compares
         self._path = facts.real_path
         self._state_dir = state_dir
         self._resumes = resumes
@@ -105,6 +122,8 @@ class BlockTarget(Target):
             raise Refused(self._path, found)
         record = self._load_record(size, chunk_size)
         store = BlockStore(self._fd, self._path, size, not self.facts.is_partition, record)
+        if self._compares and chunk_size:
+            store.compare()
         self._fd = -1
         return store
 
@@ -115,7 +134,9 @@ class BlockTarget(Target):
 
     def _load_record(self, size: int, chunk_size: int) -> Record:
         record = device_record(self.facts, self._state_dir)
-        if chunk_size and self._resumes:
+        if chunk_size and self._compares:
+            record.claim_all(Shape(device_identity(self.facts), size, chunk_size))
+        elif chunk_size and self._resumes:
             record.load(Shape(device_identity(self.facts), size, chunk_size))
         else:
             record.forget()

@@ -36,7 +36,7 @@ def partial_name(name: str) -> str:
 class FileStore(DescriptorStore):
     """A partial file that becomes the final one in `commit`. Owns both descriptors."""
 
-    def __init__(self, fd: int, directory: int, path: str, size: int, record: Record) -> None:
+    def __init__(self, fd: int, directory: int, path: str, size: int, record: Optional[Record] = None) -> None:
         super().__init__(fd, path, size)
         self.record = record
         self._directory = Descriptor(directory)
@@ -44,7 +44,7 @@ class FileStore(DescriptorStore):
         self._partial = partial_name(self._name)
         self._is_committed = False
         # The rest is a fresh hole: it reads as zeros already. What an earlier run left may be anything.
-        self._touched = RangeSet.span(0, size if record.claimed else 0)
+        self._touched = RangeSet.span(0, size if self.claimed else 0)
         self._touched_lock = threading.Lock()
 
     def close(self) -> None:

@@ -24,6 +24,9 @@ BLKZEROOUT = _IOC_NONE | 0x127F  # linux/fs.h: _IO(0x12, 127), uint64_t[2]: offs
 # linux/fs.h: _IOR(0x12, 114, size_t), uint64_t: bytes; 0x80081272 on most 64-bit machines
 BLKGETSIZE64 = _IOC_READ | struct.calcsize("N") << 16 | 0x1272
 
+# linux/fs.h: _IOW(0x94, 9, int), the descriptor of the source itself
+FICLONE = (0x80000000 if _is_odd_machine else 0x40000000) | 4 << 16 | 0x9409
+
 FALLOC_FL_KEEP_SIZE = 0x01  # linux/falloc.h
 FALLOC_FL_PUNCH_HOLE = 0x02  # linux/falloc.h; only together with KEEP_SIZE
 SYNC_FILE_RANGE_WRITE = 0x02  # linux/fs.h
@@ -117,6 +120,34 @@ def zero_out(fd: int, offset: int, length: int) -> bool:
         fcntl.ioctl(fd, BLKZEROOUT, struct.pack("=QQ", offset, length))
     except OSError as error:
         if error.errno in _NOT_SUPPORTED:
+            return False
+        raise
+    return True
+
+
+def clone_range(source: int, target: int, offset: int, length: int) -> None:
+    """Copy a range of one file to the same place in another one, inside the file system where that works."""
+    end = offset + length
+    while offset < end:
+        try:
+            count = os.copy_file_range(source, target, end - offset, offset, offset)
+        except OSError as error:
+            if error.errno not in _NOT_SUPPORTED | {errno.EXDEV, errno.EBADF, errno.EPERM}:
+                raise
+            buffer = memoryview(bytearray(min(end - offset, len(_ZEROS))))
+            count = read_into(source, buffer, offset)
+            write_all(target, buffer[:count], offset)
+        if not count:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))  # somebody cut the source short
+        offset += count
+
+
+def reflink(source: int, target: int) -> bool:
+    """Make a file share all blocks of another one; False where the file system cannot."""
+    try:
+        fcntl.ioctl(target, FICLONE, source)
+    except OSError as error:
+        if error.errno in _NOT_SUPPORTED | {errno.EXDEV, errno.EPERM}:
             return False
         raise
     return True

@@ -79,6 +79,11 @@ class Record:
             self.claimed = RangeSet()
         return self.claimed
 
+    def claim_all(self, shape: journal.Shape) -> None:
+        """Claim everything, journal or not: the target is to be compared with the image."""
+        self.shape = shape
+        self.claimed = RangeSet.span(0, shape.size)
+
     def save(self, claimed: RangeSet) -> None:
         """Claim the whole chunks of these bytes, which must be on the medium. OSError, ValueError: it was not written.
 

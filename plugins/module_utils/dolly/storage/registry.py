@@ -141,26 +141,34 @@ class OutputOpener:
         if plan.infile.kind == "dummy":
             return DummyTarget()
         decompresses = node_decompresses(plan.infile, plan.outfile)
+        if plan.compare and (decompresses or path == STANDARD or plan.outfile.split_size):
+            found = "only a file or a device that gets the image as it is can be compared"
+            raise Refused(path, found, "a run without compare")
         if decompresses:
             check_codec(plan.infile.codec)
         if path == STANDARD:
             return self._to_standard(plan, decompresses)
-        target = self._random_access(plan.outfile, os.path.abspath(path), None if decompresses else plan.image.size)
+        target = self._random_access(plan, os.path.abspath(path), None if decompresses else plan.image.size)
         if not decompresses:
             return target
         opener = DecompressOpener(plan.infile.codec, StoreOpener(target))
         return WindowTarget(target.facts, opener, plan.image.chunk_size)
 
-    def _random_access(self, outfile: Outfile, path: str, size: Optional[int]) -> Target:
-        if not outfile.split_size:
+    def _random_access(self, plan: Plan, path: str, size: Optional[int]) -> Target:
+        if not plan.outfile.split_size:
             facts = inspect_target(path)
             self._check(facts, size)
-            return open_target(path, facts, state_dir=self._state_dir, resumes=self._resumes)
+            is_mapped = plan.image.mapped is not None
+            # Without a map every other size changes the last chunk; with one nothing might be left to show it.
+            compares = plan.compare and (not is_mapped or facts.kind == "block" or facts.size == size)
+            # What an earlier run wrote where the map has nothing would stay in a new file.
+            resumes = self._resumes and not is_mapped
+            return open_target(path, facts, state_dir=self._state_dir, resumes=resumes, compares=compares)
         facts = inspect_target(part_name(path, 0))
         self._check(facts, size)
         if facts.kind == "block":
             raise Refused(path, "%s is a device, and an image in parts needs files" % facts.path)
-        return SplitTarget(path, facts, outfile.split_size)
+        return SplitTarget(path, facts, plan.outfile.split_size)
 
     def _to_standard(self, plan: Plan, decompresses: bool) -> Target:
         if self._stdout is None or is_null(self._stdout):

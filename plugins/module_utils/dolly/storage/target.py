@@ -13,6 +13,7 @@ from . import linux
 from .base import Target
 from .block import BlockTarget
 from .checks import check_target
+from .compared import ComparedFile
 from .facts import TargetFacts, TargetPolicy
 from .file import FileTarget, partial_name
 from .record import Record, device_record, file_record
@@ -88,17 +89,18 @@ def open_target(
     proc_root: str = "/proc",
     state_dir: str = "",
     resumes: bool = True,
+    compares: bool = False,
 ) -> Target:
     """The target at `path`, nothing of it open yet. `facts`: what was checked; looked up if None.
 
     `state_dir`: where the journal of a device lies; empty: the default. `resumes`: whether what an earlier run left
-    counts, and a journal is kept.
+    counts, and a journal is kept. `compares`: whether what is there now is compared with the image first.
     """
     if facts is None:
         facts = inspect_target(path, sys_root, proc_root)
     if facts.kind == "block":
-        return BlockTarget(facts, state_dir, resumes)
-    return FileTarget(facts, resumes)
+        return BlockTarget(facts, state_dir, resumes, compares)
+    return ComparedFile(facts, resumes) if compares and facts.kind == "file" else FileTarget(facts, resumes)
 
 
 def purge_target(facts: TargetFacts, state_dir: str = "", check_mode: bool = False) -> List[str]:

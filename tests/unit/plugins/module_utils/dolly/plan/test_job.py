@@ -36,6 +36,7 @@ def plan_dict():
         },
         "outfile": {"is_compressed": False, "split_size": 1024},
         "transport": {"segsize": 536, "socket_buffer": 65536, "block_size": 4096, "tries": 40},
+        "compare": True,
     }
 
 

@@ -51,7 +51,8 @@ class Model:
         self.verified = set()
         self.known = set()
         self.claimed = set()
-        self.resumed = 0
+        self.spared = set()
+        self.stale = None
         self.writers = []  # (start, end)
         self.verifying = None
 
@@ -125,12 +126,17 @@ class Player:
             self.ledger.end_write(start)
 
     def claim(self, index):
-        """Only a store that was just opened claims anything: nobody has written to the chunk."""
-        chunk = self.model.chunk(index)
-        if chunk & self.model.held or any(start // CHUNK == index for start, _end in self.model.writers):
+        """A store that was just opened claims what nobody has written to; one that has moved, what was verified."""
+        model, chunk = self.model, self.model.chunk(index)
+        is_verified = chunk <= model.verified
+        if (chunk & model.held and not is_verified) or any(start // CHUNK == index for start, _end in model.writers):
             return
+        if model.verifying is not None and model.chunk(model.verifying) <= model.claimed:
+            model.stale = model.verifying
         claim(self.ledger, RangeSet.span(*bounds(index)))
-        self.model.claimed |= chunk
+        model.claimed |= chunk
+        for known in (model.held, model.verified, model.zeros, model.spared):
+            known -= chunk
 
     def fill(self, index):
         before = len(self.model.writers)
@@ -172,13 +178,16 @@ class Player:
         assert is_claimed(self.ledger, index)
         settle(self.ledger, index, matches, is_zero=matches and index == 1)
         chunk = self.model.chunk(index)
+        self.model.verifying = None
+        if self.model.stale == index:
+            self.model.stale = None
+            return True  # it is digested again
         self.model.claimed -= chunk
         if matches:
             self.model.held |= chunk
             self.model.verified |= chunk
-            self.model.resumed += len(chunk)
+            self.model.spared |= chunk
             self.model.zeros |= chunk if index == 1 else set()
-        self.model.verifying = None
         return True
 
     def reject(self):
@@ -200,14 +209,14 @@ class Player:
         assert as_set(ledger.claimed) == model.claimed
         assert as_set(ledger.missing()) == set(range(SIZE)) - model.held - model.claimed
         assert not model.claimed & model.held
-        assert ledger.resumed == model.resumed
+        assert ledger.resumed == len(model.spared)
         assert ledger.is_complete == (len(model.verified) == SIZE)
 
     def drain(self):
         """In the end every chunk that can be verified is."""
         while self.model.writers:
             self.break_off(0)
-        for _unused in range(COUNT + 1):
+        for _unused in range(COUNT + 2):
             self.accept()
             self.take()
         assert self.model.verifying is None

@@ -23,6 +23,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.claims impo
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.digester import Digester
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.upstream import wanted
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.verifier import Verifier
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import result_of as root_result
@@ -78,10 +79,10 @@ class TestLedger:
             ledger.add(start, end)
         missing = as_set(mapped) - as_set(arrived)
         assert as_set(ledger.missing()) == missing
-        wanted = ledger.wanted()
-        assert as_set(wanted & mapped) == missing
-        assert all(mapped.overlaps(*one) for one in wanted)
-        assert len(list(wanted)) <= len(list(RangeSet(arrived) & mapped)) + 1
+        asked = wanted(ledger, ledger.missing())
+        assert as_set(asked & mapped) == missing
+        assert all(mapped.overlaps(*one) for one in asked)
+        assert len(list(asked)) <= len(list(RangeSet(arrived) & mapped)) + 1
         assert ledger.arrived == len(as_set(mapped) & as_set(arrived))
 
     @settings(deadline=None)

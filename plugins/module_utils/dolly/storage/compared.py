@@ -1,0 +1,148 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A regular file that is compared with the image first, and left alone where it is the same.
+
+As long as nothing has to be written the final file is read. Before the first write it is copied to the partial file,
+which then takes the final name as always: whoever has the old file open keeps it whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from typing import Callable, Optional
+
+from ..errors import Refused, TargetError
+from ..ranges import RangeSet
+from . import linux
+from .descriptor import Descriptor
+from .file import FileStore, FileTarget
+from .record import file_record
+
+_STEP = 64 << 20
+
+
+class ComparedStore(FileStore):
+    """The final file until something has to be written, then a partial file that starts as its copy.
+
+    `open_partial` returns the partial file, locked; it is called once, before the first write. `release` lets go of
+    what that needs.
+    """
+
+    def __init__(
+        self,
+        old: int,
+        directory: int,
+        path: str,
+        size: int,
+        claimed: RangeSet,
+        open_partial: Callable[[], int],
+        release: Callable[[], None],
+    ) -> None:
+        self._claimed = claimed
+        super().__init__(old, directory, path, size)
+        self._open_partial: Optional[Callable[[], int]] = open_partial
+        self._release = release
+        self._switch_lock = threading.Lock()
+
+    @property
+    def claimed(self) -> RangeSet:
+        return self._claimed
+
+    @property
+    def is_untouched(self) -> bool:
+        return self._open_partial is not None
+
+    def begin_changes(self) -> bool:
+        with self._switch_lock:
+            if self._open_partial is None:
+                return False
+            self._raise_if_failed()
+            try:
+                self._switch(self._open_partial())
+            except OSError as error:
+                raise self._fail(TargetError(self.path, "copy", 0, error.errno or errno.EIO)) from error
+            self._open_partial = None
+            return True
+
+    def close(self) -> None:
+        super().close()
+        with self._switch_lock:
+            self._release()
+
+    def commit(self) -> None:
+        if self.is_untouched:
+            self.flush()
+        else:
+            super().commit()
+
+    def abort(self) -> None:
+        """A copy that no journal speaks of is of no use to a later run."""
+        if not self.is_untouched:
+            self._unlink_partial()
+        self.close()
+
+    def _switch(self, partial: int) -> None:
+        """From now on reads, too, go to the partial file; reads under way end where they began."""
+        copy = Descriptor(partial)
+        try:
+            with self._descriptor.use() as old:
+                self._copy(old, partial)
+        except BaseException:
+            copy.close()
+            raise
+        self._touched.add(0, self.size)
+        old_descriptor, self._descriptor = self._descriptor, copy
+        is_closed = old_descriptor.is_closed
+        old_descriptor.close()
+        if is_closed:
+            copy.close()
+
+    def _copy(self, old: int, partial: int) -> None:
+        length = min(self.size, os.fstat(old).st_size)
+        if not linux.reflink(old, partial):
+            for offset in range(0, length, _STEP):
+                self._raise_if_closed()
+                count = min(_STEP, length - offset)
+                linux.clone_range(old, partial, offset, count)
+                self.on_step(count)
+        os.ftruncate(partial, self.size)
+
+
+class ComparedFile(FileTarget):
+    """A file that is there already. What a broken run left of a newer one goes before it."""
+
+    def begin(self, size: Optional[int], chunk_size: int = 0) -> FileStore:
+        is_resumed = self._fd >= 0 and self._resumes and file_record(self._path).exists()
+        old = self._open_old() if size and chunk_size and not is_resumed else -1
+        if old < 0 or size is None:
+            return super().begin(size, chunk_size)
+        found = os.fstat(old).st_size
+        # A last chunk that is cut off, or goes on in the old file, is sent: so another size is always a change.
+        same = size if found == size else min(found, size - 1) // chunk_size * chunk_size
+        directory = os.dup(self._directory)
+        claimed = RangeSet.span(0, same)
+        store = ComparedStore(old, directory, self._path, size, claimed, self._take_partial, self.release)
+        linux.drop_cached(old, 0, same)
+        return store
+
+    def _open_old(self) -> int:
+        name = os.path.basename(self._path)
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._directory)
+        except OSError:
+            return -1  # it is gone, or cannot be read: then there is nothing to compare
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        return -1
+
+    def _take_partial(self) -> int:
+        if self._directory < 0:
+            raise Refused(self._path, "it was given up meanwhile")
+        self._lock_new()
+        fd, self._fd = self._fd, -1
+        os.ftruncate(fd, 0)
+        return fd
