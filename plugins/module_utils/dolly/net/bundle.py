@@ -57,9 +57,9 @@ class Stream(abc.ABC):
     def from_file(self, fd: int, offset: int, length: int) -> int:
         """File to stream: the count sent, less only where the file ended early."""
 
+    @abc.abstractmethod
     def from_view(self, view: memoryview) -> None:
-        """Not used: a classic hop sends from a file."""
-        raise NotImplementedError
+        """Memory to stream, all of it, behind what was sent before."""
 
     def end(self) -> None:
         """Tell the other side that all has been sent."""
@@ -115,6 +115,9 @@ class Straight(Stream):
     def from_file(self, fd: int, offset: int, length: int) -> int:
         return self._lanes[0].from_file(fd, offset, length)
 
+    def from_view(self, view: memoryview) -> None:
+        self._lanes[0].from_view(view)
+
 
 class Striped(Stream):
     """Several data connections; blocks of `block` bytes go round-robin, the first one to the first of them.
@@ -131,6 +134,7 @@ class Striped(Stream):
         self._buffers = [bytearray() for _ in socks]
         self._ended: Set[int] = set()
         self._offset = 0
+        self._out = 0
         self._is_released = False
 
     def release(self) -> None:
@@ -164,13 +168,22 @@ class Striped(Stream):
         return len(data)
 
     def from_file(self, fd: int, offset: int, length: int) -> int:
+        # Where the file has it and where it is in the stream are two things: an image may be in several files.
         sent = 0
-        for number, start, count in self._spans(offset, length, self._block, len(self._lanes)):
-            step = self._lanes[number].from_file(fd, start, count)
+        for number, _start, count in self._spans(self._out, length, self._block, len(self._lanes)):
+            step = self._lanes[number].from_file(fd, offset + sent, count)
             sent += step
             if step < count:
                 break
+        self._out += sent
         return sent
+
+    def from_view(self, view: memoryview) -> None:
+        at = 0
+        for number, _start, count in self._spans(self._out, len(view), self._block, len(self._lanes)):
+            self._lanes[number].from_view(view[at : at + count])
+            at += count
+        self._out += at
 
     def _turn(self) -> int:
         return self._offset // self._block % len(self._buffers)

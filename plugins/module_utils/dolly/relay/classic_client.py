@@ -22,6 +22,8 @@ _TICK_S = 0.02
 _PAGE = 4096
 _STEP = 4 * 1024 * 1024
 _LINGER_S = 2.0
+#: A child that holds up a window is given up before the node itself is taken for hung.
+_SHARE = 0.8
 #: How often, and how long each time, to wait for the rest of a page. More would slow a stream of small blocks.
 _PATIENCE, _SCRAP_S = 5, 0.001
 
@@ -178,13 +180,33 @@ class ClassicClient:
         count = min(count, _STEP)
         if count <= 0:
             return False
+        count = min(count, self._room(store))
+        if count <= 0:
+            return False
         if self.flow.held + count > store.size:
             raise Refused(store.path, "it is too small: it has %d bytes, and the image has more" % store.size)
         if not self._began_at:
             self._began_at = time.monotonic()
             self._move("receiving")
-        self.flow.add(store.receive(stream, self.flow.held, count))
+        start = self.flow.held
+        count = store.receive(stream, start, count)
+        if store.window is not None:
+            store.sink(start, start + count)
+        self.flow.add(count)
         return True
+
+    def _room(self, store: Store) -> int:
+        """How many bytes there is room for: a window forgets only what all children have been sent."""
+        if store.window is None:
+            return _STEP
+        alive = [child for child in self._children if child.error is None]
+        slowest = min(alive, key=lambda child: child.sent, default=None)
+        if slowest is None:
+            return store.window
+        room = store.window - (self.flow.held - slowest.sent)
+        if room <= 0 and self.flow.idle_s > self._options.stall_s * _SHARE:
+            slowest.fail(TimedOut("%s to take what it is sent" % slowest.name, self._options.stall_s, "-a"))
+        return room
 
     def _wait(self, stream: Stream) -> None:
         assert self._parent is not None

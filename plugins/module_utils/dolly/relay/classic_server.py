@@ -10,11 +10,13 @@ from typing import Any, Callable, Dict, List, Optional
 
 from ..errors import DollyError, NotEnoughNodes
 from ..plan import classic as plan
-from ..storage.source import Source
+from ..storage.base import Readable, Store
+from ..storage.registry import Opened
 from ..wire import classic
 from .classic_child import Child, HopOptions
 from .classic_client import make_children
 from .classic_flow import Flow
+from .classic_spool import PIECE, Spool
 
 _TICK_S = 0.02
 _OVER = ("done", "partial", "failed")
@@ -30,7 +32,7 @@ class ClassicServer:
         self,
         text: bytes,
         ring: plan.ClassicText,
-        source: Source,
+        source: Opened,
         options: HopOptions,
         log: Callable[[str], None],
         report: Callable[[ClassicServer], None],
@@ -38,7 +40,7 @@ class ClassicServer:
         self.flow = Flow()
         self.state = "waiting"
         self.ring = ring
-        self.source = source
+        self._source = source
         self.error: Optional[DollyError] = None
         self.seconds = 0.0
         self._text = text
@@ -49,6 +51,7 @@ class ClassicServer:
         self._count_lock = threading.Lock()
         self._ready_hosts: List[str] = []
         self._children: List[Child] = []
+        self._spool: Optional[Spool] = None
 
     @property
     def data_port(self) -> int:
@@ -59,6 +62,11 @@ class ClassicServer:
     def children(self) -> int:
         """To how many hosts the server itself sends."""
         return len(self._children)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the image, as far as that is known."""
+        return self.flow.total if self.flow.total is not None else self._source.size or 0
 
     @property
     def progress(self) -> int:
@@ -87,8 +95,8 @@ class ClassicServer:
                 child.listen()
             self._await_ready()
             self._send()
-            self.source.check_unchanged()
-            bad = [child for child in self._children if child.answer != self.source.size]
+            self._check_source()
+            bad = [child for child in self._children if child.answer != self.flow.total]
             self.state = "done" if not bad else "partial" if len(bad) < len(self._children) else "failed"
             if bad and self.state == "failed":
                 self.error = bad[0].error
@@ -104,17 +112,17 @@ class ClassicServer:
         top = {index: child for child in self._children for index in self._below(child)}
         for index, name in enumerate(self.ring.hosts):
             child = top.get(index)
-            is_done = child is not None and child.answer == self.source.size
+            is_done = child is not None and child.answer is not None and child.answer == self.flow.total
             is_over = self.state in _OVER
             rows.append(
                 {
                     "name": name,
                     "state": "done" if is_done else "failed" if is_over else "receiving",
-                    "bytes": self.source.size if is_done else 0,
+                    "bytes": self.size if is_done else 0,
                     "held": child.sent if child is not None else 0,
-                    "total": self.source.size,
+                    "total": self.size or None,
                     "seconds": round(self.seconds, 3),
-                    "rate": round(self.source.size / self.seconds) if is_done and self.seconds else 0,
+                    "rate": round(self.size / self.seconds) if is_done and self.seconds else 0,
                     "verified": False,
                     "repaired": 0,
                     "position": index + 1,
@@ -128,7 +136,7 @@ class ClassicServer:
 
     def _reason(self, index: int, child: Optional[Child]) -> Dict[str, Any]:
         if child is not None and child.answer is not None:
-            text = "%s answered that it has %d bytes of %d." % (child.name, child.answer, self.source.size)
+            text = "%s answered that it has %d bytes of %d." % (child.name, child.answer, self.size)
             return DollyError(text).to_dict()
         if self.error is not None:
             return self.error.to_dict()
@@ -163,10 +171,18 @@ class ClassicServer:
     def _send(self) -> None:
         self.state = "running"
         began_at = time.monotonic()
-        self.flow.add(self.source.size)
-        self.flow.end(self.source.size)
+        store: Readable | Store
+        if self._source.stream is None:
+            assert self._source.source is not None
+            store = self._source.source
+            self.flow.add(store.size)
+            self.flow.end(store.size)
+        else:
+            store = self._spool = Spool(self._source.stream)
         for child in self._children:
-            child.feed(self.source)
+            child.feed(store)
+        if self._spool is not None:
+            self._fill(self._spool)
         while not all(child.has_settled for child in self._children):
             self.flow.check()
             is_sent = all(child.is_told or child.error is not None for child in self._children)
@@ -177,12 +193,44 @@ class ClassicServer:
             self._report(self)
         self.seconds = time.monotonic() - began_at
 
+    def _fill(self, spool: Spool) -> None:
+        """Read a source that can be read once, as far as the slowest child lets it."""
+        while self.flow.total is None:
+            self.flow.check()
+            alive = [child for child in self._children if child.error is None]
+            if not alive:
+                raise self._children[0].error or DollyError("Nobody takes the image any more.")
+            room = spool.length - (self.flow.held - min(child.sent for child in alive))
+            if room <= 0:
+                if self.flow.idle_s > self._options.stall_s:
+                    self._drop(min(alive, key=lambda child: child.sent), self._options.stall_s)
+                time.sleep(_TICK_S)
+                continue
+            count = spool.fill(self.flow.held, min(room, PIECE), self._is_wanted)
+            self.flow.add(count)
+            if not count:
+                self.flow.check()
+                self.flow.end(self.flow.held)
+            self._report(self)
+
+    def _is_wanted(self) -> bool:
+        self.flow.touch()  # a source that is slow is nobody's fault below
+        return self.flow.error is None
+
+    def _check_source(self) -> None:
+        source = self._source.source or getattr(self._source.stream, "source", None)
+        if source is not None and hasattr(source, "check_unchanged"):
+            source.check_unchanged()
+
     def _give_up(self, limit: float) -> None:
         """Those that have not answered by now will not."""
         for child in self._children:
             if not child.has_settled:
-                sentence = "%s did not move for %g s: it is stuck, or one below it is." % (child.name, limit)
-                child.fail(DollyError(sentence))
+                self._drop(child, limit)
+
+    def _drop(self, child: Child, limit: float) -> None:
+        sentence = "%s did not move for %g s: it is stuck, or one below it is." % (child.name, limit)
+        child.fail(DollyError(sentence))
 
     def _clean_up(self) -> None:
         self.flow.fail(DollyError("The run is over."))
@@ -190,4 +238,4 @@ class ClassicServer:
             child.abort()
         for child in self._children:
             child.close()
-        self.source.close()
+        self._source.close()

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Tuple
 
 from ..errors import DollyError, Refused, TargetError, UsageError
 from ..storage.facts import TargetPolicy
+from ..storage.registry import STANDARD
 from . import classic_receiver, classic_sender
 from .classic_process import Progress, stop_on_signals
 from .console import table, write_line
@@ -48,7 +49,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _receive(options: argparse.Namespace) -> int:
-    choose = classic_receiver.TargetChooser(options.outfile or "", TargetPolicy(), options.trust_sender_path)
+    is_stdout = options.outfile == STANDARD
+    out = sys.stderr if is_stdout else sys.stdout
+    choose = classic_receiver.TargetChooser(
+        options.outfile or "", TargetPolicy(), options.trust_sender_path, sys.stdout.fileno() if is_stdout else None
+    )
     client = classic_receiver.make_client(
         vars(options), choose, Progress(sys.stderr, not options.is_verbose), _logger(options)
     )
@@ -57,7 +62,7 @@ def _receive(options: argparse.Namespace) -> int:
     client.run()
     result = classic_receiver.result_of(client, choose)
     if not options.is_quiet:
-        write_line(table([dict(result, name=client.name or "this node")]))
+        write_line(table([dict(result, name=client.name or "this node")]), out)
     if client.error is not None:
         write_line("dolly: %s" % client.error.sentence, sys.stderr)
         return exit_code(client.error)

@@ -5,17 +5,22 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional
 
-from ..errors import Refused, UsageError
+from ..errors import UsageError
 from ..plan.classic import ClassicText
+from ..plan.job import Image, NodeSpec, Plan, Timeouts, default_chunk_size
+from ..plan.streams import Infile, Outfile
 from ..relay.classic_client import ClassicClient
 from ..storage.base import Target
-from ..storage.facts import TargetPolicy
-from ..storage.target import check_target, inspect_target, open_target
+from ..storage.facts import TargetFacts, TargetPolicy
+from ..storage.registry import STANDARD, OutputOpener
+from ..storage.target import check_target, inspect_target
 from .classic_process import StatusFile, find_self, hop_options, own_names, stop_on_signals
 from .rundir import RunDir
 from .serve import log, serve
+
+_CODECS = {".xz": "xz", ".bz2": "bzip2", ".zst": "zstd"}
 
 
 def main(path: str) -> int:
@@ -32,36 +37,58 @@ def _receive(rundir: RunDir, config: Dict[str, Any], _secret: bytes) -> Dict[str
 
 
 class TargetChooser:
-    """Opens the target, having looked at it. `path` empty: where the sender says, which anybody may be.
+    """Opens the target, having looked at it.
 
+    `path` empty: where the sender says, which anybody may be; "-": `stdout`, a descriptor.
     Looks at once, too, so that what would be refused is refused before anybody waits. Raises Refused, UsageError.
     """
 
-    def __init__(self, path: str, policy: TargetPolicy, trusts_sender: bool = False) -> None:
+    def __init__(
+        self, path: str, policy: TargetPolicy, trusts_sender: bool = False, stdout: Optional[int] = None
+    ) -> None:
         self.facts: Dict[str, Any] = {}
         if not path and not trusts_sender:
             expected = "the file or disk to write to, for the sender's word is nobody's (or --trust-sender-path)"
             raise UsageError("-O", path, expected)
-        self._path = os.path.abspath(path) if path else ""
+        self._path = path
         self._policy = policy
-        if self._path:
-            self._look(self._path)
+        self._stdout = stdout
+        if path and path != STANDARD:
+            facts = inspect_target(os.path.abspath(path))
+            self._check(facts, None)
+            self.facts = facts.to_dict()
 
     def __call__(self, text: ClassicText) -> Target:
         """Open it for the image that a dollytab announces."""
-        for what, is_asked in (("decompressed", text.is_compressed_in), ("split", text.split_out > 0)):
-            if is_asked:
-                raise Refused("the dollytab", "its image is to be %s, which a classic receiver cannot do yet" % what)
-        path = self._path or os.path.abspath(text.outfile)
-        self._look(path)
-        target = open_target(path)
+        opener = OutputOpener(self._check, self._stdout, resumes=False)
+        target = opener.open(_plan_of(text), self._path or text.outfile)
+        self.facts = target.facts.to_dict()
         target.prepare()
         return target
 
-    def _look(self, path: str) -> None:
-        facts = inspect_target(path)
-        self.facts = facts.to_dict()
+    def _check(self, facts: TargetFacts, size: Optional[int]) -> None:
+        assert size is None  # nobody knows it before the end
         check_target(facts, None, policy=self._policy)
+
+
+def _plan_of(text: ClassicText) -> Plan:
+    """What a dollytab says, as a plan says it: there is nothing else that a target is chosen by."""
+    codec = next((codec for suffix, codec in _CODECS.items() if text.infile.endswith(suffix)), "gzip")
+    kind = "compressed" if text.is_compressed_in else "plain"
+    # With both compressed the server has compressed once more: decompressed once it is what is to be stored.
+    if text.is_compressed_out:
+        codec = "gzip"
+    return Plan(
+        run_id="classic",
+        nodes=(NodeSpec("server", "", 0),),
+        fanout=1,
+        image=Image(None, default_chunk_size(None)),
+        verify="none",
+        sync=True,
+        timeouts=Timeouts(),
+        infile=Infile(kind, codec=codec if text.is_compressed_in else ""),
+        outfile=Outfile(split_size=text.split_out),
+    )
 
 
 def make_client(config: Mapping[str, Any], choose: TargetChooser, report: Any, write_log: Any) -> ClassicClient:

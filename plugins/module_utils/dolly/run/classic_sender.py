@@ -8,12 +8,13 @@ import os
 import socket
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
-from ..errors import Refused, UsageError
+from ..errors import UsageError
 from ..plan import classic as plan
 from ..plan import dollytab
+from ..plan.streams import Infile, Outfile
 from ..plan.tabfields import File
 from ..relay.classic_server import ClassicServer
-from ..storage.source import Source
+from ..storage.registry import open_source
 from ..wire import classic
 from .classic_process import StatusFile, hop_options, stop_on_signals
 from .rundir import RunDir
@@ -108,7 +109,7 @@ def _server_name(name: str, hosts: Sequence[str]) -> str:
 
 
 def make_server(config: Mapping[str, Any], text: bytes, report: Any, write_log: Any) -> ClassicServer:
-    """The server of a run. Raises UsageError, Refused for what it cannot send, SourceError for the source."""
+    """The server of a run. Raises UsageError, SourceError for the source, TimedOut for a pipe that says nothing."""
     try:
         framed = classic.frame_text(text)
         ring = plan.parse(text.decode("utf-8", "surrogateescape"))
@@ -117,11 +118,12 @@ def make_server(config: Mapping[str, Any], text: bytes, report: Any, write_log: 
         raise UsageError("the dollytab", str(error), "one that originals can read") from error
     if len(set(addresses)) != len(addresses):
         raise UsageError("the dollytab", "a host that is there twice", "each client once")
-    for what, is_asked in (("compressed", ring.is_compressed_out), ("read from parts", ring.is_split_in)):
-        if is_asked:
-            raise Refused("the dollytab", "its image is to be %s, which a classic sender cannot do yet" % what)
     options = hop_options({**config, "segsize": ring.segsize})
-    return ClassicServer(framed, ring, Source(str(config["source"])), options, write_log, report)
+    # In a classic ring a compressed outfile is compressed by the server, whatever the infile is, and a compressed
+    # infile decompressed once by each client: with both, what is stored is the infile as it was.
+    infile = Infile("plain", is_split=ring.is_split_in)
+    source = open_source(str(config["source"]), infile, Outfile(ring.is_compressed_out), options.setup_s)
+    return ClassicServer(framed, ring, source, options, write_log, report)
 
 
 def describe(server: ClassicServer) -> Dict[str, Any]:
@@ -130,7 +132,7 @@ def describe(server: ClassicServer) -> Dict[str, Any]:
         "state": server.state,
         "port": server.data_port,
         "pid": os.getpid(),
-        "percent": round(100.0 * server.progress / server.source.size, 1) if server.source.size else 0.0,
+        "percent": round(100.0 * server.progress / server.size, 1) if server.size else 0.0,
         "nodes": server.nodes(),
     }
 
@@ -144,12 +146,12 @@ def result_of(server: ClassicServer) -> Dict[str, Any]:
     """How it went: `done` on all nodes, `partial`, or `failed`."""
     return {
         "state": server.state,
-        "bytes": server.source.size,
+        "bytes": server.size,
         "seconds": round(server.seconds, 3),
-        "rate": round(server.source.size / server.seconds) if server.seconds else 0,
+        "rate": round(server.size / server.seconds) if server.seconds else 0,
         "digest": None,
         "sha256": None,
-        "sent": server.source.size * server.children if server.state == "done" else 0,
+        "sent": server.size * server.children if server.state == "done" else 0,
         "nodes": server.nodes(),
         "error": server.error.to_dict() if server.error is not None else None,
         "verified": False,
