@@ -7,19 +7,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import sys
 from typing import Any, Callable, Dict, Optional, TextIO
 
+from ..errors import UsageError, from_dict
 from ..plan.dollytab import Dollytab
 from ..plan.interfaces import is_address, is_interface_of
-from ..relay.node import Node, as_fields
+from ..relay.node import Node, Reporter, as_fields
 from ..storage.facts import TargetPolicy
 from . import receiver, sender, statistics, tabfile
 from .classic_process import is_own_address, own_names
 from .console import Progress, coverage_line, table, verdict_lines, write_line
 from .key import find_key, run_id
-from .request import sender_config
+from .request import receiver_options, sender_config
 from .serve import make_context, stop_on_signals, timeouts_of
+from .sshring import SshRing
 from .version import VERSION
 from .watchdog import Watchdog
 
@@ -56,23 +59,56 @@ def serve(options: argparse.Namespace) -> int:
     """Be the server; the exit status."""
     tab = tabfile.read(options.config) if options.config else Dollytab()
     config = sender_config(options, tab, own_names(), _warn)
-    key = find_key(options.key_file or "", options.is_insecure, _warn)
     if options.statistics:
         statistics.check(options.statistics)
     progress = Progress(sys.stderr, options.is_quiet, options.uncompressed_size)
+    watchdog = Watchdog(progress, options.give_up)
+    if options.ssh is None:
+        key = find_key(options.key_file or "", options.is_insecure, _warn)
+        return _end(options, config, _stream(options, config, key, progress, watchdog))
+    if options.key_file or options.is_insecure:
+        raise UsageError("--ssh", "with --key-file or --insecure", "neither: it makes a fresh key for the run")
+    if config["output"] == "-":
+        raise UsageError("-O", "-", "a file or disk: with --ssh nobody reads the clients' standard output")
+    key = secrets.token_bytes(32)
+    with SshRing(options.ssh, receiver_options(options), _logger(options, progress)) as ring:
+        asked = config["nodes"]
+        config["nodes"] = ring.start(asked, config["min_nodes"], key)
+
+        def report(node: Node) -> None:
+            ring.poll()
+            watchdog(node)
+
+        result = _stream(options, config, key, progress, report)
+        result["nodes"] = ring.collect(result["nodes"], asked)
+    return _end(options, config, result)
+
+
+def _stream(
+    options: argparse.Namespace, config: Dict[str, Any], key: bytes, progress: Progress, report: Reporter
+) -> Dict[str, Any]:
     name = config["server_name"]
     context = make_context(run_id(key), name, key, timeouts_of(config), _logger(options, progress))
-    root = sender.make_root(context, config, Watchdog(progress, options.give_up))
+    root = sender.make_root(context, config, report)
     _run(root, progress)
-    result = sender.result_of(root)
+    return sender.result_of(root)
+
+
+def _end(options: argparse.Namespace, config: Dict[str, Any], result: Dict[str, Any]) -> int:
+    """Tell of the result; the exit status."""
+    error = from_dict(result["error"]) if result["error"] else None
+    if error is None:
+        is_done = [node["state"] == "done" for node in result["nodes"]]
+        result["state"] = "done" if all(is_done) else "partial" if any(is_done) else "failed"
     code = {"done": EXIT_OK, "partial": EXIT_SOME_FAILED}.get(result["state"], EXIT_RUN_FAILED)
-    if root.error is not None:
-        code = root.error.exit_code
-    text = "\n".join([table(result["nodes"]) + coverage_line(result), *verdict_lines(result, name, options.is_verbose)])
+    code = error.exit_code if error is not None else code
+    name = config["server_name"]
+    lines = verdict_lines(result, name, options.is_verbose)
+    text = "\n".join([table(result["nodes"]) + coverage_line(result), *lines])
     _tell(options, dict(result, role="server", name=name), code, text)
     _count(options, result, config["transport"]["segsize"])
-    if root.error is not None:
-        write_line("dolly: %s" % root.error.sentence, sys.stderr)
+    if error is not None:
+        write_line("dolly: %s" % error.sentence, sys.stderr)
     return code
 
 

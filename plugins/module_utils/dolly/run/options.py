@@ -131,6 +131,10 @@ def _add_common(group: "argparse._ArgumentGroup") -> None:
     add("--bind", default="", metavar="ADDRESS", help="listen on this address only")
     add("--no-resume", action="store_true", help="begin anew, and keep no journal for a later run")
     add("--state-dir", default="", metavar="DIR", help="where journals of disks lie")
+    add(
+        "--ssh", nargs="?", const="", metavar="USER@",
+        help="the server starts the clients over ssh, with a fresh key and nothing installed there but Python",
+    )  # fmt: skip
     for name, value in Timeouts().to_dict().items():
         option = "--dead-after" if name == "dead_after" else "--%s-timeout" % name
         add(option, type=float, metavar="SECONDS", help="default: %g" % value)

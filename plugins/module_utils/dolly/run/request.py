@@ -57,6 +57,18 @@ def sender_config(
     }
 
 
+def receiver_options(options: argparse.Namespace) -> List[str]:
+    """What clients are told that the server starts: their port and limits. All else is in the plan."""
+    found = ["--port", str(options.port)]
+    if options.give_up is not None:
+        found += ["-a", "%g" % options.give_up]
+    for name in ("join", "orphan"):
+        seconds = getattr(options, name + "_timeout")
+        if seconds is not None:
+            found += ["--%s-timeout" % name, "%g" % seconds]
+    return found + (["--no-resume"] if options.no_resume else [])
+
+
 def list_hosts(text: str) -> List[str]:
     """The clients that -H names. Raises UsageError."""
     try:
