@@ -11,6 +11,8 @@
     bad-copy=OFFSET       the byte at OFFSET turns over while an old file is copied to be patched
     slow-prepare=SECONDS  the target takes so long to open
     journal-interval=S    a journal is written as often as that
+    slow-look=SECONDS     the node begins so late to read back what it has
+    late-news=SECONDS     the word that a chunk was bad comes so late
     slow-stream=BYTES     the server reads a pipe no faster than so many bytes a second
     config=JSON           more in the configuration of the sender
 """
@@ -90,6 +92,30 @@ def _flip(place, times):
     DescriptorStore.receive = corrupting
 
 
+def slow_look(seconds):
+    from dolly.relay.verifier import Verifier
+
+    run = Verifier.run
+
+    def later(self):
+        time.sleep(float(seconds))
+        run(self)
+
+    Verifier.run = later
+
+
+def late_news(seconds):
+    from dolly.relay.member import Member
+
+    tell = Member._on_bad_chunk
+
+    def late(self, index):
+        time.sleep(float(seconds))
+        tell(self, index)
+
+    Member._on_bad_chunk = late
+
+
 def record_writes(path):
     from dolly.storage.descriptor import DescriptorStore
 
@@ -167,6 +193,8 @@ FAULTS = {
     "flip-once": flip_once,
     "flip-always": flip_always,
     "record-writes": record_writes,
+    "slow-look": slow_look,
+    "late-news": late_news,
 }
 
 

@@ -28,6 +28,14 @@ def test_a_byte_that_turns_over_on_a_target_is_repaired(loopback, bad):
     assert "does not match its digest" in loopback.clients[bad].log
 
 
+def test_a_chunk_is_asked_for_as_a_repair_from_the_first_moment(loopback):
+    """It went out as a plain need for a moment, and came again from a parent that had not looked at its own yet."""
+    loopback.start_client(1, fault=["flip-once=%d" % PLACE, "slow-look=1.5"])
+    loopback.start_client(2, fault=["late-news=1.2"])
+    rows = loopback.clone(loopback.image(IMAGE_SIZE))
+    assert (rows[1].repaired, rows[2].repaired) == (1, 1)
+
+
 def test_a_repair_comes_alone(loopback):
     """Chunks that were right the first time are not written again."""
     written = loopback.folder / "written"

@@ -27,6 +27,7 @@ class Ledger:
     held:     in the store, may be sent on
     zeros:    held, and known to be nothing but zeros
     verified: held, and read back with the right digest
+    rejected: came out wrong, and have to come again from a node that has verified them
     claimed:  in the store by the word of an earlier run; neither held nor missing until it was digested
 
     What a block map leaves out counts as held from the beginning, so that a chunk is whole when the rest of it
@@ -47,6 +48,8 @@ class Ledger:
         self.zeros = RangeSet()
         self.verified = RangeSet()
         self.claimed = RangeSet()
+        # Told in the same breath as that they are missing, or a parent gives what it has not verified itself.
+        self.rejected = RangeSet()
         self.repaired = 0
         #: Claims that were right, as far as they are cloned: bytes that nobody had to send.
         self.spared = RangeSet()
@@ -210,6 +213,7 @@ class Ledger:
             if not self.verified.covers(*bounds):
                 self._given_verified += self.image.given_in(index)
             self.verified.add(*bounds)
+            self.rejected.discard(*bounds)
             self._notice()
             self.changed.notify_all()
 
@@ -224,6 +228,7 @@ class Ledger:
                 self.held.discard(*part)
             self.zeros.discard(*bounds)
             self.verified.discard(*bounds)
+            self.rejected.add(*bounds)
             self.repaired += 1
             self.changed.notify_all()
 

@@ -12,7 +12,6 @@ from ..net.channel import Channel
 from ..plan import topology
 from ..plan.job import Plan
 from ..progress import Snapshot
-from ..ranges import RangeSet
 from ..recovery import healer as heal
 from ..storage.base import Store, Target
 from ..wire.auth import Established
@@ -55,7 +54,6 @@ class Member(Node):
         self._upstream = Upstream(context, self)
         self._start: Optional[Start] = None
         self._is_run_over = False
-        self._rejected = RangeSet()
         self._herald = Herald(context, self._upstream)
         self._part_by = 0.0
         self._finisher: Optional[Finisher] = None
@@ -236,17 +234,15 @@ class Member(Node):
     def _ask(self) -> None:
         """Tell the parent what is missing."""
         if self.ledger is not None and self.store is not None and not self.word.is_terminal:
-            self._upstream.ask(self.store, self.ledger, self._rejected)
+            self._upstream.ask(self.store, self.ledger)
 
     def _on_bad_chunk(self, index: int) -> None:
         """Called on the finisher's thread."""
         self.context.reactor.call(lambda: self._chunk_was_bad(index))
 
     def _chunk_was_bad(self, index: int) -> None:
-        if self.ledger is not None:
-            self._rejected.add(*self.ledger.image.chunk_bounds(index))
-            self.context.log("chunk %d does not match its digest; it is asked for again" % index)
-            self._ask()
+        self.context.log("chunk %d does not match its digest; it is asked for again" % index)
+        self._ask()
 
     def _work_ended(self, error: Optional[BaseException]) -> None:
         if error is not None:

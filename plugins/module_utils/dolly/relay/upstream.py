@@ -114,14 +114,14 @@ class Upstream:
         else:
             link.add_lane(established, channel)
 
-    def ask(self, store: Store, ledger: Ledger, rejected: RangeSet) -> None:
-        """Tell the parent what is missing; `rejected` is the part of it that came out wrong before."""
+    def ask(self, store: Store, ledger: Ledger) -> None:
+        """Tell the parent what is missing."""
         if self._link is None or self._is_closing():
             return  # the heartbeat asks again
         self._link.open(store, ledger)
         with ledger.changed:
             missing = ledger.missing()
-            self._link.need(wanted(ledger, missing), rejected & missing, ledger.safe, ledger.below)
+            self._link.need(wanted(ledger, missing), ledger.rejected & missing, ledger.safe, ledger.below)
 
     def status(self, snapshots: List[Dict[str, Any]]) -> None:
         """Send news of the subtree up."""

@@ -288,6 +288,19 @@ class TestVerifying:
         write_chunk(ledger, 0)
         assert ledger.next_chunk(0.0) == 0
 
+    def test_a_rejected_chunk_is_known_as_that_at_once(self):
+        # The two were told one after the other: a NEED in between asked for a repair as for anything else.
+        ledger = make()
+        ledger.learn(0, DIGESTS[0])
+        write_chunk(ledger, 0)
+        assert ledger.next_chunk(0.0) == 0
+        ledger.reject(0)
+        assert (ledger.missing() & ledger.rejected).covers(*bounds(0))
+        write_chunk(ledger, 0)
+        assert ledger.next_chunk(0.0) == 0
+        ledger.accept(0)
+        assert not ledger.rejected
+
     def test_digests_that_come_twice_while_a_chunk_is_read_back(self):
         # A new parent sends all digests again. The chunk was queued again, and then read back half-written.
         ledger = make()
