@@ -16,7 +16,7 @@ from ..plan.dollytab import Dollytab
 from ..plan.interfaces import is_address, is_interface_of
 from ..relay.node import Node, Reporter, as_fields
 from ..storage.facts import TargetPolicy
-from . import receiver, sender, statistics, tabfile
+from . import activation, receiver, sender, statistics, tabfile
 from .classic_process import is_own_address, own_names
 from .console import Progress, coverage_line, table, verdict_lines, write_line
 from .key import find_key, run_id
@@ -26,11 +26,13 @@ from .sshring import SshRing
 from .version import VERSION
 from .watchdog import Watchdog
 
+_KNOCK_S = 5.0
 EXIT_OK, EXIT_SOME_FAILED, EXIT_RUN_FAILED = 0, 3, 4
 
 
 def receive(options: argparse.Namespace) -> int:
     """Be a client; the exit status."""
+    ring, knocks = activation.take_sockets()
     key = find_key(options.key_file or "", options.is_insecure, _warn)
     progress = Progress(sys.stderr, not options.is_verbose)
     context = make_context(run_id(key), "", key, timeouts_of(vars(options)), _logger(options, progress))
@@ -39,8 +41,11 @@ def receive(options: argparse.Namespace) -> int:
     resumes, stdout = not options.no_resume, _stdout()
     choose = receiver.TargetChooser(options.outfile or "", TargetPolicy(), resumes, options.state_dir, stdout)
     watchdog = Watchdog(progress, options.give_up)
-    member = receiver.make_member(context, options.bind, options.port, watchdog, choose)
+    member = receiver.make_member(context, options.bind, options.port, watchdog, choose, sock=ring)
+    activation.answer_knocks(context.reactor, knocks, context.log)
     _run(member, progress)
+    for sock in knocks:
+        sock.close()
     result = receiver.result_of(member, choose)
     code = EXIT_OK
     if result["state"] != "done":
@@ -65,9 +70,14 @@ def serve(options: argparse.Namespace) -> int:
     watchdog = Watchdog(progress, options.give_up)
     if options.ssh is None:
         key = find_key(options.key_file or "", options.is_insecure, _warn)
+        if options.knocks:
+            hosts = [node["host"] for node in config["nodes"]]
+            activation.knock(hosts, options.knock_port, _KNOCK_S, _warn)
         return _end(options, config, _stream(options, config, key, progress, watchdog))
     if options.key_file or options.is_insecure:
         raise UsageError("--ssh", "with --key-file or --insecure", "neither: it makes a fresh key for the run")
+    if options.knocks:
+        raise UsageError("-d", "with --ssh", "one of them")
     if config["output"] == "-":
         raise UsageError("-O", "-", "a file or disk: with --ssh nobody reads the clients' standard output")
     key = secrets.token_bytes(32)

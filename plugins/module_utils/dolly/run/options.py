@@ -10,6 +10,7 @@ from ..plan.job import VERIFY_LEVELS, Timeouts
 from ..plan.transport import TRY_PAUSE_S
 from ..units import parse_size
 from . import classic_cli
+from .activation import KNOCK_PORT
 from .key import DEFAULT_KEY, KEY_VARIABLE
 from .version import DATE, VERSION
 
@@ -131,6 +132,8 @@ def _add_common(group: "argparse._ArgumentGroup") -> None:
     add("--bind", default="", metavar="ADDRESS", help="listen on this address only")
     add("--no-resume", action="store_true", help="begin anew, and keep no journal for a later run")
     add("--state-dir", default="", metavar="DIR", help="where journals of disks lie")
+    add("-d", dest="knocks", action="store_true", help="the server first knocks at each client: systemd starts it")
+    add("--knock-port", type=int, default=KNOCK_PORT, help="where it knocks (default %(default)s)")
     add(
         "--ssh", nargs="?", const="", metavar="USER@",
         help="the server starts the clients over ssh, with a fresh key and nothing installed there but Python",

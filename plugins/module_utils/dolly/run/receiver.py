@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from typing import Any, Callable, Dict, Optional
 
@@ -80,13 +81,20 @@ class TargetChooser:
 
 
 def make_member(
-    context: Context, bind: str, port: int, report: Reporter, choose: Callable[[Plan], Target], last_port: int = 0
+    context: Context,
+    bind: str,
+    port: int,
+    report: Reporter,
+    choose: Callable[[Plan], Target],
+    last_port: int = 0,
+    sock: Optional[socket.socket] = None,
 ) -> Member:
-    """A member that listens on `port`, or the first free one up to `last_port`.
+    """A member that listens on `port`, or the first free one up to `last_port`; or on `sock`, which listens already.
 
     Raises UsageError when none can be had.
     """
-    sock = sockets.listen_within(bind, port, max(port, last_port))
+    if sock is None:
+        sock = sockets.listen_within(bind, port, max(port, last_port))
     return Member(context, sock, report, choose, int(time.time() * 1000))
 
 
