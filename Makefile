@@ -14,7 +14,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 own_checkout := GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$(CURDIR)
 SHELL_SCRIPTS := .ci/run demo/run tools/make-venv tools/install-collection tests/tools/sanity \
 	tests/tools/system-packages tests/bench/prepare
-TESTED := tests/unit tests/simulator tests/integration tests/tools
+TESTED := tests/unit tests/simulator tests/tools tests/integration/storage tests/integration/ring
 PYTEST = $(BIN)/python -m pytest --no-skips-as-root
 
 .PHONY: help
@@ -37,14 +37,23 @@ pyz: ## Write dist/dolly.pyz, the command line (needs only Python 3.9 or later)
 	@$(PYTHON) tools/make_pyz.py
 
 .PHONY: test
-test: ## Everything: lint, unit and ring tests, sanity
+test: ## Lint, unit tests, simulated rings, rings of real processes (some minutes)
 	@tests/tools/system-packages
 	@$(MAKE) --no-print-directory install
 	@$(MAKE) --no-print-directory lint
 	@mkdir -p build && rm -f build/test-counts
 	$(PYTEST) --counts build/test-counts $(wildcard $(TESTED))
+	@echo "make test: $$(cat build/test-counts); lint passed"
+
+.PHONY: test-all
+test-all: ## make test, and then playbooks, mutants, sanity
+	@$(MAKE) --no-print-directory test
+	@rm -f build/test-all-counts
+	$(PYTEST) --counts build/test-all-counts tests/integration/ansible
+	@$(MAKE) --no-print-directory mutants
 	@$(MAKE) --no-print-directory sanity
-	@echo "make test: $$(cat build/test-counts); lint and sanity passed"
+	@echo "make test-all: $$(cat build/test-counts); playbooks: $$(cat build/test-all-counts);" \
+	  "lint, mutants and sanity passed"
 
 .PHONY: lint
 lint: install ## ruff, mypy, ansible-lint, changelog, licences, shell scripts

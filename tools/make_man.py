@@ -68,8 +68,10 @@ def page() -> str:
     """The whole manual page."""
     parser = options.make_parser()
     lines = [
+        # REUSE-IgnoreStart
         '.\\" SPDX-FileCopyrightText: 2026 The dolly.ring authors',
         '.\\" SPDX-License-Identifier: GPL-3.0-or-later',
+        # REUSE-IgnoreEnd
         '.\\" Written by tools/make_man.py from the options of the command line.',
         '.TH DOLLY 1 "%s" "dolly %s" "User Commands"' % (version.DATE, version.VERSION),
         ".SH NAME",

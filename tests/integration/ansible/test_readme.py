@@ -72,6 +72,7 @@ def test_every_command_is_known_here(readme):
     assert commands(readme) == [
         "make demo",
         "make test",
+        "make test-all",
         "ansible-playbook -i inventory.yml dolly.ring.clone -l rack3 --check",
         "ansible-playbook -i inventory.yml dolly.ring.clone -l rack3",
         "make install",
@@ -90,9 +91,10 @@ def test_make_demo(lab, readme):
     assert "make demo: ok, 4 disks hold the image, verified" in make(lab, "demo")
 
 
-def test_make_test(lab, readme):
-    assert "make test" in commands(readme)
-    assert "pytest" in make(lab, "--dry-run", "test"), RUNS_ITSELF
+@pytest.mark.parametrize("target", ["test", "test-all"])
+def test_make_test(lab, readme, target):
+    assert "make " + target in commands(readme)
+    assert "pytest" in make(lab, "--dry-run", target), RUNS_ITSELF
 
 
 def test_make_install_is_where_the_export_says(lab, readme):
