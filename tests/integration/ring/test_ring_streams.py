@@ -328,6 +328,21 @@ def test_a_reader_that_goes_away_fails_its_node_alone(loopback):
         assert loopback.clients[index].out_path.read_bytes() == content
 
 
+def test_a_reader_that_takes_nothing_is_left_behind(loopback):
+    """Its node says that its own sink holds it up; those before and behind it are innocent."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb") as stuck:
+        loopback.stdouts[2] = stuck
+        loopback.start_clients(3)
+        loopback.start_server(loopback.image(SIZE), "-O", "-", "--stall-timeout", "2")
+        until(lambda: "took nothing" in loopback.clients[1].log, "the parent to give it up")
+        loopback.clients[2].kill()
+        assert loopback.finish(expected_to_run=[2]) == 3
+    os.close(reader)
+    rows = loopback.rows()
+    assert [rows[index].state for index in (1, 2, 3)] == ["done", "lost", "done"]
+
+
 def test_a_node_without_a_standard_output_is_refused(loopback):
     with open(os.devnull, "wb") as nowhere:
         loopback.stdouts[1] = nowhere

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,15 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.profile import St
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.claims import Claims
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.intake import Intake
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.window import Ring
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.window import Ring, WindowStore
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import Need
+from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
+    PATIENCE_S,
+    MemoryTarget,
+    RingBench,
+    make_image,
+    until,
+)
 
 CHUNK = 10
 WINDOW = 40
@@ -196,3 +204,71 @@ def test_a_pipe_with_another_checksum_never_ends():
         take_in(b"abc", checksum="0" * 64)
     intake, ledger, _ring, said = take_in(b"abc", checksum=hashlib.sha256(b"abc").hexdigest(), wants=False)
     assert ledger.size == 3 and 3 in said and intake.sha256
+
+
+# --- whole rings ------------------------------------------------------------------------------------
+
+
+class KeepingSink:
+    """Keeps what it gets."""
+
+    path = "sink"
+
+    def __init__(self):
+        self.notes, self.content, self.is_finished = [], bytearray(), False
+
+    def write(self, view, offset):
+        self.content += view
+
+    def finish(self, size):
+        self.is_finished = True
+
+    def close(self):
+        pass
+
+    abort = close
+
+
+class GatedStore(WindowStore):
+    """Takes nothing from `limit` on until it is let go."""
+
+    def __init__(self, limit, *args):
+        super().__init__(*args)
+        self.limit = limit
+        self.released = threading.Event()
+
+    def receive(self, lane, offset, length):
+        if offset >= self.limit:
+            self.released.wait(PATIENCE_S)
+        return super().receive(lane, offset, length)
+
+
+def test_an_orphan_whose_need_the_window_has_let_go_of_climbs_to_the_server(tmp_path):
+    """The last node lags by more than what its grandparent keeps; chunks are large, so that sockets hide none of it."""
+    chunk, room = 1 << 20, 16
+    image = make_image(40 * chunk)
+    sinks = {rank: KeepingSink() for rank in (1, 2, 3)}
+    limits = {1: 1 << 60, 2: 1 << 60, 3: chunk}
+    targets = {
+        rank: MemoryTarget(
+            lambda size, rank=rank: GatedStore(limits[rank], Ring(room * chunk), sinks[rank], size)
+        )
+        for rank in sinks
+    }
+    bench = RingBench(tmp_path, image, 3, chunk=chunk, targets=targets)
+    last = bench.members[3].node
+    try:
+        until(lambda: targets[3].store is not None)
+        until(lambda: bench.members[1].node.ledger.base >= 12 * chunk)
+        bench.members[2].kill()
+        targets[3].store.released.set()
+        until(lambda: last.word.parent == 0, 3 * PATIENCE_S)
+        for running in (bench.root, bench.members[1], bench.members[3]):
+            running.join()
+        assert [bench.states[0], bench.states[2]] == ["done", "done"]
+        for rank in (1, 3):
+            assert sinks[rank].content == image and sinks[rank].is_finished
+    finally:
+        if targets[3].store is not None:
+            targets[3].store.released.set()
+        bench.close()
