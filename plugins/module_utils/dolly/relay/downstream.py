@@ -104,14 +104,14 @@ class Downstream:
 
     def manifest(self, first: int, digests: bytes) -> None:
         """Pass digests on."""
-        for link in self._links.values():
+        for link in list(self._links.values()):  # one that cannot be written to is gone at once
             if link.is_linked:
                 link.manifest([(first, digests)])
 
     def end(self, size: int) -> None:
         """Pass on the size of the image, now and to those who come later."""
         self._size = size
-        for link in self._links.values():
+        for link in list(self._links.values()):
             if link.is_linked:
                 link.end(size)
 

@@ -12,9 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import ChecksumMismatch, ProtocolError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import MAX_SIZE, Image
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import (
+    MAX_SIZE,
+    Image,
+    NodeSpec,
+    Plan,
+    Timeouts,
+)
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.profile import Stopwatch
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Board
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.claims import Claims
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.downstream import Downstream
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.intake import Intake
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.window import Ring, WindowStore
@@ -23,6 +31,7 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.
     PATIENCE_S,
     MemoryTarget,
     RingBench,
+    make_context,
     make_image,
     until,
 )
@@ -272,3 +281,29 @@ def test_an_orphan_whose_need_the_window_has_let_go_of_climbs_to_the_server(tmp_
         if targets[3].store is not None:
             targets[3].store.released.set()
         bench.close()
+
+
+@pytest.mark.parametrize("pass_on", [lambda down: down.manifest(0, bytes(32)), lambda down: down.end(5)])
+def test_a_child_that_dies_of_what_is_passed_on_keeps_it_from_nobody(pass_on):
+    nodes = tuple(NodeSpec("n%d" % rank, "127.0.0.1", 9) for rank in range(3))
+    plan = Plan("run-1", nodes, 2, Image(None, CHUNK), "none", True, Timeouts())
+    context = make_context()
+    context.reactor.close()  # nothing is to run on it
+    down = Downstream(context, plan, 0, windowed(), Board(0), None)
+    heard = []
+
+    class Dying:
+        is_linked = True
+
+        def __init__(self, rank):
+            self.rank = rank
+
+        def hear(self, *_what):
+            heard.append(self.rank)
+            down._links.pop(self.rank)
+
+        manifest = end = hear
+
+    down._links.update({rank: Dying(rank) for rank in (1, 2)})
+    pass_on(down)
+    assert heard == [1, 2] and down.is_finished
