@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.dolly.ring.plugins.plugin_utils import ring_results, ring_words
+from ansible_collections.dolly.ring.plugins.action.dolly_plan import variables_of
+from ansible_collections.dolly.ring.plugins.plugin_utils import report, ring_results, ring_words
 
 display = Display()
 
@@ -28,6 +32,7 @@ class ActionModule(ActionBase):
                 "ring": {"type": "dict", "default": {}},
                 "stream": {"type": "dict", "default": {}},
                 "swept": {"type": "dict", "default": {}},
+                "path": {"type": "str", "default": ""},
             },
         )
         heard = self._heard(args, task_vars)
@@ -38,11 +43,29 @@ class ActionModule(ActionBase):
         if args["swept"] and not args["swept"].get("clean"):
             why = args["swept"].get("msg", "no answer")
             lines.append("Could not clean up on %s: %s" % (args["run"]["server"], why))
+        if args["path"]:
+            result["path"] = path_of(args["path"], args["run"])
+            lines.append(self._write(result["path"], args["run"], summary, task_vars))
         if ring_words.is_for_people(str(C.DEFAULT_STDOUT_CALLBACK)):
             for line in lines:
                 display.display(ring_words.printable(line))
         result.update(changed=False, run_id=args["run"]["id"], msg=lines, hosts=results, summary=summary)
         return result
+
+    def _write(self, path, run, summary, task_vars):
+        """Write the page and the data beside it; a run does not fail for want of a report."""
+        told = variables_of(task_vars["ansible_play_batch"], "dolly_ring__history", task_vars).values()
+        history = next((one["history"] for one in told if one.get("history")), {})
+        options = {**run["agreed"], **run["own"]}
+        data = {"summary": summary, "history": history, "options": options}
+        try:
+            with open(os.path.splitext(path)[0] + ".json", "w", encoding="utf-8") as file:
+                json.dump(data, file, indent=1, sort_keys=True, default=str)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(report.page(data))
+        except OSError as error:
+            return "The report could not be written: %s" % error
+        return "Report: %s" % path
 
     def _heard(self, args, task_vars):
         """What was registered on each host, as it is: results hold no templates."""
@@ -72,3 +95,11 @@ class ActionModule(ActionBase):
             if result.get("run_id", "").rpartition("-")[0] == run["id"].rpartition("-")[0] != "":
                 found[host] = result.get("reason", "")
         return found
+
+
+def path_of(path, run):
+    """Return where the page of a run goes: with several images each has one of its own."""
+    if len(run.get("images") or ()) < 2:
+        return path
+    stem, ending = os.path.splitext(path)
+    return "%s-%s%s" % (stem, run["image"]["name"].replace("/", "_"), ending or ".html")

@@ -41,6 +41,12 @@ options:
       - What M(dolly.ring.dolly_server) returned with C(state=finished).
     type: dict
     default: {}
+  path:
+    description:
+      - The file on the control node to write a page about the run to. The same as JSON is written beside it, with
+        C(.json) at the end. Empty writes none.
+    type: str
+    default: ''
   swept:
     description:
       - What M(dolly.ring.dolly_server) returned with C(state=absent).
@@ -68,6 +74,10 @@ msg:
   returned: always
   type: list
   elements: str
+path:
+  description: The page that was written.
+  returned: when there is one
+  type: str
 hosts:
   description: The result of each host of the play by its name. See the README of the role.
   returned: always

@@ -45,9 +45,10 @@ options:
       - V(inspected) looks at the source and returns what the nodes need to know about it.
       - V(finished) starts the sender, unless this run has one already, and waits until it has ended. It
         fails when the run failed as a whole; what became of each node is in RV(nodes).
+      - V(recorded) returns what happened when in a run that has ended, RV(history).
       - V(absent) ends the sender, if it runs, and removes what the run keeps on this host.
     type: str
-    choices: [inspected, finished, absent]
+    choices: [inspected, finished, recorded, absent]
     default: finished
   run_id:
     description:
@@ -376,6 +377,15 @@ nodes:
     error:
       description: Why the node failed, C(kind) and C(message) among others. Null when it did not.
       type: dict
+history:
+  description:
+    - What happened when. Empty when the run left none, as in check mode.
+    - >-
+      C(times): seconds since the begin. C(held): the bytes that each node held then, by its name. C(events): a list of
+      C(at), C(node) and C(what). C(parents): whom each node got the image from in the end. C(began): seconds since
+      1970.
+  returned: with O(state=recorded)
+  type: dict
 progress:
   description: How far a run is that goes on.
   returned: when O(wait) is over
@@ -468,7 +478,7 @@ def argument_spec():
         "port": {"type": "int", "required": True},
     }
     spec.update(
-        state={"type": "str", "choices": ["inspected", "finished", "absent"], "default": "finished"},
+        state={"type": "str", "choices": ["inspected", "finished", "recorded", "absent"], "default": "finished"},
         name={"type": "str", "default": "server"},
         source={"type": "path"},
         source_facts={"type": "dict"},
@@ -745,6 +755,15 @@ def summary(returned):
     return text
 
 
+# state: recorded
+
+
+def recall(_params, folder, _check_mode):
+    """Return the history that the sender left."""
+    history = folder.read_json("history.json")
+    return {"changed": False, "history": history or {}, "msg": "the history of the run" if history else "there is none"}
+
+
 # state: absent
 
 
@@ -761,7 +780,7 @@ def act(params, common, check_mode):
     name = ring_options.check_name(params["name"])
     common["run_dir"] = params["run_dir"] or rundir.default_base()
     folder = rundir.RunDir(common["run_dir"], common["run_id"], name)
-    action = {"finished": finish, "absent": remove}[params["state"]]
+    action = {"finished": finish, "recorded": recall, "absent": remove}[params["state"]]
     return action(params, folder, check_mode)
 
 
@@ -772,6 +791,7 @@ def main():
         required_if=[
             ("state", "inspected", ("source",)),
             ("state", "finished", ("run_id",)),
+            ("state", "recorded", ("run_id",)),
             ("state", "absent", ("run_id",)),
         ],
     )

@@ -55,7 +55,8 @@ def result_of(host: str, heard: Heard) -> t.Dict[str, t.Any]:
     state, reason = verdict(host, heard)
     result: t.Dict[str, t.Any] = {"run_id": heard.run["id"], "name": host, "state": state}
     result.update(BLANK)
-    result.update(from_server(host, heard) if state == "unreachable" else {})
+    if "bytes" not in collected and not heard.is_check:
+        result.update(from_server(host, heard))
     result.update((name, said[name]) for name in BLANK if name in said)
     if is_server:
         result["position"] = 0
@@ -112,7 +113,8 @@ def verdict_of_node(host: str, heard: Heard, started: Said, collected: Said) -> 
         return "predicted", str(started.get("msg") or "")
     if not is_good(collected):
         problem = problem_of_stream(heard.stream)
-        return "failed", str(collected.get("msg") or problem or "it left no result")
+        why = str(collected.get("msg") or problem or "it left no result")
+        return "failed", why if "bytes" in collected else why + seen_by_server(host, heard)
     cleaned = of_run(heard.cleaned.get(host), heard)
     if not cleaned.get("clean"):
         return "failed", "Could not clean up after the run: %s" % (cleaned.get("msg") or "no answer")
@@ -135,14 +137,16 @@ def from_server(host: str, heard: Heard) -> t.Dict[str, t.Any]:
     """What the server knows about a node whose own word cannot be had."""
     for node in heard.stream.get("nodes") or ():
         if node.get("name") == host:
-            return {name: node[name] for name in BLANK if node.get(name) is not None and name != "changed"}
+            known = {name: node[name] for name in BLANK if node.get(name) is not None and name != "changed"}
+            return dict(known, changed=bool(node.get("bytes")))
     return {}
 
 
 def seen_by_server(host: str, heard: Heard) -> str:
     for node in heard.stream.get("nodes") or ():
         if node.get("name") == host:
-            return "; the server last saw it %s" % node.get("state")
+            why = (node.get("error") or {}).get("message")
+            return "; the server last saw it %s%s" % (node.get("state"), " (%s)" % why if why else "")
     return ""
 
 

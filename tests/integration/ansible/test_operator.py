@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import time
+
+import pytest
 
 from tests.integration.ansible.conftest import find_playbook_command
 
@@ -46,6 +50,7 @@ def test_two_images_in_rack_order_with_hooks_logs_and_a_host_that_fails_alone(la
         }},
         own_data=target + ".data", dolly_ring_images=images,
         dolly_ring_order_by=["rack"], dolly_ring_log_dir=str(lab.folder / "logs"),
+        dolly_ring_report=str(lab.folder / "report.html"),
         **{"dolly_ring_" + name: name + ".yml" for name in hooks},
     )
     outcome = lab.play(role_play(max_fail_percentage=30), code=2)
@@ -62,6 +67,23 @@ def test_two_images_in_rack_order_with_hooks_logs_and_a_host_that_fails_alone(la
     logs = {path.name for path in (lab.folder / "logs").rglob("*.log")}
     assert logs == {"localhost.log", "n1.log", "n2.log", "n3.log"}
     assert not [path for path in lab.runs.rglob("*") if not path.is_dir()]
+    check_report(lab.folder / "report-root.html", "3 of 4 hosts hold the image. Not n4.")
+
+
+def check_report(page, headline):
+    """In a browser that has no network, with the data of the run beside it."""
+    text = page.read_text("utf-8")
+    assert not re.search(r"(?i)<script|<link|<img|url\((?!#)|(src|href)\s*=", text)
+    data = json.loads(page.with_suffix(".json").read_text("utf-8"))
+    assert {one["what"] for one in data["history"]["events"]} >= {"done"} and data["history"]["began"] > 0
+    assert "dolly_ring__secret" not in text + json.dumps(data)
+    browser = shutil.which("chromium-headless-shell")
+    if browser is None:
+        pytest.skip("there is no chromium-headless-shell")
+    command = [browser, "--no-sandbox", "--disable-gpu", "--dump-dom", "--user-data-dir=%s" % (page.parent / "browser")]
+    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    assert headline in re.search(r"<h1[^>]*>(.*?)</h1>", done.stdout).group(1)
+    assert done.stdout.count("<circle") >= 5 and "no-such-folder" in done.stdout and "n4" in done.stdout
 
 
 def is_alive(pid):

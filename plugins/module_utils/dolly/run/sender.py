@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from typing import Any, Dict, List, Optional, cast
 
 from ..errors import UsageError
@@ -16,12 +17,13 @@ from ..plan.job import Image, NodeSpec, Plan, default_chunk_size
 from ..plan.streams import Infile, Outfile
 from ..plan.transport import Transport
 from ..relay.context import Context
-from ..relay.node import Reporter
+from ..relay.node import Node, Reporter
 from ..relay.root import Policy, Root
 from ..relay.streaming import StreamRoot, TimedRoot
 from ..storage.facts import SourceFacts
 from ..storage.registry import Opened, open_source
 from ..storage.source import Source, read_block_map
+from .history import History
 from .rundir import RunDir
 from .serve import StatusFile, make_context, serve, stop_on_signals, timeouts_of
 
@@ -34,9 +36,19 @@ def main(path: str) -> int:
 def _send(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str, Any]:
     name = str(config.get("server_name") or "dolly server")
     context = make_context(str(config["run_id"]), name, secret, timeouts_of(config))
-    root = make_root(context, config, StatusFile(rundir, describe))
+    status, history, began = StatusFile(rundir, describe), History(), time.time()
+
+    def report(node: Node) -> None:
+        history.note(time.monotonic(), node.board)
+        status(node)
+
+    root = make_root(context, config, report)
     stop_on_signals(root)
-    root.run()
+    try:
+        root.run()
+    finally:
+        history.note(time.monotonic(), root.board, is_last=True)
+        rundir.write_json("history.json", dict(history.to_dict(), began=round(began, 3)))
     return result_of(root)
 
 
