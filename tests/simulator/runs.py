@@ -40,6 +40,7 @@ class Outcome:
         self.seed = seed
         self.world = World(seed)
         self.world.is_verbose = is_verbose
+        self.world.most_events += 1000 * shape.count
         network = Network(self.world)
         with seams(self.world, network, shape):
             self.ring = Ring(self.world, network, shape)
