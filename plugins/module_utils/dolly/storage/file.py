@@ -66,6 +66,9 @@ class FileStore(DescriptorStore):
     def _zero_step(self, fd: int, offset: int, length: int) -> None:
         with self._touched_lock:
             is_hole = not self._touched.overlaps(offset, offset + length)
+        if self.size == _MAX_SIZE:
+            # The file may end before these bytes, and has to have them when it is read back.
+            linux.write_zeros(fd, offset + length - 1, 1)
         if is_hole or linux.punch_hole(fd, offset, length):
             return
         linux.write_zeros(fd, offset, length)

@@ -59,6 +59,22 @@ def test_a_file_whose_size_is_told_at_the_end(tmp_path, old, extra):
     assert path.read_bytes() == storage_doubles.IMAGE
 
 
+def test_zeros_at_the_end_so_far_of_a_file_whose_size_is_not_known(tmp_path):
+    target = open_target(str(tmp_path / "image"))
+    target.prepare()
+    store = target.begin(None)
+    storage_doubles.fill(store, storage_doubles.IMAGE)
+    size = storage_doubles.IMAGE_SIZE + 10000
+    store.zero(storage_doubles.IMAGE_SIZE, 10000)
+    view = memoryview(bytearray(size))
+    assert store.read(0, view) == size  # the node reads the chunk back before it hears of the end
+    assert bytes(view) == storage_doubles.IMAGE + bytes(10000)
+    store.end(size)
+    store.commit()
+    store.close()
+    assert (tmp_path / "image").read_bytes() == storage_doubles.IMAGE + bytes(10000)
+
+
 def test_an_end_beyond_the_room_there_is(store):
     with pytest.raises(ValueError, match="room for"):
         store.end(storage_doubles.IMAGE_SIZE + 1)
