@@ -96,6 +96,14 @@ options:
     description:
       - Refuse a block device with another World Wide Name.
     type: str
+  move_gpt:
+    description:
+      - When the image is verified on a disk that is larger, move the backup of its GUID partition table to the end of
+        the disk, as C(sgdisk -e) does. The disk differs from the image in these blocks then, so a later run
+        that compares writes them again.
+      - Needs a block device as O(dest).
+    type: bool
+    default: false
   resume:
     description:
       - Use what a run left on the target that was broken off. It is digested there before it counts, so that
@@ -368,6 +376,7 @@ def argument_spec():
         expect_size={"type": "int"},
         expect_serial={"type": "str"},
         expect_wwn={"type": "str"},
+        move_gpt={"type": "bool", "default": False},
         resume={"type": "bool", "default": True},
         state_dir={"type": "path"},
         purge={"type": "bool", "default": False},
@@ -435,7 +444,7 @@ def check_dest(params, source):
 
 
 def policy_of(params):
-    return {name: params[name] for name in ("expect_size", "expect_serial", "expect_wwn")}
+    return {name: params[name] for name in ("expect_size", "expect_serial", "expect_wwn", "move_gpt")}
 
 
 def receiver_config(params, timeouts):

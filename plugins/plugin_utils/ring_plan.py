@@ -12,7 +12,7 @@ import dataclasses
 import typing as t
 
 LOCKSTEP = ("linear", "debug", "mitogen_linear")
-IMAGE_KEYS = ("name", "source", "dest", "checksum", "bmap", "expect_size", "expect_serial", "expect_wwn")
+IMAGE_KEYS = ("name", "source", "dest", "checksum", "bmap", "expect_size", "expect_serial", "expect_wwn", "move_gpt")
 #: On these the hosts must agree.
 SHARED_KEYS = ("name", "source", "checksum", "bmap")
 

@@ -462,3 +462,25 @@ def test_running_system_is_refused():
         pytest.skip("the root file system is not on a disk")
     with pytest.raises(Refused, match="running system"):
         check_target(inspect_target("/dev/" + name), 1)
+
+
+@needs("losetup", "sfdisk")
+def test_the_backup_of_the_partition_table_moves_to_the_end(tmp_path, make_loop):
+    image = tmp_path / "image"
+    with open(image, "wb") as file:
+        file.truncate(DISK_SIZE // 2)
+    table = "label: gpt\nstart=2048, size=8192, name=data\n"
+    subprocess.run(["sfdisk", "--quiet", str(image)], input=table, text=True, check=True)
+    loop = make_loop()
+    target = open_target(loop)
+    target.moves_gpt = True
+    target.prepare()
+    store = target.begin(DISK_SIZE // 2)
+    storage_doubles.fill(store, image.read_bytes())
+    store.commit()
+    store.close()
+    assert [note for note in store.notes if "moved to the end" in note]
+    found = subprocess.run(["sfdisk", "--verify", loop], capture_output=True, text=True, check=False)
+    assert "No errors detected" in found.stdout, found.stdout + found.stderr
+    assert "backup GPT" not in found.stderr  # it lies where it belongs
+    assert "name=\"data\"" in run("sfdisk", "--dump", loop)

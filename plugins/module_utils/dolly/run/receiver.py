@@ -15,6 +15,7 @@ from ..relay.context import Context
 from ..relay.member import Member
 from ..relay.node import Reporter
 from ..storage.base import Target
+from ..storage.block import BlockTarget
 from ..storage.facts import SourceFacts, TargetFacts, TargetPolicy
 from ..storage.registry import OutputOpener
 from ..storage.target import check_target
@@ -77,6 +78,8 @@ class TargetChooser:
         opener = OutputOpener(check, self._stdout, self._resumes, self._state_dir)
         target = opener.open(plan, self._path or plan.output)
         self.facts = target.facts.to_dict()
+        if isinstance(target, BlockTarget):
+            target.moves_gpt = self._policy.move_gpt
         return target
 
 

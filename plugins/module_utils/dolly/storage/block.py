@@ -13,7 +13,7 @@ from typing import Callable, Optional
 
 from ..errors import Refused, TargetError
 from ..recovery.journal import Shape
-from . import linux
+from . import gpt, linux
 from .base import Target
 from .descriptor import DescriptorStore
 from .facts import TargetFacts
@@ -47,6 +47,7 @@ class BlockStore(DescriptorStore):
         self._is_compared = False
         self._is_written = False
         self._is_whole_disk = is_whole_disk
+        self.moves_gpt = False
         self._alignment = max(_PAGE, linux.block_size(fd))
         self._can_zero_out = True
 
@@ -76,12 +77,31 @@ class BlockStore(DescriptorStore):
     def _publish(self, fd: int) -> None:
         if not self._is_whole_disk or self.is_untouched:
             return
+        if self.moves_gpt:
+            self._move_gpt(fd)
         try:
             linux.reread_partitions(fd)
         except OSError as error:  # the image is good all the same, and not every device has partitions
             self.notes.append(
                 "the partition table of %s was not read again: %s" % (self.path, error.strerror)
             )
+
+    def _move_gpt(self, fd: int) -> None:
+        """After everything was verified and flushed: from here on the disk differs from the image on purpose."""
+        try:
+            writes = gpt.moved_backup(
+                lambda offset, length: os.pread(fd, length, offset), linux.block_size(fd), linux.device_size(fd)
+            )
+        except ValueError as error:
+            self.notes.append("the partition table of %s was left as it is: %s" % (self.path, error))
+            return
+        for offset, data in writes or []:
+            linux.write_all(fd, memoryview(data), offset)
+            os.fsync(fd)
+        if writes is None:
+            self.notes.append("there is no GUID partition table on %s" % self.path)
+        elif writes:
+            self.notes.append("the backup of the partition table was moved to the end of %s" % self.path)
 
 
 class BlockTarget(Target):
@@ -91,6 +111,8 @@ class BlockTarget(Target):
         self, facts: TargetFacts, state_dir: str = "", resumes: bool = True, compares: bool = False
     ) -> None:
         self.facts = facts
+        #: To be set before `begin`: move the backup of a GUID partition table to the end of the disk afterwards.
+        self.moves_gpt = False
         self._compares = compares
         self._path = facts.real_path
         self._state_dir = state_dir
@@ -122,6 +144,7 @@ class BlockTarget(Target):
             raise Refused(self._path, found)
         record = self._load_record(size, chunk_size)
         store = BlockStore(self._fd, self._path, size, not self.facts.is_partition, record)
+        store.moves_gpt = self.moves_gpt
         if self._compares and chunk_size:
             store.compare()
         self._fd = -1

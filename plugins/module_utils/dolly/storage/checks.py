@@ -36,7 +36,7 @@ def check_target(
 def _check_expectations(facts: TargetFacts, policy: TargetPolicy) -> None:
     if facts.kind != "block":
         if policy != NO_EXPECTATIONS:
-            found = "it is a file, and a device with a given size, serial number or WWN was expected"
+            found = "it is a file, and a device with a given size, serial number, WWN or partition table was expected"
             raise Refused(facts.path, found)
         return
     if policy.expect_size is not None and policy.expect_size != facts.size:

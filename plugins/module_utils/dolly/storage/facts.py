@@ -65,8 +65,9 @@ class TargetFacts:
 
 @dataclasses.dataclass(frozen=True)
 class TargetPolicy:
-    """What the user says the target is; None: said nothing."""
+    """What the user says the target is; None: said nothing. And what is wanted of it, which needs a device."""
 
     expect_size: Optional[int] = None
     expect_serial: Optional[str] = None
     expect_wwn: Optional[str] = None
+    move_gpt: bool = False  #: afterwards the backup of a GUID partition table belongs at the end of the disk

@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The GUID partition table of a disk that is larger than the image on it. Decides what to write; writes nothing.
+
+The image's backup header lies where the image's disk ended. UEFI 2.10, section 5.3: it belongs into the last block of
+the disk, the backup of the entries before it. Else the kernel and most tools complain, or leave the rest unused.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Callable, List, NamedTuple, Optional, Tuple
+
+_SIGNATURE = b"EFI PART"
+_HEADER = struct.Struct("<8s4sIIIQQQQ16sQIII")
+_CRC_AT = 16
+_MOST_ENTRY_BYTES = 1 << 20
+_PROTECTIVE = 0xEE
+_MBR_TYPE_AT, _MBR_SIZE_AT, _MBR_MOST = 446 + 4, 446 + 12, 0xFFFFFFFF
+
+Writes = List[Tuple[int, bytes]]  #: (offset in bytes, data), in the order in which they are safe
+
+
+class _Header(NamedTuple):
+    signature: bytes
+    revision: bytes
+    size: int
+    crc: int
+    reserved: int
+    own: int
+    other: int
+    first_usable: int
+    last_usable: int
+    disk: bytes
+    entries_at: int
+    entry_count: int
+    entry_size: int
+    entries_crc: int
+
+
+def moved_backup(read: Callable[[int, int], bytes], block: int, disk_size: int) -> Optional[Writes]:
+    """What to write so that the backup lies at the end of a disk of `disk_size` bytes with blocks of `block` bytes.
+
+    `read(offset, length)` gives bytes of the disk. None: there is no such table; empty: nothing is to be done.
+    Raises ValueError, with what was found, for a table that cannot be trusted.
+    """
+    raw = read(block, block)
+    if not raw.startswith(_SIGNATURE):
+        return None
+    header = _parse(raw, block)
+    length = header.entry_count * header.entry_size
+    entries = read(header.entries_at * block, length)
+    if len(entries) != length or zlib.crc32(entries) != header.entries_crc:
+        raise ValueError("the checksum of its entries is wrong")
+    last = disk_size // block - 1
+    if header.other == last:
+        return []
+    first_backup = last - -(-length // block)
+    if header.other > last or first_backup <= header.last_usable:
+        raise ValueError("it is of a disk of %d blocks, and this one has %d" % (header.other + 1, last + 1))
+    primary = header._replace(other=last, last_usable=first_backup - 1)
+    backup = primary._replace(own=last, other=header.own, entries_at=first_backup)
+    writes = [(first_backup * block, entries), (last * block, _pack(backup, raw, block))]
+    writes.append((block, _pack(primary, raw, block)))
+    old = read(header.other * block, block)
+    if old.startswith(_SIGNATURE):  # or a tool that looks for lost tables would find two
+        writes.append((header.other * block, bytes(block)))
+    return writes + _protective(read(0, block), last)
+
+
+def _parse(raw: bytes, block: int) -> _Header:
+    header = _Header._make(_HEADER.unpack_from(raw))
+    if not _HEADER.size <= header.size <= block or _checksum(raw[: header.size]) != header.crc:
+        raise ValueError("the checksum of its header is wrong")
+    if header.own != 1 or header.other <= header.last_usable or header.entries_at < 2:
+        raise ValueError("its header says that it lies in block %d" % header.own)
+    if not 0 < header.entry_count * header.entry_size <= _MOST_ENTRY_BYTES:
+        raise ValueError("it has %d entries of %d bytes" % (header.entry_count, header.entry_size))
+    return header
+
+
+def _checksum(header: bytes) -> int:
+    return zlib.crc32(header[:_CRC_AT] + bytes(4) + header[_CRC_AT + 4 :])
+
+
+def _pack(header: _Header, raw: bytes, block: int) -> bytes:
+    """The block of a header; what a later version added behind the known fields stays."""
+    packed = _HEADER.pack(*header) + raw[_HEADER.size : header.size]
+    checksum = struct.pack("<I", _checksum(packed))
+    return (packed[:_CRC_AT] + checksum + packed[_CRC_AT + 4 :]).ljust(block, b"\0")
+
+
+def _protective(raw: bytes, last: int) -> Writes:
+    """The entry of the old partition table that covers the disk, for tools that know nothing else."""
+    if len(raw) < 512 or raw[510:512] != b"\x55\xaa" or raw[_MBR_TYPE_AT] != _PROTECTIVE:
+        return []
+    size = struct.pack("<I", min(last, _MBR_MOST))
+    return [(0, raw[:_MBR_SIZE_AT] + size + raw[_MBR_SIZE_AT + 4 :])]
