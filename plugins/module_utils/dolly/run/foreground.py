@@ -122,9 +122,9 @@ def _end(options: argparse.Namespace, config: Dict[str, Any], result: Dict[str, 
     return code
 
 
-def print_json(result: Dict[str, Any], code: int, stream: TextIO = sys.stdout) -> None:
+def print_json(result: Dict[str, Any], code: int, stream: Optional[TextIO] = None) -> None:
     """The result as one document, on standard output."""
-    write_line(json.dumps(dict(result, version=VERSION, exit_code=code), sort_keys=True), stream)
+    write_line(json.dumps(dict(result, version=VERSION, exit_code=code), sort_keys=True), stream or sys.stdout)
 
 
 def _run(node: Node, progress: Progress) -> None:
@@ -137,12 +137,12 @@ def _run(node: Node, progress: Progress) -> None:
 
 
 def _tell(
-    options: argparse.Namespace, result: Dict[str, Any], code: int, text: str, stream: TextIO = sys.stdout
+    options: argparse.Namespace, result: Dict[str, Any], code: int, text: str, stream: Optional[TextIO] = None
 ) -> None:
     if options.is_json:
         print_json(result, code, stream)
     elif not options.is_quiet:
-        write_line(text, stream)
+        write_line(text, stream or sys.stdout)
 
 
 def _count(options: argparse.Namespace, result: Dict[str, Any], segsize: int) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import socket
+from unittest import mock
 
 import pytest
 
@@ -35,6 +36,13 @@ def connected(listener_has=UNTOUCHED, dialer_has=UNTOUCHED):
 def test_untouched_by_default():
     segments = [segment for segment, _buffer in connected()]
     assert min(segments) > 1000
+
+
+def test_buffers_are_left_to_the_kernel_unless_told_otherwise():
+    # tcp(7): a buffer that was set, to whatever size, is not tuned any more.
+    untouched = mock.Mock(spec=socket.socket)
+    sockets.shape(untouched, UNTOUCHED)
+    untouched.setsockopt.assert_not_called()
 
 
 def test_both_ends():

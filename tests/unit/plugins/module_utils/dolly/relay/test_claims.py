@@ -83,6 +83,16 @@ class TestPieces:
         claims.replace(need([(1, 9)]))
         assert claim_all(claims, 1) == [Piece(1, 5, False), Piece(5, 9, False)]
 
+    def test_a_piece_is_large_unless_told_otherwise(self, monkeypatch):
+        monkeypatch.undo()  # the limits are those of a real run
+        size = 9 * 2 ** 20 + 5
+        ledger = Ledger(Image(size, 2 ** 20), True)
+        ledger.add(0, size)
+        claims = Claims(ledger)
+        claims.open_lane(1)
+        claims.replace(need([(0, size)]))
+        assert [piece.end - piece.start for piece in claim_all(claims, 1)] == [2 ** 22, 2 ** 22, 2 ** 20 + 5]
+
     def test_what_each_lane_has_and_had(self):
         _ledger, claims = make(held=[(0, 12)])
         claims.open_lane(1)
@@ -155,6 +165,15 @@ class TestLanes:
         claims.replace(need([(0, 20)]))
         taken = [claim_now(claims, lane) for lane in (1, 2, 2, 1)]
         assert [piece[:2] for piece in taken] == [(0, 5), (5, 10), (10, 15), (15, 20)]
+
+    def test_a_lane_that_stands_still_leaves_the_rest_to_the_other(self):
+        _ledger, claims = make(held=[(0, 25)])
+        claims.open_lane(1)
+        claims.open_lane(2)
+        claims.replace(need([(0, 25)]))
+        # The need has an end, so nothing here waits: a lane that waited for its turn would be stuck for ever.
+        taken = [Background(lambda: claims.claim(lane)).result() for lane in (1, 2, 2, 2, 2)]
+        assert [piece.start for piece in taken] == [0, 5, 10, 15, 20]
 
     def test_a_dead_lanes_pieces_come_back_only_by_close_lane(self):
         _ledger, claims = make(held=[(0, 5)])

@@ -79,6 +79,15 @@ class TestUsage:
         assert main(options) == 1
         assert "usage: dolly" in capsys.readouterr().err
 
+    def test_the_quiet_are_told_of_errors_alone(self, capsys, key, image):
+        limits = ["--connect-timeout", "0.1", "--barrier-timeout", "0.2", "--handshake-timeout", "0.1"]
+        nobody = ["-H", "127.0.0.1", "--port", "1"]
+        assert main(["--key-file", key, "-I", image, *nobody, *limits, "-q"]) == 4
+        found = capsys.readouterr()
+        assert found.out == "" and len(found.err.splitlines()) == 1 and found.err.startswith("dolly: ")
+        assert main(["--key-file", key, "-I", image, *nobody, *limits]) == 4
+        assert "127.0.0.1" in capsys.readouterr().out
+
     def test_help(self, capsys):
         assert main(["--help"]) == 0
         assert "exit status" in capsys.readouterr().out

@@ -26,6 +26,15 @@ def test_both_forms_say_the_same(tmp_path):
     assert read(tmp_path, '{"clients": ["a"]}').clients == ("a",)
 
 
+@pytest.mark.parametrize("length", [1447, 1448, 1449, 4095, 4096, 4097, 100_000])
+def test_a_file_may_have_any_length(tmp_path, length):
+    names = ["node%05d" % number for number in range(10_000)]
+    text = "\n".join(names)[: length - length % 10 - 1] + "\n"
+    text += "#" * (length - len(text))
+    assert len(text) == length
+    assert list(read(tmp_path, text).clients) == names[: length // 10]
+
+
 def test_an_address_of_ipv6_is_not_yaml(tmp_path):
     assert read(tmp_path, "fd00::1\nfd00::2\n").clients == ("fd00::1", "fd00::2")
 
