@@ -61,6 +61,8 @@ lint: install ## ruff, mypy, ansible-lint, changelog, licences, shell scripts
 	$(BIN)/mypy
 	$(BIN)/shellcheck $(wildcard $(SHELL_SCRIPTS))
 	$(BIN)/antsibull-changelog lint
+	cd $(ANSIBLE_COLLECTIONS_PATH)/ansible_collections/dolly/ring && PATH=$(CURDIR)/$(BIN):$$PATH \
+	  antsibull-docs lint-collection-docs --plugin-docs .
 	$(own_checkout) $(BIN)/reuse lint --quiet || { $(own_checkout) $(BIN)/reuse lint; exit 1; }
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline --profile production --nocolor </dev/null
 
