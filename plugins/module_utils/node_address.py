@@ -40,6 +40,12 @@ def choose_address(
     return name, "name"
 
 
+def extra_addresses(address: str, addresses: t.Sequence[str], interfaces: t.Sequence[str]) -> t.List[str]:
+    """Return the further addresses of this node, each once and without *address*. Raises UsageError."""
+    found = [*addresses, *(interface_address(interface) for interface in interfaces)]
+    return [one for one in dict.fromkeys(found) if one and one != address]
+
+
 def interface_address(interface: str) -> str:
     found = _ipv4_of(interface) or pick_ipv6(_read_if_inet6(), interface)
     if found:

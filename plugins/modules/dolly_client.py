@@ -67,6 +67,24 @@ options:
       - The address or name under which the other nodes reach this one.
     type: str
     default: ''
+  extra_addresses:
+    description:
+      - Further addresses of this node. The node before it sends over all of them at once.
+    type: list
+    elements: str
+    default: []
+  extra_interfaces:
+    description:
+      - Interfaces whose addresses are added to O(extra_addresses).
+    type: list
+    elements: str
+    default: []
+  sync:
+    description:
+      - With O(state=finished), whether a node that did not flush the image has failed.
+      - Must be what O(dolly.ring.dolly_server#module:sync) is.
+    type: bool
+    default: true
   interface:
     description:
       - Without O(address), the interface whose address is used. IPv4 comes before global IPv6.
@@ -343,7 +361,7 @@ from ansible_collections.dolly.ring.plugins.module_utils import classic_ring, en
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import others, rundir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import checks, facts, target
-from ansible_collections.dolly.ring.plugins.module_utils.node_address import choose_address
+from ansible_collections.dolly.ring.plugins.module_utils.node_address import choose_address, extra_addresses
 
 #: How long a receiver may go on waiting for its start after the server has ended.
 GRACE_S = 5.0
@@ -371,6 +389,9 @@ def argument_spec():
         source={"type": "dict"},
         address={"type": "str", "default": ""},
         interface={"type": "str", "default": ""},
+        extra_addresses={"type": "list", "elements": "str", "default": []},
+        extra_interfaces={"type": "list", "elements": "str", "default": []},
+        sync={"type": "bool", "default": True},
         ansible_host={"type": "str", "default": ""},
         port={"type": "str", "default": "9998"},
         expect_size={"type": "int"},
@@ -404,6 +425,7 @@ def start(params, folder, check_mode):
     address, rule = choose_address(
         params["name"], params["address"], params["interface"], params["ansible_host"]
     )
+    extra = extra_addresses(address, params["extra_addresses"], params["extra_interfaces"])
     others.refuse_taken(folder.base, params["dest"])
     found = check_dest(params, source)
     if not check_mode:
@@ -414,7 +436,7 @@ def start(params, folder, check_mode):
         "address": address,
         "address_rule": rule,
         "port": port,
-        "node": {"name": params["name"], "host": address, "port": port},
+        "node": {"name": params["name"], "host": address, "port": port, "extra": extra},
         "target": found.to_dict(),
     }
 
@@ -495,7 +517,7 @@ def finish(params, folder, check_mode):
         return {"changed": False, "msg": "check mode: no receiver was started, there is no result to collect"}
     result = await_result(folder, params["timeout"], params["reported"])
     returned = result_fields(result)
-    reason = shortcoming(result, "none" if classic_ring.is_classic(params) else params["verify"])
+    reason = shortcoming(result, "none" if classic_ring.is_classic(params) else params["verify"], params["sync"])
     if reason:
         error = result.get("error")
         extra = {"error": error} if error else {}
@@ -557,14 +579,14 @@ def result_fields(result):
     }
 
 
-def shortcoming(result, verify):
+def shortcoming(result, verify, sync=True):
     """Return what *result* lacks to be a success, or the empty string."""
     if result.get("state") != "done":
         said = ring_options.sentence_of(result.get("error"))
         return said or "the receiver ended in the state %s" % result.get("state")
     if verify != "none" and not result.get("verified"):
         return "the receiver says that it is done, but not that the image was verified"
-    if not result.get("synced"):
+    if sync and not result.get("synced"):
         return "the receiver says that it is done, but not that the image was flushed"
     return ""
 

@@ -91,6 +91,12 @@ options:
           - The port that the node listens on.
         type: int
         required: true
+      extra:
+        description:
+          - Further addresses of the node. They share the work with O(nodes[].host).
+        type: list
+        elements: str
+        default: []
   fanout:
     description:
       - To how many others each node sends. V(1) is a chain, which moves an image to any number of nodes
@@ -155,6 +161,40 @@ options:
       - How many bytes one digest covers. V(0) means 4 MiB, and more for very large images.
     type: int
     default: 0
+  sync:
+    description:
+      - Whether the nodes flush the image to the medium before they are done. Without it the run ends sooner, and
+        RV(nodes) say so.
+    type: bool
+    default: true
+  segsize:
+    description:
+      - The TCP maximum segment size in bytes, 88 to 32767. V(0) leaves it to the kernel.
+    type: int
+    default: 0
+  socket_buffer:
+    description:
+      - The size of socket buffers in bytes, a multiple of 4096. V(0) lets the kernel tune them.
+    type: int
+    default: 0
+  block_size:
+    description:
+      - How many bytes are sent in one piece at most, a multiple of 4096 up to 4 MiB.
+      - V(0) means 4 MiB, or 1 MiB to a node with several addresses.
+    type: int
+    default: 0
+  connect_tries:
+    description:
+      - How often a node is dialled before it counts as unreachable, with one second between the tries.
+      - V(0) means for as long as O(connect_timeout) says.
+    type: int
+    default: 0
+  statistics_log:
+    description:
+      - A file on the server to which a line of statistics is added when a run has ended, unless no node got the image.
+      - It has the columns of the original dolly, namely data in MB, segment size, clients, seconds, and the rates
+        to one client and to all in MB/s.
+    type: path
   barrier_timeout:
     description:
       - How many seconds to wait for all nodes to be ready before the first byte is sent.
@@ -451,7 +491,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
     DollyError,
     UsageError,
 )
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan import blockmap
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan import blockmap, transport
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import rundir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import source as image
 
@@ -476,6 +516,7 @@ def argument_spec():
         "name": {"type": "str", "required": True},
         "host": {"type": "str", "required": True},
         "port": {"type": "int", "required": True},
+        "extra": {"type": "list", "elements": "str", "default": []},
     }
     spec.update(
         state={"type": "str", "choices": ["inspected", "finished", "recorded", "absent"], "default": "finished"},
@@ -493,6 +534,12 @@ def argument_spec():
         server_address={"type": "str", "default": ""},
         port={"type": "str", "default": "9998"},
         chunk_size={"type": "int", "default": 0},
+        sync={"type": "bool", "default": True},
+        segsize={"type": "int", "default": 0},
+        socket_buffer={"type": "int", "default": 0},
+        block_size={"type": "int", "default": 0},
+        connect_tries={"type": "int", "default": 0},
+        statistics_log={"type": "path"},
         barrier_timeout={"type": "float", "default": 60.0},
         flush_timeout={"type": "float", "default": 1800.0},
         timeout={"type": "float", "default": 0.0},
@@ -586,6 +633,9 @@ def sender_config(params, check_mode):
         "last_port": last_port,
         "chunk_size": ring_options.check_at_least(params["chunk_size"], 0, "chunk_size"),
         "compute_sha256": params["sha256"],
+        "sync": params["sync"],
+        "transport": check_transport(params),
+        "statistics": params["statistics_log"] or "",
     }
     if config["compare"] and config["verify"] == "none":
         raise UsageError("verify", "none", "another value with compare, which compares digests")
@@ -597,13 +647,25 @@ def sender_config(params, check_mode):
     return classic_config(params, config, check_mode) if classic_ring.is_classic(params) else config
 
 
+def check_transport(params):
+    """Return the numbers of the transport. Raises UsageError."""
+    found = {}
+    for name in transport.BOUNDS:
+        option = {"tries": "connect_tries"}.get(name, name)
+        try:
+            found[name] = transport.check(name, params[option])
+        except ValueError:
+            raise UsageError(option, params[option], transport.expected(name)) from None
+    return found
+
+
 def classic_config(params, config, check_mode):
     """Return what a classic sender is told. Raises ChecksumMismatch: here, for that one digests nothing."""
     classic_ring.check_server(params)
     if not check_mode:
         compare_checksum(params)
     extra = classic_ring.process_options(params)
-    return dict(config, port=config["nodes"][0]["port"], output=params["dest"], **extra)
+    return dict(config, port=config["nodes"][0]["port"], output=params["dest"], **dict(config["transport"], **extra))
 
 
 def check_nodes(nodes, server_name, check_mode):
@@ -619,7 +681,7 @@ def check_nodes(nodes, server_name, check_mode):
         if not node["host"]:
             raise UsageError("nodes.host", node["host"], "the address of %s" % name)
         ring_options.check_port(node["port"], "nodes.port", lowest=0 if check_mode else 1)
-    return [{"name": node["name"], "host": node["host"], "port": node["port"]} for node in nodes]
+    return [dict(node, extra=list(node.get("extra") or ())) for node in nodes]
 
 
 def predict(params):

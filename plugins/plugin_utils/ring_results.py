@@ -111,7 +111,7 @@ def verdict_of_node(host: str, heard: Heard, started: Said, collected: Said) -> 
         if problem:
             return "failed", "%s: %s" % (heard.run["server"], problem)
         return "predicted", str(started.get("msg") or "")
-    if not is_good(collected):
+    if not is_good(collected, syncs=bool(heard.run.get("agreed", {}).get("dolly_ring_sync", True))):
         problem = problem_of_stream(heard.stream)
         why = str(collected.get("msg") or problem or "it left no result")
         return "failed", why if "bytes" in collected else why + seen_by_server(host, heard)
@@ -121,10 +121,13 @@ def verdict_of_node(host: str, heard: Heard, started: Said, collected: Said) -> 
     return "done", str(collected.get("msg") or "")
 
 
-def is_good(collected: Said) -> bool:
-    """Whether the module said so: a task that may not fail keeps the flag that it would have failed."""
+def is_good(collected: Said, syncs: bool = True) -> bool:
+    """Whether the module said so: a task that may not fail keeps the flag that it would have failed.
+
+    *syncs*: the run was to flush the image, and a node that did not is not good.
+    """
     is_failed = collected.get("failed") or collected.get("log") is not None or "exception" in collected
-    return bool(collected) and not is_failed and bool(collected.get("synced"))
+    return bool(collected) and not is_failed and (bool(collected.get("synced")) or not syncs)
 
 
 def problem_of_stream(stream: Said) -> str:

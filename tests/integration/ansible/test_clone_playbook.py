@@ -248,3 +248,22 @@ def test_the_secret_is_not_in_the_output(lab):
     outcome = lab.clone("-l", "rack4", "-vvv")
     told = set(re.findall(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", outcome.output))
     assert told == {outcome.summary()["digest"]}
+
+
+def test_how_it_travels_and_what_is_noted(lab):
+    log = lab.folder / "statistics"
+    told = {
+        "dolly_ring_sync": False,
+        "dolly_ring_segsize": 536,
+        "dolly_ring_socket_buffer": 65536,
+        "dolly_ring_block_size": 65536,
+        "dolly_ring_connect_tries": 20,
+        "dolly_ring_extra_addresses": ["127.0.0.2"],
+        "dolly_ring_statistics_log": str(log),
+    }
+    outcome = lab.clone("-l", "rack3", "-e", json.dumps(told))
+    assert lab.copies() == set(RACK3)
+    assert {result["synced"] for result in outcome.results().values()} == {False}
+    assert {result["verified"] for result in outcome.results().values()} == {True}
+    header, line = log.read_text().splitlines()
+    assert header.startswith("Trans. data [MB]") and line.split()[1:3] == ["536", "4"]

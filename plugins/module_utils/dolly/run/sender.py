@@ -23,9 +23,10 @@ from ..relay.streaming import StreamRoot, TimedRoot
 from ..storage.facts import SourceFacts
 from ..storage.registry import Opened, open_source
 from ..storage.source import Source, read_block_map
+from . import statistics
 from .history import History
 from .rundir import RunDir
-from .serve import StatusFile, make_context, serve, stop_on_signals, timeouts_of
+from .serve import StatusFile, log, make_context, serve, stop_on_signals, timeouts_of
 
 
 def main(path: str) -> int:
@@ -49,7 +50,22 @@ def _send(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str, An
     finally:
         history.note(time.monotonic(), root.board, is_last=True)
         rundir.write_json("history.json", dict(history.to_dict(), began=round(began, 3)))
-    return result_of(root)
+    result = result_of(root)
+    if config.get("statistics"):
+        note_statistics(str(config["statistics"]), result, config)
+    return result
+
+
+def note_statistics(path: str, result: Dict[str, Any], config: Dict[str, Any]) -> None:
+    """Append a line for a run in which somebody got the image. That it cannot be written spoils no run."""
+    if result["state"] not in ("done", "partial"):
+        return
+    infile, transport = config.get("infile") or {}, config.get("transport") or {}
+    size = infile.get("uncompressed_size")
+    try:
+        statistics.append(path, statistics.line(result, int(transport.get("segsize") or 0), size))
+    except OSError as error:
+        log("no statistics in %s: %s" % (path, error))
 
 
 def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Root:

@@ -58,3 +58,11 @@ def test_ipv6_is_used_where_there_is_no_ipv4(monkeypatch):
     assert node_address.choose_address("n1", interface="eno1") == ("2001:db8::1", "interface")
     with pytest.raises(UsageError, match="one with an IPv4 or a global IPv6 address"):
         node_address.interface_address("lo")
+
+
+def test_further_addresses_are_each_another_one():
+    found = node_address.extra_addresses("127.0.0.1", ["10.0.1.1", "10.0.1.1", ""], ["lo"])
+    assert found == ["10.0.1.1"]
+    assert node_address.extra_addresses("10.0.0.1", ["10.0.1.1"], ["lo"]) == ["10.0.1.1", "127.0.0.1"]
+    with pytest.raises(UsageError, match="nope"):
+        node_address.extra_addresses("10.0.0.1", [], ["nope"])

@@ -124,7 +124,7 @@ def test_a_receiver_that_the_server_lost_sight_of_may_still_end_well():
 
 
 def test_a_good_result_is_returned_in_megabytes_per_second():
-    params = {"timeout": 1.0, "reported": None, "verify": "readback"}
+    params = {"timeout": 1.0, "reported": None, "verify": "readback", "sync": True}
     returned = dolly_client.finish(params, Folder({"result": {**GOOD, "times": {"write": 0.25}}}), False)
     assert returned["times"] == {"write": 0.25}
     assert (returned["received_bytes"], returned["sent_bytes"], returned["resumed_bytes"]) == (3000000, 0, 2000000)
@@ -143,7 +143,7 @@ def test_a_good_result_is_returned_in_megabytes_per_second():
     ],
 )
 def test_a_result_that_lacks_something_is_a_failure(change, reason):
-    params = {"timeout": 1.0, "reported": None, "verify": "readback"}
+    params = {"timeout": 1.0, "reported": None, "verify": "readback", "sync": True}
     with pytest.raises(dolly_client.engine_process.TaskFailed, match=reason) as caught:
         dolly_client.finish(params, Folder({"result": {**GOOD, **change}}), False)
     assert caught.value.returned["bytes"] == 5000000
@@ -152,6 +152,11 @@ def test_a_result_that_lacks_something_is_a_failure(change, reason):
 
 def test_an_unverified_result_is_good_only_where_it_was_asked_for():
     assert dolly_client.shortcoming({**GOOD, "verified": False}, "none") == ""
+
+
+def test_an_unflushed_result_is_good_only_where_it_was_asked_for():
+    assert dolly_client.shortcoming({**GOOD, "synced": False}, "readback", False) == ""
+    assert "flushed" in dolly_client.shortcoming({**GOOD, "synced": False}, "readback", True)
 
 
 def test_finished_in_check_mode_has_nothing_to_collect():

@@ -76,6 +76,10 @@ def params_for(**more):
         ({"port": 70000}, "port"),
         ({"chunk_size": -1}, "chunk_size"),
         ({"checksum": "x"}, "checksum"),
+        ({"segsize": 5}, "segsize"),
+        ({"socket_buffer": 5000}, "socket_buffer"),
+        ({"block_size": 1 << 30}, "block_size"),
+        ({"connect_tries": -1}, "connect_tries"),
         ({"barrier_timeout": 0.0}, "barrier_timeout"),
     ],
 )
@@ -86,10 +90,19 @@ def test_options_that_cannot_be_used_are_named(more, option):
 
 def test_every_option_of_the_sender_is_passed_on():
     config = dolly_server.sender_config(params_for(fanout=2, sha256=True, server_address="a", name="head"), False)
-    assert config["nodes"] == [NODE] and config["fanout"] == 2 and config["compute_sha256"] is True
+    assert config["nodes"] == [{**NODE, "extra": []}] and config["fanout"] == 2 and config["compute_sha256"] is True
     assert config["server_name"] == "head" and config["server_address"] == "a"
     assert config["barrier_timeout"] == 60.0 and config["flush_timeout"] == 1800.0
     assert "secret" not in config
+    assert config["sync"] is True and set(config["transport"].values()) == {0}
+
+
+def test_what_is_said_of_the_transport_is_passed_on():
+    more = {"segsize": 500, "socket_buffer": 65536, "block_size": 4096, "connect_tries": 40, "sync": False}
+    nodes = [{**NODE, "extra": ["10.0.1.1"]}]
+    config = dolly_server.sender_config(params_for(nodes=nodes, statistics_log="/l", **more), False)
+    assert config["transport"] == {"segsize": 500, "socket_buffer": 65536, "block_size": 4096, "tries": 40}
+    assert config["sync"] is False and config["statistics"] == "/l" and config["nodes"] == nodes
 
 
 def test_a_port_may_be_unknown_in_check_mode():

@@ -33,6 +33,14 @@ def test_the_nodes_own_word_counts():
     assert told(stream={"state": "failed", "msg": "lost sight"})["state"] == "done"
 
 
+def test_a_node_that_did_not_flush_is_good_only_where_that_was_asked_for():
+    unflushed = {"a": {**GOOD, "synced": False}}
+    assert told(collected=unflushed)["state"] == "failed"
+    for syncs, state in ((True, "failed"), (False, "done")):
+        run = {**RUN, "agreed": {"dolly_ring_sync": syncs}}
+        assert told(collected=unflushed, run=run)["state"] == state
+
+
 def test_a_failed_node_brings_its_last_lines():
     result = told("b")
     assert (result["state"], result["reason"], result["changed"]) == ("failed", "disk full", True)
