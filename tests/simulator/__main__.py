@@ -8,14 +8,14 @@ python -m tests.simulator --seed N | --minutes M [--first N] [--large NODES]
 from __future__ import annotations
 
 import argparse
+import importlib
 import secrets
 import sys
 import time
 
-from tests import conftest  # noqa: F401  makes the collection importable under its full name
-
 
 def main() -> int:
+    importlib.import_module("tests.conftest")  # makes the collection importable under its full name
     from ansible_collections.dolly.ring.tests.simulator import runs
 
     parser = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
@@ -44,6 +44,7 @@ def large(seed: int, count: int) -> int:
 
 
 def soak(first: int, seconds: float) -> int:
+    importlib.import_module("tests.conftest")  # makes the collection importable under its full name
     from ansible_collections.dolly.ring.tests.simulator import runs
 
     end, seed, failed = time.monotonic() + seconds, first, 0

@@ -28,7 +28,10 @@ class SimLane:
         self.is_waiting_for_peer = True
         self.is_aborted = False
         self.on_item: Callable[[str, Any], None] = lambda kind, item: None
-        end.on_item = lambda kind, item: self.on_item(kind, item)
+        end.on_item = self._pass_on
+
+    def _pass_on(self, kind: str, item: Any) -> None:
+        self.on_item(kind, item)
 
     def abort(self) -> None:
         if not self.is_aborted:

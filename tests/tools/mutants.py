@@ -71,7 +71,7 @@ def _copy(root: Path, copy: Path) -> None:
 
 
 def _run(command: List[str], folder: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_LIMIT_S)
+    return subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=_LIMIT_S)
 
 
 if __name__ == "__main__":

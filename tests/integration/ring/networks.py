@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -31,6 +32,9 @@ def missing_programs(*names: str) -> List[str]:
     return [name for name in names if shutil.which(name, path=path) is None]
 
 
+_NUMBERS = itertools.count()
+
+
 class Loopback:
     """Every node has an address of its own in 127/8; other test processes at the same time have other ones."""
 
@@ -55,7 +59,8 @@ class Namespaces:
     def __init__(self, count: int) -> None:
         self.port = 9998
         self.count = count
-        self._stem = "dolly-ring-%d-" % os.getpid()
+        # One of a session and one of a test may be there at the same time.
+        self._stem = "dolly-ring-%d-%d-" % (os.getpid(), next(_NUMBERS))
         self._switch = self._stem + "switch"
         _sweep()
         try:
@@ -178,7 +183,7 @@ def why_no_namespaces() -> Optional[str]:
 def _sweep() -> None:
     """Remove what a test process left that was killed."""
     for line in call("ip", "netns", "list").splitlines():
-        found = re.match(r"dolly-ring-(\d+)-\w+", line)
+        found = re.match(r"dolly-ring-(\d+)-[\w-]+", line)
         if found and not Path("/proc", found.group(1)).exists():
             call("ip", "netns", "delete", found.group(0), check=False)
 

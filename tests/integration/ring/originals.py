@@ -205,7 +205,7 @@ def client(bind, data_port, control_port, outfile):
     say("text of %d bytes" % len(text))
     ring = Ring(text)
     name = HABITS.get("name", bind)
-    data = [doors[0].accept()[0] for _ in range(1 + len(ring.suffixes))]
+    data = [doors[0].accept()[0] for _number in range(1 + len(ring.suffixes))]
     for index, sock in enumerate(data if ring.suffixes else []):
         assert struct.unpack("=i", exactly(sock, 4))[0] == index
     up.sendall(b"Host got parameters '%s'.\n" % name.encode())

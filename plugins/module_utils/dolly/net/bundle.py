@@ -131,7 +131,7 @@ class Striped(Stream):
         super().__init__(socks, peer)
         self._block = block
         self._spans = spans
-        self._buffers = [bytearray() for _ in socks]
+        self._buffers = [bytearray() for _sock in socks]
         self._ended: Set[int] = set()
         self._offset = 0
         self._out = 0

@@ -23,9 +23,10 @@ _AT_ONCE = 64
 
 
 def take_sockets(
-    environment: MutableMapping[str, str] = os.environ, first: int = _FIRST_FD
+    environment: Optional[MutableMapping[str, str]] = None, first: int = _FIRST_FD
 ) -> Tuple[Optional[socket.socket], List[socket.socket]]:
     """The socket for the ring, if there is one, and those that are knocked at. No child will think they are its own."""
+    environment = os.environ if environment is None else environment
     pid, count = environment.pop("LISTEN_PID", ""), environment.pop("LISTEN_FDS", "")
     names = environment.pop("LISTEN_FDNAMES", "").split(":")
     if pid != str(os.getpid()) or not count.isdigit():

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from typing import Callable, Mapping
+from typing import Callable, Mapping, Optional
 
 from ..errors import Refused, UsageError
 
@@ -19,7 +19,7 @@ _NO_SECRET = hashlib.sha256(b"dolly --insecure: this key is no secret").digest()
 
 
 def find_key(
-    key_file: str, is_insecure: bool, warn: Callable[[str], None], environment: Mapping[str, str] = os.environ
+    key_file: str, is_insecure: bool, warn: Callable[[str], None], environment: Optional[Mapping[str, str]] = None
 ) -> bytes:
     """The secret of --key-file, else of DOLLY_KEY_FILE, else of /etc/dolly/key; or none at all, when told so.
 
@@ -33,6 +33,7 @@ def find_key(
         return _NO_SECRET
     if key_file:
         return read_key("--key-file", key_file)
+    environment = os.environ if environment is None else environment
     if environment.get(KEY_VARIABLE):
         return read_key(KEY_VARIABLE, environment[KEY_VARIABLE])
     if os.path.exists(DEFAULT_KEY):

@@ -30,7 +30,7 @@ def hop():
     def make(count):
         door = socket.create_server(("127.0.0.1", 0))
         pairs = []
-        for _ in range(count):
+        for _turn in range(count):
             out = socket.create_connection(door.getsockname())
             pairs.append((out, door.accept()[0]))
         door.close()
@@ -45,7 +45,7 @@ def hop():
 
 def take_all(stream, fd, expected):
     held = 0
-    for _ in range(200_000):
+    for _turn in range(200_000):
         count = stream.pending()
         if count:
             held += stream.to_file(fd, held, count)

@@ -165,7 +165,7 @@ class Bench:
     def __init__(self, tmp_path, image, ranges, map_of=None, holes=()):
         path = tmp_path / "image"
         path.write_bytes(image)
-        block_map = parse(make_map(map_of or image, ranges))
+        block_map = parse(make_map(map_of or image, ranges or RANGES))
         self.source = Source(str(path))
         self.ledger = Ledger(Image(len(image), CHUNK, mapped=block_map.mapped()), False)
         self.ledger.hold(RangeSet(), RangeSet(holes))
@@ -225,8 +225,8 @@ class TestDigester:
 def ring(tmp_path):
     made = []
 
-    def make(image=IMAGE, ranges=RANGES, map_of=None, count=3, **options):
-        block_map = parse(make_map(map_of or image, ranges))
+    def make(image=IMAGE, ranges=None, map_of=None, count=3, **options):
+        block_map = parse(make_map(map_of or image, ranges or RANGES))
         checker = Checker(block_map, "image", "map")
         policy = Policy(checker=checker, **options.pop("policy", {}))
         made.append(RingBench(tmp_path, image, count, mapped=block_map.mapped(), policy=policy, **options))
@@ -292,7 +292,8 @@ class TestRing:
         bench = ring(map_of=bytes(other)).join()
         assert bench.root.node.state == "failed"
         error = bench.root.node.error
-        assert (type(error), error.fields["offset"]) == (MapMismatch, place - place % BLOCK)
+        assert isinstance(error, MapMismatch)
+        assert error.fields["offset"] == place - place % BLOCK
         assert [bench.state_of(rank) for rank in (1, 2, 3)] == ["failed"] * 3
         assert not any("commit" in target.store.events for target in bench.targets.values() if target.store)
 
@@ -301,5 +302,5 @@ class TestRing:
         other[BLOCK] ^= 1
         checksum = hashlib.sha256(IMAGE).hexdigest()
         bench = ring(map_of=bytes(other), policy={"checksum": checksum}).join()
-        assert type(bench.root.node.error) is MapMismatch
+        assert isinstance(bench.root.node.error, MapMismatch)
         assert not any("begin" in target.calls for target in bench.targets.values())

@@ -184,7 +184,7 @@ def take_in(data, step=7, checksum="", wants=True):
     ledger.keep(MAX_SIZE, MAX_SIZE)
     intake = Intake(
         Reading(data, step), ring, ledger, lambda first, digests: said.append((first, digests)),
-        lambda size: said.append(size), checksum, Stopwatch(),
+        said.append, checksum, Stopwatch(),
     )
     intake.run(wants)
     return intake, ledger, ring, said
