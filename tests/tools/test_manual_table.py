@@ -66,6 +66,11 @@ def test_every_row_has_a_line_and_a_test() -> None:
         assert "`" in row[2] and NODE_ID.search(row[4]), row
 
 
+def test_a_named_variable_is_one_of_the_role() -> None:
+    known = set(re.findall(r"dolly_ring_\w+", (ROOT / "roles/dolly_ring/meta/argument_specs.yml").read_text()))
+    assert set(re.findall(r"`(dolly_ring_\w+)`", PAGE.read_text())) - known == set()
+
+
 def test_every_row_of_the_manual_is_there() -> None:
     found = tables()
     rows = " ".join(row[0] for row in found["Command line"])
