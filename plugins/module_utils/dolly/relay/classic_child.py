@@ -129,7 +129,8 @@ class Child:
 
     def _say(self, data: bytes) -> None:
         """On the control connection, in one piece: an original takes what one read gives it for all there is."""
-        assert self._control is not None
+        if self._control is None:
+            raise AssertionError("no control yet")
         self._control.settimeout(self._options.stall_s)
         try:
             self._control.sendall(data)
@@ -199,7 +200,8 @@ class Child:
         self.fail(error)
 
     def _send(self, store: Readable | Store) -> None:
-        assert self._stream is not None
+        if self._stream is None:
+            raise AssertionError("no stream yet")
         while not (self._flow.total is not None and self.sent >= self._flow.total):
             held = self._flow.wait_beyond(self.sent)
             while self.sent < held:
@@ -212,7 +214,8 @@ class Child:
 
     def _hear(self) -> None:
         """Pass on what it says until it has answered. PeerLost: it has gone before."""
-        assert self._control is not None
+        if self._control is None:
+            raise AssertionError("no control yet")
         while self._heard.answer is None:
             if not wait_readable([self._control], _TICK_S):
                 self._up(self._heard.flush())

@@ -97,7 +97,8 @@ class ClassicClient:
         self._move("waiting")
         try:
             self._join()
-            assert self.text is not None
+            if self.text is None:
+                raise AssertionError("no text yet")
             target = self._choose(self.text)
             self.store = target.begin(None)
             self._build_ring()
@@ -124,7 +125,8 @@ class ClassicClient:
         self._door.close()
 
     def _build_ring(self) -> None:
-        assert self._parent is not None and self.text is not None
+        if self._parent is None or self.text is None:
+            raise AssertionError("no parent or text yet")
         self._up(classic.got_parameters(self.name))
         self._children = make_children(self.text, self.index, self._options, self.flow, self._up)
         for child in self._children:
@@ -139,7 +141,8 @@ class ClassicClient:
 
     def _up(self, line: bytes) -> None:
         """Write to the parent, whole: lines of several children must not mix."""
-        assert self._parent is not None
+        if self._parent is None:
+            raise AssertionError("no parent yet")
         with self._up_lock:
             self._parent.say(line)
         self.flow.touch()
@@ -147,7 +150,8 @@ class ClassicClient:
     # --- the image ----------------------------------------------------------------------------------------
 
     def _receive(self, store: Store) -> None:
-        assert self._parent is not None and self._parent.stream is not None
+        if self._parent is None or self._parent.stream is None:
+            raise AssertionError("no parent or stream yet")
         stream = self._parent.stream
         for child in self._children:
             child.feed(store)
@@ -209,14 +213,16 @@ class ClassicClient:
         return room
 
     def _wait(self, stream: Stream) -> None:
-        assert self._parent is not None
+        if self._parent is None:
+            raise AssertionError("no parent yet")
         socks: List[socket.socket] = stream.waiting_for()
         if self.flow.total is None:
             socks = [*socks, self._parent.control]
         wait_readable(socks, _TICK_S)
 
     def _look_at_control(self, stream: Stream) -> None:
-        assert self._parent is not None
+        if self._parent is None:
+            raise AssertionError("no parent yet")
         if self.flow.total is not None or not wait_readable([self._parent.control], 0.0):
             return
         total = self._parent.hear()
@@ -238,7 +244,8 @@ class ClassicClient:
 
     def _on_end_of_data(self, stream: Stream) -> None:
         """There will be no more data; the length may still be on its way."""
-        assert self._parent is not None
+        if self._parent is None:
+            raise AssertionError("no parent yet")
         if isinstance(stream, Striped):
             stream.release()
             if stream.pending():
@@ -256,7 +263,8 @@ class ClassicClient:
             raise TimedOut(what, limit, "-a")
 
     def _check_whole(self) -> None:
-        assert self._parent is not None
+        if self._parent is None:
+            raise AssertionError("no parent yet")
         if self.flow.held != self.flow.total:
             what = "%d bytes have come, %s were announced" % (self.flow.held, self.flow.total)
             raise PeerLost(self._parent.name, what)
@@ -264,7 +272,8 @@ class ClassicClient:
     # --- the end ------------------------------------------------------------------------------------------
 
     def _finish(self, store: Store) -> None:
-        assert self._parent is not None
+        if self._parent is None:
+            raise AssertionError("no parent yet")
         self._move("flushing")
         store.end(self.flow.held)
         store.commit()

@@ -173,7 +173,8 @@ class ClassicServer:
         began_at = time.monotonic()
         store: Readable | Store
         if self._source.stream is None:
-            assert self._source.source is not None
+            if self._source.source is None:
+                raise AssertionError("no source yet")
             store = self._source.source
             self.flow.add(store.size)
             self.flow.end(store.size)
