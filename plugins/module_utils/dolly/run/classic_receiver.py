@@ -67,7 +67,8 @@ class TargetChooser:
         return target
 
     def _check(self, facts: TargetFacts, size: Optional[int]) -> None:
-        assert size is None  # nobody knows it before the end
+        if size is not None:
+            raise AssertionError("nobody knows the size before the end")
         check_target(facts, None, policy=self._policy)
 
 

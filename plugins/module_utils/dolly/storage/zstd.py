@@ -40,7 +40,8 @@ class ZstdProgram:
             stderr=subprocess.PIPE,
             bufsize=0,
         )
-        assert self._process.stdin and self._process.stdout
+        if not (self._process.stdin and self._process.stdout):
+            raise AssertionError("zstd was started without pipes")
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
