@@ -85,14 +85,24 @@ class Namespaces:
             *("rate", "%dbit" % (bytes_per_s * 8), "burst", "128kb", "limit", "1mb"),
         )
 
+    def limit_both(self, index: int, bytes_per_s: int) -> None:
+        """Let no more leave a node, nor reach it: a slow cable."""
+        for name, device in ((self._name(index), "eth0"), (self._switch, "port%d" % index)):
+            # The burst has to hold what segmentation offload makes one packet of: 64 KiB.
+            call(
+                *("tc", "-n", name, "qdisc", "replace", "dev", device, "root", "tbf"),
+                *("rate", "%dbit" % (bytes_per_s * 8), "burst", "256kb", "latency", "50ms"),
+            )
+
     def unplug(self, index: int) -> None:
         """Pull a node's cable at the switch: it hears nothing of that but silence."""
         call("ip", "-n", self._switch, "link", "set", "port%d" % index, "down")
 
     def restore(self) -> None:
-        """Undo `limit` and `unplug`."""
+        """Undo `limit`, `limit_both` and `unplug`."""
         for index in range(self.count):
             call("tc", "-n", self._name(index), "qdisc", "del", "dev", "eth0", "root", check=False)
+            call("tc", "-n", self._switch, "qdisc", "del", "dev", "port%d" % index, "root", check=False)
             call("ip", "-n", self._switch, "link", "set", "port%d" % index, "up")
 
     def remove(self) -> None:
