@@ -92,6 +92,10 @@ bench: install ## Measure it beside other tools (BENCH='--quick'; see BENCH=--he
 	@tests/bench/prepare
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
+.PHONY: faults
+faults: install ## Measure what a fault costs the others (root; FAULTS='--cells kill'); the figures of docs/faults.md
+	@PYTHONPATH=tests $(BIN)/python -m bench.faults --json build/faults.json $(FAULTS)
+
 .PHONY: clean
 clean: ## Remove everything that was made here
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
