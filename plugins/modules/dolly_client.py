@@ -54,6 +54,7 @@ options:
     description:
       - What is overwritten. An absolute path, of a block device or of a regular file.
       - A file is written beside its final name and takes that name when it is verified.
+      - With O(dolly.ring.dolly_server#module:dest_split) the begin of names, C(DEST_0), C(DEST_1) and so on.
       - Required with O(state=started) and with O(purge=true).
     type: path
   source:
@@ -357,7 +358,12 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dolly.ring.plugins.module_utils import classic_ring, engine_process, ring_options
+from ansible_collections.dolly.ring.plugins.module_utils import (
+    classic_ring,
+    engine_process,
+    ring_options,
+    ring_streams,
+)
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import others, rundir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import checks, facts, target
@@ -456,12 +462,12 @@ def check_dest(params, source):
     dest = params["dest"]
     if not os.path.isabs(dest):
         raise UsageError("dest", dest, "an absolute path")
-    found = target.inspect_target(dest)
+    written = ring_streams.Written.of_source(params.get("source"), source.size if source else None)
+    found = target.inspect_target(written.path(dest))
     policy = facts.TargetPolicy(**policy_of(params))
-    if source is None:
-        checks.check_target(found, None, policy=policy)
-    else:
-        checks.check_target(found, source.size, min(source.size, source.allocated), source, policy)
+    needed = min(source.size, source.allocated) if source is not None and written.is_as_sent else written.size
+    checks.check_target(found, written.size, needed, source, policy)
+    written.check(found, params["move_gpt"])
     return found
 
 

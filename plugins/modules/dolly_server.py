@@ -65,6 +65,36 @@ options:
       - The image to send, the absolute path of a regular file, a block device or a partition.
       - Required except with O(state=absent).
     type: path
+  compressed:
+    description:
+      - The source is compressed with gzip, xz, bzip2 or zstd, which its first bytes tell. It is sent as it is, and the
+        nodes decompress it before they write. For zstd they need Python 3.14 or the program C(zstd).
+      - Without it a compressed file is an image like any other. O(checksum) and O(sha256) are those of the compressed
+        file.
+    type: bool
+    default: false
+  uncompressed_size:
+    description:
+      - How many bytes come out of a compressed source, such as V(8589934592) or V(8G). Nodes check that they have room
+        for that; without it they find out when they are full. It also is the size in O(statistics_log).
+    type: str
+    default: ''
+  source_split:
+    description:
+      - The source lies in parts, C(SOURCE_0), C(SOURCE_1) and so on, which are sent as one image.
+    type: bool
+    default: false
+  dest_compressed:
+    description:
+      - Nodes write a compressed file. The server compresses with gzip, or with O(compressed) sends the source as it is.
+      - Without O(compressed) there can be no O(checksum) or O(compare), and O(sha256) is that of the compressed image.
+    type: bool
+    default: false
+  dest_split:
+    description:
+      - Nodes write files of so many bytes, C(DEST_0), C(DEST_1) and so on, such as V(2G). Empty means one file.
+    type: str
+    default: ''
   source_facts:
     description:
       - What an earlier task found out about the source, its RV(source). The run is refused when the source
@@ -116,7 +146,7 @@ options:
       - The map has to fit the size of the source and its own checksum, or nothing starts. Its checksums of
         ranges are compared while the source is digested; the run fails, and no node succeeds, when one differs.
       - What it does not name stays on a block device as it was. In a new file it is a hole and reads as zeros.
-      - Not with O(verify=none).
+      - Not with O(verify=none), nor where the source or the target is compressed or the source is in parts.
     type: path
   compare:
     description:
@@ -124,7 +154,7 @@ options:
       - Where nothing differs nothing is written and the node has not changed. A regular file is copied before it is
         changed, and takes its name as a whole, as always; a block device is changed in place.
       - With O(bmap), what the map does not name stays as it was in a file of the same size, too.
-      - Not with O(verify=none).
+      - Not with O(verify=none) or O(dest_split), nor where what is written is not what is sent.
     type: bool
     default: false
   sha256:
@@ -293,6 +323,11 @@ source:
     allocated:
       description: How many bytes of it take room. Less than C(size) for a file with holes.
       type: int
+    written:
+      description:
+        - What nodes make of it. C(size) in bytes, null where nobody knows before it was decompressed or compressed.
+          C(codec) is what they have to decompress, empty for nothing. C(is_split), whether they write parts.
+      type: dict
 size:
   description: The size of the image in bytes.
   returned: with O(state=inspected), and in check mode
@@ -485,6 +520,7 @@ from ansible_collections.dolly.ring.plugins.module_utils import (
     engine_process,
     ring_options,
     ring_progress,
+    ring_streams,
 )
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
     ChecksumMismatch,
@@ -494,6 +530,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan import blockmap, transport
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import rundir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import source as image
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.split_source import SplitSource
 
 POLL_FIRST_S = 0.1
 POLL_LAST_S = 1.0
@@ -512,6 +549,7 @@ SENDER_TIMEOUTS = (
 def argument_spec():
     spec = ring_options.shared_spec()
     spec.update(classic_ring.spec())
+    spec.update(ring_streams.spec())
     node = {
         "name": {"type": "str", "required": True},
         "host": {"type": "str", "required": True},
@@ -560,14 +598,14 @@ def inspect(params):
     path = params["source"]
     if not os.path.isabs(path):
         raise UsageError("source", path, "an absolute path")
-    found = image.inspect_source(path)
+    found, written = ring_streams.inspect(params)
     block_map = read_block_map(params["bmap"], found)
     if block_map is not None:
         found = dataclasses.replace(found, allocated=min(found.allocated, block_map.mapped().total))
     return {
         "changed": False,
         "msg": "%s is a %s of %d bytes" % (path, {"block": "block device"}.get(found.kind, found.kind), found.size),
-        "source": found.to_dict(),
+        "source": dict(found.to_dict(), written=written),
         "size": found.size,
         "kind": found.kind,
     }
@@ -615,9 +653,12 @@ def sender_config(params, check_mode):
     """Check the options and return the configuration of the sender. Raises UsageError."""
     timeouts = ring_options.check_seconds(params)
     port, last_port = ring_options.check_ports(params["port"])
+    infile, outfile = ring_streams.files_of(params)
     config = {
         "run_id": params["run_id"],
         "source": params["source"],
+        "infile": infile.to_dict(),
+        "outfile": outfile.to_dict(),
         "source_facts": params["source_facts"],
         "nodes": check_nodes(params["nodes"], params["name"], check_mode),
         "fanout": ring_options.check_at_least(params["fanout"], 1, "fanout"),
@@ -701,19 +742,23 @@ def predict(params):
 def compare_checksum(params):
     """Read the whole source if a checksum was given. Raises ChecksumMismatch."""
     checksum = ring_options.check_checksum(params["checksum"])
-    actual = "sha256:" + sha256_of(params["source"]) if checksum else ""
+    actual = "sha256:" + sha256_of(params) if checksum else ""
     if actual != checksum:
         raise ChecksumMismatch(params["source"], checksum, actual)
 
 
-def sha256_of(path):
-    digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as stream:
-        while True:
-            piece = stream.read(HASH_STEP)
-            if not piece:
-                return digest.hexdigest()
-            digest.update(piece)
+def sha256_of(params):
+    """Return the SHA-256 of a source, or of all its parts in a row."""
+    source = SplitSource(params["source"]) if params["source_split"] else image.Source(params["source"])
+    digest, view, offset = hashlib.sha256(), memoryview(bytearray(HASH_STEP)), 0
+    try:
+        while offset < source.size:
+            count = source.read(offset, view)
+            digest.update(view[:count])
+            offset += count
+    finally:
+        source.close()
+    return digest.hexdigest()
 
 
 def check_blocks(path, bmap):

@@ -12,7 +12,18 @@ import dataclasses
 import typing as t
 
 LOCKSTEP = ("linear", "debug", "mitogen_linear")
-IMAGE_KEYS = ("name", "source", "dest", "checksum", "bmap", "expect_size", "expect_serial", "expect_wwn", "move_gpt")
+#: Compressed images and images in parts; what an image does not say of them the role says, by its default.
+STREAM_KEYS: t.Mapping[str, t.Any] = {
+    "compressed": False,
+    "uncompressed_size": "",
+    "source_split": False,
+    "dest_compressed": False,
+    "dest_split": "",
+}
+IMAGE_KEYS = (
+    *("name", "source", "dest", "checksum", "bmap", "expect_size", "expect_serial", "expect_wwn", "move_gpt"),
+    *STREAM_KEYS,
+)
 #: On these the hosts must agree.
 SHARED_KEYS = ("name", "source", "checksum", "bmap")
 
@@ -50,7 +61,7 @@ def make_plan(run_id: str, me: str, wishes: t.Mapping[str, Wish], play: Play) ->
         "needed": needed(int(first["agreed"]["dolly_ring_min_nodes"]), len(expected), play),
         "agreed": first["agreed"],
         "own": first["own"],
-        "images": [{key: image.get(key) or "" for key in SHARED_KEYS} for image in first["images"]],
+        "images": [shared(image, first["agreed"]) for image in first["images"]],
         "problem": "",
         "problems": {},
     }
@@ -59,6 +70,14 @@ def make_plan(run_id: str, me: str, wishes: t.Mapping[str, Wish], play: Play) ->
         plan["problems"] = differences([current[name] for name in nodes]) or lacks([current[name] for name in nodes])
         plan["is_refused"] = bool(differences([current[name] for name in nodes]))
     return plan
+
+
+def shared(image: t.Mapping[str, t.Any], agreed: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """What all hosts of the ring do alike with an image."""
+    found: t.Dict[str, t.Any] = {key: image.get(key) or "" for key in SHARED_KEYS}
+    for key, default in STREAM_KEYS.items():
+        found[key] = image.get(key, agreed.get("dolly_ring_" + key, default))
+    return found
 
 
 def needed(min_nodes: int, expected: int, play: Play) -> int:

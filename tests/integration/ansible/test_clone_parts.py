@@ -1,8 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbook where not all of the image is sent: compared targets, and images with a block map."""
+"""The playbook where not all of the image is sent, or not as it is: compared, mapped, compressed, in parts."""
 
 from __future__ import annotations
+
+import gzip
+import json
 
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.plan.block_maps import (
     BLOCK,
@@ -41,3 +44,38 @@ def test_a_block_map(lab):
     expected = bytes(BLOCK) + image[BLOCK : 4 * BLOCK] + bytes(96 * BLOCK) + image[100 * BLOCK :]
     for host in ("n1", "n2", "n3", "n4"):
         assert lab.target(host).read_bytes() == expected
+
+
+def test_compressed_images_and_images_in_parts(lab):
+    """One image is decompressed by the nodes, one goes from parts to other parts, one is compressed by the server."""
+    lab.write_image(2 << 20, seed=6)
+    image = lab.image.read_bytes()
+    packed = lab.folder / "node.img.gz"
+    packed.write_bytes(gzip.compress(image))
+    for index, half in enumerate((image[:1000], image[1000:])):
+        (lab.folder / ("halves_%d" % index)).write_bytes(half)
+    target = str(lab.targets) + "/{{ inventory_hostname }}"
+    images = [
+        {"name": "a", "source": str(packed), "compressed": True, "uncompressed_size": "2M"},
+        {"name": "b", "source": str(lab.folder / "halves"), "source_split": True, "dest_split": "1500k"},
+        {"name": "c", "source": str(lab.image), "dest_compressed": True},
+    ]
+    for one in images:
+        one["dest"] = "%s.%s" % (target, one["name"])
+    outcome = lab.clone("-l", "m1,m2", "-e", json.dumps({"dolly_ring_images": images}))
+
+    for host in ("m1", "m2"):
+        assert outcome.results()[host]["state"] == "done"
+        parts = [lab.targets / ("%s.b_%d" % (host, index)) for index in (0, 1)]
+        assert [part.stat().st_size for part in parts] == [1500 << 10, 548 << 10]
+        assert b"".join(part.read_bytes() for part in parts) == image
+        assert (lab.targets / (host + ".a")).read_bytes() == image
+        assert gzip.decompress((lab.targets / (host + ".c")).read_bytes()) == image
+    assert len(list(lab.targets.iterdir())) == 8
+
+
+def test_what_cannot_be_decompressed_is_refused_before_anything_is_written(lab):
+    outcome = lab.clone("-l", "m1,m2", "-e", "dolly_ring_compressed=true", code=2)
+    assert "gzip, xz, bzip2, zstd" in outcome.reasons()["m1"]
+    assert outcome.failed() == {"m1", "m2"} and not list(lab.targets.iterdir())
+    assert lab.left_over() == []

@@ -249,6 +249,18 @@ def test_dest_is_looked_at_and_checked(tmp_path):
         dolly_client.check_dest(params_for(tmp_path / "a.img"), huge)
 
 
+def test_room_is_asked_for_what_will_be_written_not_for_what_is_sent(tmp_path):
+    values = source_values(size=1 << 60, allocated=1 << 60)
+    source = dolly_client.source_facts(values)
+    unknown = {**values, "written": {"size": None, "codec": "gzip", "is_split": False}}
+    assert dolly_client.check_dest(params_for(tmp_path / "a", source=unknown), source).kind == "missing"
+
+    values = source_values(size=10, allocated=10)
+    huge = {**values, "written": {"size": 1 << 60, "codec": "gzip", "is_split": True}}
+    with pytest.raises(Refused, match="a_0.* the image needs"):
+        dolly_client.check_dest(params_for(tmp_path / "a", source=huge), dolly_client.source_facts(values))
+
+
 def test_every_option_of_the_receiver_is_passed_on():
     params = {name: spec.get("default") for name, spec in dolly_client.argument_spec().items()}
     params.update(run_id="r", name="n1", dest="/a.img")

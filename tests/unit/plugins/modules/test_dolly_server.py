@@ -105,6 +105,25 @@ def test_what_is_said_of_the_transport_is_passed_on():
     assert config["sync"] is False and config["statistics"] == "/l" and config["nodes"] == nodes
 
 
+def test_what_is_said_of_compression_and_parts_is_passed_on():
+    config = dolly_server.sender_config(params_for(), False)
+    assert (config["infile"]["kind"], config["outfile"]) == ("plain", {"is_compressed": False, "split_size": 0})
+    more = {"compressed": True, "uncompressed_size": "1M", "source_split": True, "dest_split": "4k"}
+    config = dolly_server.sender_config(params_for(**more), False)
+    assert (config["infile"]["kind"], config["infile"]["is_split"]) == ("compressed", True)
+    assert config["infile"]["uncompressed_size"] == 1 << 20 and config["outfile"]["split_size"] == 4096
+    with pytest.raises(UsageError, match=r"^compare is "):
+        dolly_server.sender_config(params_for(compressed=True, compare=True), False)
+
+
+def test_the_checksum_of_parts_is_that_of_the_image(tmp_path):
+    for index, part in enumerate((b"one", b"two")):
+        (tmp_path / ("a_%d" % index)).write_bytes(part)
+    params = params_for(source=str(tmp_path / "a"), source_split=True)
+    assert dolly_server.sha256_of(params) == hashlib.sha256(b"onetwo").hexdigest()
+    assert dolly_server.inspect(params)["source"]["written"] == {"size": 6, "codec": "", "is_split": False}
+
+
 def test_a_port_may_be_unknown_in_check_mode():
     dolly_server.sender_config(params_for(nodes=[{**NODE, "port": 0}]), True)
 

@@ -118,3 +118,13 @@ def test_join_takes_only_who_started_for_this_run_in_ring_order():
     assert joined["missing"] == ["b"] and joined["problem"] == ""
     del started["c"]
     assert "1 of 3 hosts can take part and 2 are needed; missing: b, c." in ring_plan.join(made, started)["problem"]
+
+
+def test_an_image_says_how_it_is_compressed_or_else_the_role():
+    agreed = {"dolly_ring_compressed": True, "dolly_ring_dest_split": "2G"}
+    one = wish("a", **agreed)
+    one["images"] = [{**FIRST, "compressed": False, "dest_split": ""}, {**FIRST, "name": "b", "source_split": True}]
+    images = plan(one)["images"]
+    told = [(image["compressed"], image["source_split"], image["dest_split"]) for image in images]
+    assert told == [(False, False, ""), (True, True, "2G")]
+    assert [image["uncompressed_size"] for image in images] == ["", ""]
