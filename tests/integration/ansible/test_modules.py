@@ -76,7 +76,7 @@ def test_a_run_by_hand(lab):
     assert image["size"] == image["source"]["size"] == lab.image.stat().st_size
     assert image["kind"] == "file" and image["changed"] is False
     started = outcome.task("client started")["n1"]
-    assert started["node"] == {"name": "n1", "host": "127.0.0.1", "port": started["port"]}
+    assert started["node"] == {"name": "n1", "host": "127.0.0.1", "port": started["port"], "extra": []}
     assert started["address_rule"] == "address" and started["port"] > 0
     stream = outcome.task("server finished")["n1"]
     assert stream["state"] == "done"
