@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Sequence
 
-import conftest  # noqa: F401 - makes ansible_collections importable
+import conftest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.resume import INTERVAL_S
 from ansible_collections.dolly.ring.tests.integration.ring.images import MIB
@@ -27,6 +27,8 @@ from ansible_collections.dolly.ring.tests.integration.ring.networks import Names
 from ansible_collections.dolly.ring.tests.integration.ring.rack import Rack, build_engine
 
 from .watched import Run
+
+assert conftest  # its import makes ansible_collections importable
 
 NODES = 8
 LARGE, SMALL = 1024 * MIB, 256 * MIB
@@ -65,7 +67,7 @@ class Laboratory:
         """Node 4 of 8 is killed (SIGKILL) half-way, 1 GiB, links without a limit"""
         image = self._image(LARGE)
         run = self._run(image)
-        run.disturb(0.5, lambda: run.rack.clients[4].kill())
+        run.disturb(0.5, run.rack.clients[4].kill)
         survivors = [1, 2, 3, 5, 6, 7, 8]
         run.check(image, survivors)
         return [
@@ -77,7 +79,7 @@ class Laboratory:
         """Node 1 of 8, the server's child, is killed half-way, 1 GiB, links without a limit"""
         image = self._image(LARGE)
         run = self._run(image)
-        run.disturb(0.5, lambda: run.rack.clients[1].kill())
+        run.disturb(0.5, run.rack.clients[1].kill)
         run.check(image, range(2, 9))
         return [*_stalls(run, range(2, 9), 1.0), *_healed(run, orphan=2, parent=0)]
 
@@ -177,7 +179,7 @@ class Laboratory:
         path = self._folder / ("image-%d" % size)
         if not path.exists():
             with path.open("wb") as file:
-                for _ in range(size // MIB):
+                for _piece in range(size // MIB):
                     file.write(os.urandom(MIB))
         return path
 

@@ -95,7 +95,7 @@ class Run:
         """Which nodes adopted this one, by their logs."""
         clients = {0: self.rack.server, **self.rack.clients}
         action = "DialChild(rank=%d, is_adoption=True)" % orphan
-        return sorted(index for index, one in clients.items() for _ in re.findall(re.escape(action), one.log))
+        return sorted(index for index, one in clients.items() for _line in re.findall(re.escape(action), one.log))
 
     def check(self, image: Path, survivors: Sequence[int]) -> None:
         """All of them say that they are done and verified, and have the image."""
