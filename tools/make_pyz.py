@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Packs the engine into dist/dolly.pyz, a command that runs wherever Python 3.9 or later does.
 
-The same sources give the same bytes: entries are sorted, carry no time of day and are stored with fixed rights.
+The same sources and the same Python give the same bytes: entries are sorted, carry no time of day and have fixed
+rights.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import io
+import marshal
 import os
 import sys
 import zipfile
@@ -17,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "plugins" / "module_utils" / "dolly"
 SHEBANG = b"#!/usr/bin/env python3\n"
-MAIN = b"from dolly.run.cli import main\n\nraise SystemExit(main())\n"
+MAIN = b"from dolly.run.entry import main\n\nraise SystemExit(main())\n"
 #: The earliest time that a zip entry can carry.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -30,13 +33,26 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(entry, content)
 
 
+def _compiled(name: str, source: bytes) -> bytes:
+    """What Python keeps in a .pyc file, marked as not to be compared with its source.
+
+    zipimport looks for that first and takes the source where another version of Python runs the archive. Compiling
+    everything at each start took half a second.
+    """
+    code = compile(source, name, "exec", dont_inherit=True)
+    unchecked = (1).to_bytes(4, "little") + bytes(8)  # flags of PEP 552, and a hash that nobody looks at
+    return importlib.util.MAGIC_NUMBER + unchecked + marshal.dumps(code)
+
+
 def encode(engine: Path) -> bytes:
     """The bytes of the archive, with `engine` in it as the package `dolly`."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         _add(archive, "__main__.py", MAIN)
         for source in sorted(engine.rglob("*.py")):
-            _add(archive, "dolly/" + source.relative_to(engine).as_posix(), source.read_bytes())
+            name, text = "dolly/" + source.relative_to(engine).as_posix(), source.read_bytes()
+            _add(archive, name, text)
+            _add(archive, name + "c", _compiled(name, text))
     return SHEBANG + buffer.getvalue()
 
 

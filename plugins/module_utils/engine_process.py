@@ -27,9 +27,9 @@ def engine() -> t.Any:
 
     Importing it in earnest would cost each task half a second: it is compiled anew every time.
     """
-    from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import cli
+    from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import entry
 
-    return cli
+    return entry
 
 
 def start(folder: rundir.RunDir, mode: str, config: t.Dict[str, t.Any], secret: bytes) -> t.Dict[str, t.Any]:

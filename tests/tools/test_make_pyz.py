@@ -29,7 +29,29 @@ def test_it_holds_the_engine_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "dolly.pyz") as archive:
         names = set(archive.namelist())
     sources = {"dolly/" + path.relative_to(ENGINE).as_posix() for path in ENGINE.rglob("*.py")}
-    assert names == sources | {"__main__.py"}
+    assert names == sources | {name + "c" for name in sources} | {"__main__.py"}
+
+
+def test_what_is_compiled_beforehand_is_what_runs(tmp_path: Path) -> None:
+    """Nothing is compiled at the start, which is what it is for."""
+    path = tmp_path / "dolly.pyz"
+    _make(path)
+    program = "import sys, zipimport; sys.path.insert(0, %r); zipimport._compile_source = None; import dolly.run.cli"
+    command = [sys.executable, "-I", "-c", program % str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_another_python_takes_the_sources(tmp_path: Path) -> None:
+    path, other = tmp_path / "dolly.pyz", tmp_path / "other.pyz"
+    _make(path)
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(other, "w") as copy:
+        for name in archive.namelist():
+            content = archive.read(name)
+            copy.writestr(name, b"\0\0\r\n" + content[4:] if name.endswith(".pyc") else content)
+    done = subprocess.run([sys.executable, "-I", str(other), "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("dolly ")
 
 
 def test_it_runs_by_itself(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def main(arguments):
     while arguments and arguments[0].partition("=")[0] in FAULTS:
         name, _equals, value = arguments.pop(0).partition("=")
         FAULTS[name](value)
-    from dolly.run.cli import main as engine
+    from dolly.run.entry import main as engine
 
     return engine(arguments)
 

@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import signal
 import socket
 import time
-from typing import Any, Callable, Dict, List, Mapping, Sequence, TextIO, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, Sequence, TextIO, Tuple, Union
 
 from ..errors import Aborted, UsageError
 from ..plan import classic as plan
@@ -19,6 +17,7 @@ from ..relay.classic_client import ClassicClient
 from ..relay.classic_server import ClassicServer
 from ..units import format_duration, format_rate, format_size
 from ..wire import classic
+from .names import is_own_address
 from .rundir import RunDir
 from .serve import timeouts_of
 
@@ -59,30 +58,9 @@ def hop_options(config: Mapping[str, Any]) -> HopOptions:
     )
 
 
-def own_names() -> List[str]:
-    """What this machine is called, the surest first."""
-    found = [os.environ.get("MYNODENAME", ""), os.environ.get("HOST", ""), socket.gethostname()]
-    return [name for name in found if name]
-
-
 def find_self(text: plan.ClassicText, dialled: str, names: Sequence[str]) -> Tuple[int, str]:
     """Which client of a dollytab this machine is, and by which name; -1 and '' for none."""
     return plan.find_self(text, dialled, is_own_address, names, leads_here)
-
-
-def is_own_address(host: str) -> bool:
-    """Whether it is an address, and one of this machine: only those can be bound to."""
-    try:
-        version = ipaddress.ip_address(host).version
-    except ValueError:
-        return False
-    family = socket.AF_INET if version == 4 else socket.AF_INET6
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.bind((host, 0))
-    except OSError:
-        return False
-    return True
 
 
 def leads_here(host: str) -> bool:

@@ -6,28 +6,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Callable, Dict, List, Optional
+from typing import List, Optional
 
 from ..errors import DollyError
-from . import classic_cli, classic_receiver, classic_sender, foreground, receiver, sender
+from . import classic_options, foreground
 from .console import write_line
 from .options import is_server, make_parser
 from .request import list_hosts
 
 EXIT_OK, EXIT_REFUSED = 0, 1
-_SERVE: Dict[str, Callable[[str], int]] = {
-    "receiver": receiver.main,
-    "sender": sender.main,
-    "classic-receiver": classic_receiver.main,
-    "classic-sender": classic_sender.main,
-}
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the command; the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
-    if len(arguments) == 3 and arguments[0] == "serve" and arguments[1] in _SERVE:
-        return _SERVE[arguments[1]](arguments[2])
     try:
         options = make_parser().parse_args(arguments)
     except SystemExit as error:  # argparse has said why
@@ -43,8 +35,10 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.is_classic:
+        from . import classic_cli  # here, because no other run needs it
+
         if options.hosts:
             options.hosts = ",".join(list_hosts(options.hosts))
         return classic_cli.run(options)
-    classic_cli.check_unused(options)
+    classic_options.check_unused(options)
     return foreground.serve(options) if is_server(options) else foreground.receive(options)

@@ -17,12 +17,11 @@ from ..plan.interfaces import is_address, is_interface_of
 from ..relay.node import Node, Reporter, as_fields
 from ..storage.facts import TargetPolicy
 from . import activation, receiver, sender, statistics, tabfile
-from .classic_process import is_own_address, own_names
 from .console import Progress, coverage_line, table, verdict_lines, write_line
 from .key import find_key, run_id
+from .names import is_own_address, own_names
 from .request import receiver_options, sender_config
 from .serve import make_context, stop_on_signals, timeouts_of
-from .sshring import SshRing
 from .version import VERSION
 from .watchdog import Watchdog
 
@@ -80,6 +79,10 @@ def serve(options: argparse.Namespace) -> int:
         raise UsageError("-d", "with --ssh", "one of them")
     if config["output"] == "-":
         raise UsageError("-O", "-", "a file or disk: with --ssh nobody reads the clients' standard output")
+    from .sshring import (
+        SshRing,  # of no use to most runs, and it would take part of the time until they stream
+    )
+
     key = secrets.token_bytes(32)
     with SshRing(options.ssh, receiver_options(options), _logger(options, progress)) as ring:
         asked = config["nodes"]

@@ -9,7 +9,7 @@ import argparse
 from ..plan.job import VERIFY_LEVELS, Timeouts
 from ..plan.transport import TRY_PAUSE_S
 from ..units import parse_size
-from . import classic_cli
+from . import classic_options
 from .activation import KNOCK_PORT
 from .key import DEFAULT_KEY, KEY_VARIABLE
 from .version import DATE, VERSION
@@ -53,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_transport(parser.add_argument_group("how it travels"))
     _add_report(parser.add_argument_group("what is reported"))
     _add_common(parser.add_argument_group("every node"))
-    classic_cli.add_arguments(parser)
+    classic_options.add_arguments(parser)
     return parser
 
 

@@ -10,13 +10,13 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.dolly.ring.plugins.module_utils import classic_ring
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import cli
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import entry
 
 NODES = [{"name": "a", "host": "h", "port": 9998}, {"name": "b", "host": "i", "port": 9998}]
 
 
 def test_every_mode_is_one_that_the_engine_knows():
-    assert {mode for roles in classic_ring.MODES.values() for mode in roles.values()} == set(cli._SERVE)
+    assert {mode for roles in classic_ring.MODES.values() for mode in roles.values()} == set(entry._MODES)
     assert set(classic_ring.spec()["protocol"]["choices"]) == set(classic_ring.MODES)
 
 

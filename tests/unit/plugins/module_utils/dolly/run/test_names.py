@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import classic_process
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import names
 
 
 @pytest.mark.parametrize("environment, first", [
@@ -23,11 +23,11 @@ def test_names_of_this_machine(monkeypatch, environment, first):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert classic_process.own_names() == [*first, socket.gethostname()]
+    assert names.own_names() == [*first, socket.gethostname()]
 
 
 @pytest.mark.parametrize("host, is_own", [
     ("127.0.0.1", True), ("::1", True), ("192.0.2.1", False), ("localhost", False), ("", False),
 ])
 def test_addresses_of_this_machine(host, is_own):
-    assert classic_process.is_own_address(host) == is_own
+    assert names.is_own_address(host) == is_own
