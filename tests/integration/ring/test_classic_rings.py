@@ -122,8 +122,11 @@ def test_a_length_before_the_data(classic):
     classic.check_classic(classic.image(SIZE))
 
 
-@pytest.mark.parametrize("ring, size", [("ox", SIZE), ("xo", SIZE), ("oxo", 4097), ("ooo", 8193), ("xx", 12289)])
-@pytest.mark.parametrize("is_ours", [True, False])
+@pytest.mark.parametrize("ring, size, is_ours", [
+    ("ox", SIZE, True), ("xo", SIZE, True), ("oxo", 4097, True), ("ooo", 8193, True), ("xx", 12289, True),
+    ("xx", 1, True), ("xx", 4097, True), ("oxx", SIZE, True),
+    ("ox", SIZE, False), ("xo", SIZE, False), ("oxo", 4097, False), ("ooo", 8193, False),
+])  # fmt: skip
 def test_further_interfaces(machines_classic, undo, ring, size, is_ours, tmp_path):
     """Machine 1 has the addresses 10.99.0.2 and 10.99.0.20, and so on: `add 1:0` makes the one of the other."""
     rack = machines_classic

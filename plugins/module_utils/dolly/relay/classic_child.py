@@ -22,6 +22,9 @@ RETRY_S = 1.0
 #: How many connections wait to be accepted with the backlog of 1 that an original has.
 _WAITING = 2
 _STEP = 4 * 1024 * 1024
+#: What is sent behind the length: at least a block of any child. An original that reads the last block before it knows
+#: the length wants a full one, pads it where there are further interfaces, or waits for ever for what is not coming.
+_TAIL = 256 * 1024
 _TICK_S = 0.2
 _READ = 4096
 
@@ -202,15 +205,25 @@ class Child:
     def _send(self, store: Readable | Store) -> None:
         if self._stream is None:
             raise AssertionError("no stream yet")
-        while not (self._flow.total is not None and self.sent >= self._flow.total):
-            held = self._flow.wait_beyond(self.sent)
-            while self.sent < held:
-                step = min(held - self.sent, _STEP)
-                store.send(self._stream, self.sent, step)
-                self.sent += step
-                self._flow.touch()
-        self.tell_length(self.sent)
+        tail = max(_TAIL, self._options.block * len(self._socks))
+        while self._flow.total is None:
+            self._give(store, self._flow.wait_beyond(self.sent + tail) - tail)
+        total = self._flow.total
+        while self.sent < total - tail:
+            self._give(store, min(self._flow.wait_beyond(self.sent), total - tail))
+        self.tell_length(total)
+        while self.sent < total:
+            self._give(store, self._flow.wait_beyond(self.sent))
         self._stream.end()
+
+    def _give(self, store: Readable | Store, end: int) -> None:
+        if self._stream is None:
+            raise AssertionError("no stream yet")
+        while self.sent < end:
+            step = min(end - self.sent, _STEP)
+            store.send(self._stream, self.sent, step)
+            self.sent += step
+            self._flow.touch()
 
     def _hear(self) -> None:
         """Pass on what it says until it has answered. PeerLost: it has gone before."""

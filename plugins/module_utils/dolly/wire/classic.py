@@ -14,7 +14,7 @@
       <---------------------- control: Host ready 'NAME'.
       <------------ control: the same lines of all below
       data: raw bytes -------------------------->        when all hosts are ready
-      control: length, 8 bytes ----------------->        when all has been sent
+      control: length, 8 bytes ----------------->        when all has been sent (our server: all but a tail)
       data: end of stream ---------------------->
       <---------------------- control: length, 8 bytes   when all below have it too
 
