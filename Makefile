@@ -12,7 +12,7 @@ BIN := .venv/bin
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 # A checkout that belongs to somebody else is still this checkout (reuse asks git what is ignored).
 own_checkout := GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$(CURDIR)
-SHELL_SCRIPTS := .ci/run demo/run tools/make-venv tools/install-collection tests/tools/sanity \
+SHELL_SCRIPTS := .ci/run demo/run tools/make-venv tools/install-collection \
 	tests/tools/system-packages tests/bench/prepare
 TESTED := tests/unit tests/simulator tests/tools tests/integration/storage tests/integration/ring
 PYTEST = $(BIN)/python -m pytest --no-skips-as-root
@@ -46,14 +46,14 @@ test: ## Lint, unit tests, simulated rings, rings of real processes (some minute
 	@echo "make test: $$(cat build/test-counts); lint passed"
 
 .PHONY: test-all
-test-all: ## make test, and then playbooks, mutants, sanity
+test-all: ## make test, and then playbooks, mutants, sanity, pythons, galaxy
 	@$(MAKE) --no-print-directory test
 	@rm -f build/test-all-counts
 	$(PYTEST) --counts build/test-all-counts tests/integration/ansible
 	@$(MAKE) --no-print-directory mutants
-	@$(MAKE) --no-print-directory sanity
+	@$(MAKE) --no-print-directory sanity pythons galaxy
 	@echo "make test-all: $$(cat build/test-counts); playbooks: $$(cat build/test-all-counts);" \
-	  "lint, mutants and sanity passed"
+	  "lint, mutants, sanity, pythons and galaxy passed"
 
 .PHONY: lint
 lint: install ## ruff, mypy, ansible-lint, changelog, licences, shell scripts
@@ -84,8 +84,16 @@ ring: install ## Ring and Ansible tests; the ones that need root are skipped wit
 	$(PYTEST) $(wildcard tests/integration)
 
 .PHONY: sanity
-sanity: install ## ansible-test sanity on the installed collection
-	tests/tools/sanity
+sanity: install ## ansible-test sanity with the oldest and the newest ansible-core (needs Python 3.9 to 3.13)
+	$(BIN)/python tests/tools/sanity_and_units.py sanity
+
+.PHONY: pythons
+pythons: install ## Unit tests by ansible-test on each Python of the nodes, 3.9 to 3.13
+	$(BIN)/python tests/tools/sanity_and_units.py units
+
+.PHONY: galaxy
+galaxy: install ## galaxy-importer on the built collection; an execution environment with it
+	$(BIN)/python tests/tools/galaxy.py
 
 .PHONY: bench
 bench: install ## Measure it beside other tools (BENCH='--quick'; see BENCH=--help); writes docs/performance.md

@@ -7,11 +7,13 @@ from __future__ import annotations
 import os
 import select
 import shutil
-import subprocess
 from typing import Any, Iterator, Optional
+
+from .program import Program
 
 _PATIENCE_S = 60.0
 _MAX_COMPLAINT = 500
+_MAX_SAID = 1 << 16
 
 
 def new_zstd() -> Optional[Any]:
@@ -32,17 +34,12 @@ class ZstdProgram:
     """The program as a decompressor. Raises ValueError with what it says."""
 
     def __init__(self, most: int) -> None:
+        path = find_zstd()
+        if path is None:
+            raise ValueError("the program zstd is not there")
         self._most = most
-        self._process = subprocess.Popen(
-            [find_zstd() or "zstd", "-dcq"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-        )
-        if not (self._process.stdin and self._process.stdout):
-            raise AssertionError("zstd was started without pipes")
-        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self._program = Program([path, "-dcq"])
+        self._in, self._out = self._program.stdin, self._program.stdout
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
         self._has_more = True
@@ -59,7 +56,7 @@ class ZstdProgram:
 
     def end(self) -> Iterator[bytes]:
         """The rest; raises ValueError when the program was not content."""
-        self._close_input()
+        self._program.close_stdin()
         while self._has_more:
             select.select([self._out], [], [])
             yield from self._read()
@@ -67,12 +64,7 @@ class ZstdProgram:
 
     def abort(self) -> None:
         """End the program, if it has not ended by itself. May be called twice."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait(_PATIENCE_S)
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
+        self._program.close(_PATIENCE_S)
 
     def _read(self) -> Iterator[bytes]:
         try:
@@ -94,11 +86,6 @@ class ZstdProgram:
             raise ValueError("there is something else behind the end of the archive") from None
 
     def _check(self) -> None:
-        process = self._process
-        if process.wait(_PATIENCE_S):
-            text = process.stderr.read().decode("utf-8", "replace") if process.stderr else ""
+        if self._program.wait(_PATIENCE_S):
+            text = os.read(self._program.stderr, _MAX_SAID).decode("utf-8", "replace")
             raise ValueError("zstd says: %s" % " ".join(text.split())[-_MAX_COMPLAINT:])
-
-    def _close_input(self) -> None:
-        if self._process.stdin is not None and not self._process.stdin.closed:
-            self._process.stdin.close()
