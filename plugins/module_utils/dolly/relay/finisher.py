@@ -37,7 +37,7 @@ class Finisher:
         self._store = store
         self._ledger = ledger
         self._verifies = verifies
-        self._syncs = syncs
+        self._syncs = store.flushes = syncs
         self._on_bad = on_bad
         self._watch = watch or Stopwatch()
         self._journalist: Optional[Journalist] = None

@@ -77,6 +77,8 @@ class Store(abc.ABC):
     notes: List[str]
     #: Bytes that a window has room for: it forgets older ones. None: everything can be read back.
     window: Optional[int] = None
+    #: Whether `commit` flushes. Without that a power loss soon after may take what it has published.
+    flushes: bool = True
     #: The journal for a later run, where there can be one.
     record: Optional[Record] = None
     #: Told of bytes that the store moves by itself, which may take long.
@@ -145,7 +147,10 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def commit(self) -> None:
-        """Flush, then let the image take its place for good. Raises TargetError. Reading goes on after it."""
+        """Flush if it `flushes`, then let the image take its place for good. Reading goes on after it.
+
+        Raises TargetError, also what has failed before.
+        """
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -73,10 +73,10 @@ class ComparedStore(FileStore):
             self._release()
 
     def commit(self) -> None:
-        if self.is_untouched:
-            self.flush()
-        else:
+        if not self.is_untouched:
             super().commit()
+        elif self.flushes:
+            self.flush()
 
     def abort(self) -> None:
         """A copy that no journal speaks of is of no use to a later run."""

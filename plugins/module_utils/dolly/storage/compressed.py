@@ -64,6 +64,8 @@ def check_codec(codec: str) -> None:
 class DecompressSink:
     """A sink that writes what comes out of a compressed stream to another one."""
 
+    flushes = True
+
     def __init__(self, codec: str, sink: Sink) -> None:
         self.path = sink.path
         self._sink = sink
@@ -81,6 +83,7 @@ class DecompressSink:
 
     def finish(self, size: int) -> None:
         self._pass_on(self._decoder.end(), size)
+        self._sink.flushes = self.flushes
         self._sink.finish(self._out)
 
     def close(self) -> None:

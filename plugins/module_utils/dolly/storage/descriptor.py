@@ -125,7 +125,8 @@ class DescriptorStore(Store):
         self._raise_if_failed()  # another thread's write may have failed meanwhile
 
     def commit(self) -> None:
-        self.flush()
+        if self.flushes:
+            self.flush()
         with self._writing("commit", 0) as fd:
             self._publish(fd)
 

@@ -91,9 +91,11 @@ class FileStore(DescriptorStore):
             if not _is_named(fd, self._partial, directory) or os.fstat(fd).st_size != self.size:
                 raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
             self._take_over_mode(fd, directory)
-            os.fsync(fd)
+            if self.flushes:
+                os.fsync(fd)
             os.rename(self._partial, self._name, src_dir_fd=directory, dst_dir_fd=directory)
-            self._sync_directory(directory)
+            if self.flushes:
+                self._sync_directory(directory)
         self._is_committed = True
 
     def _take_over_mode(self, fd: int, directory: int) -> None:

@@ -44,10 +44,10 @@ class Pool(Generic[Opened]):
     """Opens parts when they are used, closes those that were not used for longest. For several threads."""
 
     def __init__(
-        self, open_part: Callable[[int], Opened], close_part: Callable[[Opened], None], most: int = MAX_OPEN
+        self, open_part: Callable[[int], Opened], close_parts: Callable[[List[Opened]], None], most: int = MAX_OPEN
     ) -> None:
         self._open = open_part
-        self._close = close_part
+        self._close = close_parts
         self._most = most
         self._entries: "collections.OrderedDict[int, _Entry[Opened]]" = collections.OrderedDict()
         self._lock = threading.RLock()
@@ -58,7 +58,8 @@ class Pool(Generic[Opened]):
         with self._lock:
             entry = self._entries.get(index)
             if entry is None:
-                self._shrink(self._most - 1)
+                if len(self._entries) >= self._most:
+                    self._shrink(self._most // 2)  # many at once: what closing costs can be shared
                 entry = self._entries[index] = _Entry(self._open(index))
             self._entries.move_to_end(index)
             entry.users += 1
@@ -80,5 +81,6 @@ class Pool(Generic[Opened]):
 
     def _shrink(self, most: int) -> None:
         idle = [index for index, entry in self._entries.items() if not entry.users]
-        for index in idle[: max(0, len(self._entries) - most)]:
-            self._close(self._entries.pop(index).opened)
+        gone = idle[: max(0, len(self._entries) - most)]
+        if gone:
+            self._close([self._entries.pop(index).opened for index in gone])

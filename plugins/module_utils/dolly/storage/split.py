@@ -21,10 +21,12 @@ from . import linux
 from .base import Lane, Store, Target
 from .facts import TargetFacts
 from .file import partial_name
-from .parts import Pool, part_index, part_indexes, part_name
+from .parts import MAX_OPEN, Pool, part_index, part_indexes, part_name
 
 _MAX_SIZE = 2 ** 63 - 1
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+#: How many parts are published together; all of them are open then, and others use some meanwhile.
+_BATCH = MAX_OPEN // 2
 
 
 class SplitStore(Store):
@@ -43,7 +45,7 @@ class SplitStore(Store):
         self._is_closed = False
         self._is_committed = False
         self._guard_lock = threading.Lock()
-        self._pool: Pool[int] = Pool(self._open, self._close_part)
+        self._pool: Pool[int] = Pool(self._open, self._close_parts)
 
     def receive(self, lane: Lane, offset: int, length: int) -> int:
         index, start, stop = next(self._runs(offset, length))
@@ -88,20 +90,22 @@ class SplitStore(Store):
                         os.ftruncate(fd, self._length_of(index))
 
     def flush(self) -> None:
-        for index in self._pool.each():  # the others were flushed when they were closed
-            with self._working("fsync", index * self._part_size), self._pool.use(index) as fd:
-                os.fsync(fd)
+        indexes = self._pool.each()  # the others were flushed when they were closed
+        with self._working("fsync", indexes[0] * self._part_size if indexes else 0), contextlib.ExitStack() as stack:
+            _flush([stack.enter_context(self._pool.use(index)) for index in indexes])
 
     def commit(self) -> None:
-        self.flush()
+        if self.flushes:
+            self.flush()
         if self._is_committed:
             return
-        for index in range(self._count):
-            with self._working("commit", index * self._part_size), self._pool.use(index) as fd:
-                self._publish(index, fd)
+        for first in range(0, self._count, _BATCH):
+            with self._working("commit", first * self._part_size):
+                self._publish(range(first, min(first + _BATCH, self._count)))
         with self._working("commit", self.size):
             self._remove_tail()
-            os.fsync(self._directory)
+            if self.flushes:
+                os.fsync(self._directory)
         self._is_committed = True
 
     def close(self) -> None:
@@ -153,21 +157,27 @@ class SplitStore(Store):
         self._made.add(index)
         return fd
 
-    def _close_part(self, fd: int) -> None:
+    def _close_parts(self, fds: List[int]) -> None:
         try:
-            if not self._is_closed:
+            if self.flushes and not self._is_closed:
                 with self._working("fsync", self.size):
-                    os.fsync(fd)  # whoever opens it again might not hear of an error
+                    _flush(fds)  # whoever opens them again might not hear of an error
         finally:
-            os.close(fd)
+            for fd in fds:
+                os.close(fd)
 
-    def _publish(self, index: int, fd: int) -> None:
-        if os.fstat(fd).st_size != self._length_of(index):
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-        name = part_name(self._name, index)
-        self._take_over_mode(fd, name)
-        os.fsync(fd)
-        os.rename(partial_name(name), name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+    def _publish(self, indexes: range) -> None:
+        names = [part_name(self._name, index) for index in indexes]
+        with contextlib.ExitStack() as stack:
+            fds = [stack.enter_context(self._pool.use(index)) for index in indexes]
+            for index, fd, name in zip(indexes, fds, names):
+                if os.fstat(fd).st_size != self._length_of(index):
+                    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+                self._take_over_mode(fd, name)
+            if self.flushes:
+                _flush(fds)
+            for name in names:
+                os.rename(partial_name(name), name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
 
     def _take_over_mode(self, fd: int, name: str) -> None:
         try:
@@ -298,6 +308,14 @@ class SplitTarget(Target):
         # A second link would let somebody else's file be overwritten through a directory open to all.
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_uid != os.geteuid():
             raise Refused(self._path, "%s beside it is not a file of an earlier run" % name)
+
+
+def _flush(fds: List[int]) -> None:
+    """Have all of them on the medium. A file system that writes a journal does that for the first, for all of them."""
+    for fd in fds:
+        linux.start_writeback(fd, 0, 0)  # to the end
+    for fd in fds:
+        os.fsync(fd)
 
 
 def remove_partials(directory: int, name: str, but_first: bool = False) -> None:

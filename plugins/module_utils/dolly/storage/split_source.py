@@ -136,5 +136,6 @@ def _together(path: str, parts: List[SourceFacts]) -> SourceFacts:
     )
 
 
-def _close(source: Source) -> None:
-    source.close()
+def _close(parts: List[Source]) -> None:
+    for part in parts:
+        part.close()

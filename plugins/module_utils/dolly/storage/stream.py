@@ -23,6 +23,8 @@ _POLL_S = 0.25
 class DescriptorSink:
     """A sink that writes to a descriptor which is not its own, as the standard output. Nothing is cut or renamed."""
 
+    flushes = True
+
     def __init__(self, fd: int, path: str) -> None:
         self.path = path
         self.notes: List[str] = []
@@ -38,7 +40,8 @@ class DescriptorSink:
 
     def finish(self, size: int) -> None:
         try:
-            os.fsync(self._fd)
+            if self.flushes:
+                os.fsync(self._fd)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EROFS):  # fsync(2): a pipe, a socket, a terminal
                 raise TargetError(self.path, "fsync", size, error.errno or errno.EIO) from error
@@ -95,6 +98,8 @@ class _FromMemory:
 class StoreSink:
     """A sink that fills a store from its beginning: what comes out of a decompressor, on a disk or in a file."""
 
+    flushes = True
+
     def __init__(self, store: Store) -> None:
         self.path = store.path
         self._store = store
@@ -118,6 +123,7 @@ class StoreSink:
 
     def finish(self, size: int) -> None:
         self._store.end(self._end)
+        self._store.flushes = self.flushes
         self._store.commit()
 
     def close(self) -> None:

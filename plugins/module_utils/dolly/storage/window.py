@@ -67,6 +67,8 @@ class Sink(Protocol):
     """Takes a stream in order. Used by one thread at a time; only `abort` may come from another."""
 
     path: str
+    #: Whether `finish` flushes what it publishes.
+    flushes: bool
 
     @property
     def notes(self) -> List[str]:
@@ -140,6 +142,7 @@ class WindowStore(Store):
             raise TargetError(self.path, "commit", self._sunk, errno.ESTALE)
         if not self._is_finished:
             self._is_finished = True
+            self._sink.flushes = self.flushes
             self._sink.finish(self.size)
 
     def close(self) -> None:
