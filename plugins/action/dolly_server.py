@@ -13,7 +13,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.dolly.ring.plugins.plugin_utils import ring_words
+from ansible_collections.dolly.ring.plugins.plugin_utils import bounded_calls, ring_words
 
 display = Display()
 
@@ -46,7 +46,12 @@ class ActionModule(ActionBase):
         return result
 
     def _module(self, args, task_vars):
-        return self._execute_module(module_name="dolly.ring.dolly_server", module_args=args, task_vars=task_vars)
+        def execute():
+            return self._execute_module(module_name="dolly.ring.dolly_server", module_args=args, task_vars=task_vars)
+
+        if args.get("state", "finished") == "inspected" or args.get("wait") is None:
+            return execute()  # it may read a whole image
+        return bounded_calls.call(self._connection, args["wait"] + bounded_calls.CALL_S, execute)
 
     def _watch(self, task_vars):
         """Start the sender and look at it again and again until it has ended."""

@@ -41,7 +41,7 @@ NEXT = {
     "SourceError": "Check the disk that the image lies on, or fetch the image again.",
     "SourceChanged": "Stop whatever writes to the image, or clone a snapshot of it.",
     "ChecksumMismatch": "Fetch the image again, or correct dolly_ring_checksum.",
-    "NotEnoughNodes": "Repair the hosts named, take them out of the play, or lower dolly_ring_min_nodes.",
+    "NotEnoughNodes": "Repair the hosts named, take them out of the play, or do with fewer (dolly_ring_min_nodes).",
     "TimedOut": "Find out what it waited for, or raise the limit that the sentence names.",
 }
 
@@ -131,7 +131,7 @@ def advice_for(group: t.Sequence[t.Mapping[str, t.Any]]) -> str:
     known = [NEXT[kind] for kind in kinds if kind in NEXT]
     if known:
         return known[0]
-    if group[0]["state"] == "unreachable":
+    if group[0]["state"] in ("lost", "unreachable"):
         return "Look whether the host is up and whether Ansible reaches it (ansible -m ping)."
     return "Read the reason above and the last lines of the node's log (dolly_ring_result.log, dolly_ring_log_dir)."
 

@@ -19,6 +19,7 @@ COLOURS = {
     "done": "#2a7d4f",
     "predicted": "#2a7d4f",
     "server": "#3459a6",
+    "lost": "#b3261e",
     "unreachable": "#6b7280",
     "failed": "#b3261e",
 }

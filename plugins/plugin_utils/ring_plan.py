@@ -199,9 +199,28 @@ def join(plan: t.Mapping[str, t.Any], started: t.Mapping[str, t.Mapping[str, t.A
     missing = [name for name in plan["expected"] if name not in there]
     problem = ""
     if len(nodes) < plan["needed"]:
-        problem = (
-            "Nothing was written: %d of %d hosts can take part and %d are needed; missing: %s."
-            " Repair them, take them out of the play, or lower dolly_ring_min_nodes."
-            % (len(nodes), len(plan["expected"]), plan["needed"], ", ".join(missing))
+        problem = "Nothing was written: %d of %d hosts can take part and %d are needed%s.%s %s" % (
+            len(nodes),
+            len(plan["expected"]),
+            plan["needed"],
+            "; missing: " + ", ".join(missing) if missing else "",
+            first_cause(missing, started),
+            what_next(len(nodes), missing),
         )
     return {"nodes": nodes, "missing": missing, "problem": problem}
+
+
+def first_cause(missing: t.Sequence[str], started: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
+    """Why the first of the hosts that have said so cannot take part."""
+    for name in missing:
+        said = started.get(name) or {}
+        if said.get("msg") and not said.get("skipped"):
+            return " %s: %s" % (name, str(said["msg"]).strip().rstrip(".:") + ".")
+    return ""
+
+
+def what_next(there: int, missing: t.Sequence[str]) -> str:
+    if not missing:
+        return "Lower dolly_ring_min_nodes."
+    otherwise = ", or set dolly_ring_min_nodes to %d or less" % there if there else ""
+    return "Repair them%s take them out of the play%s." % ("," if otherwise else " or", otherwise)

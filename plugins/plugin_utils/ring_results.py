@@ -60,7 +60,7 @@ def result_of(host: str, heard: Heard) -> t.Dict[str, t.Any]:
     result.update((name, said[name]) for name in BLANK if name in said)
     if is_server:
         result["position"] = 0
-    if heard.is_check and state not in GOOD:
+    if heard.is_check and (state not in GOOD or heard.ring.get("problem")):
         result["changed"] = False
     for name, otherwise in (("address", ""), ("address_rule", ""), ("port", None)):
         result[name] = started.get(name, otherwise)
@@ -86,13 +86,10 @@ def verdict(host: str, heard: Heard) -> t.Tuple[str, str]:
     collected = of_run(heard.collected.get(host), heard)
     if heard.causes.get(host):
         return "failed", heard.causes[host]
-    if started.get("unreachable") or collected.get("unreachable"):
-        when = "its receiver was started" if started.get("unreachable") else "its result was collected"
-        return "unreachable", "Ansible lost this host before %s: %s%s" % (
-            when,
-            (collected if collected.get("unreachable") else started).get("msg") or "it did not say why",
-            seen_by_server(host, heard),
-        )
+    if started.get("unreachable"):
+        return "unreachable", "Ansible lost this host before its receiver was started: %s" % why_unreachable(started)
+    if collected.get("unreachable"):
+        return verdict_of_silent(host, heard, why_unreachable(collected))
     if "source" not in heard.image:
         return "failed", "%s: %s" % (heard.run["server"], heard.image.get("msg") or "no answer from the server")
     if host == heard.run["server"]:
@@ -101,11 +98,36 @@ def verdict(host: str, heard: Heard) -> t.Tuple[str, str]:
     return verdict_of_node(host, heard, started, collected)
 
 
+def verdict_of_silent(host: str, heard: Heard, why: str) -> t.Tuple[str, str]:
+    """A host that has started, and that Ansible cannot ask how it ended: what the ring saw of it counts."""
+    for node in heard.stream.get("nodes") or ():
+        if node.get("name") == host and node.get("state") == "lost":
+            seen = (node.get("error") or {}).get("message") or "it fell silent"
+            is_disk = (heard.started.get(host) or {}).get("target", {}).get("kind") == "block"
+            half = "; its disk is half-written" if is_disk and node.get("bytes") else ""
+            told = "The ring lost it in the middle of the run (%s), and Ansible cannot reach it either: %s%s"
+            return "lost", told % (seen, why, half)
+    told = "Ansible lost this host before its result was collected: %s%s"
+    return "unreachable", told % (why, seen_by_server(host, heard))
+
+
+def why_unreachable(said: Said) -> str:
+    """What Ansible says, without the words around it."""
+    text = str(said.get("msg") or "").strip()
+    while text.startswith("Task failed: "):
+        text = text[len("Task failed: ") :]
+    return text.rstrip(":. ") or "it did not say why"
+
+
 def verdict_of_node(host: str, heard: Heard, started: Said, collected: Said) -> t.Tuple[str, str]:
     if "node" not in started:
         return "failed", str(started.get("msg") or "its receiver was not started")
     if heard.ring.get("problem"):
-        return "failed", str(heard.ring["problem"])
+        problem = str(heard.ring["problem"])
+        if heard.is_check and heard.ring.get("missing"):
+            # What is wrong is wrong with other hosts, which say so themselves; this one was asked what it would do.
+            return "predicted", "%s, but as it stands: %s" % (started.get("msg"), problem)
+        return "failed", problem
     if heard.is_check:
         problem = problem_of_stream(heard.stream)
         if problem:
@@ -127,7 +149,8 @@ def is_good(collected: Said, syncs: bool = True) -> bool:
     *syncs*: the run was to flush the image, and a node that did not is not good.
     """
     is_failed = collected.get("failed") or collected.get("log") is not None or "exception" in collected
-    return bool(collected) and not is_failed and (bool(collected.get("synced")) or not syncs)
+    # A task that ended in another way, such as by a timeout of its own, says nothing of bytes.
+    return "bytes" in collected and not is_failed and (bool(collected.get("synced")) or not syncs)
 
 
 def problem_of_stream(stream: Said) -> str:

@@ -65,6 +65,8 @@ def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
     """The result of a run: a title, a head, and a line for each node in ring order."""
     nodes = summary["nodes"]
     width = min(WIDEST_NAME, max([len("node")] + [len(printable(node["name"])) for node in nodes]))
+    if any(node["state"] == "predicted" for node in nodes):
+        return forecast(summary, width)
     form = "%%3s  %%-%ds  %%-11s  %%9s  %%7s  %%7s  %%-8s  %%s" % width
     digest = "; digest %s" % summary["digest"] if summary["digest"] else ""
     title = (summary["source"].get("path", "no image"), summary["server"], summary["msg"], digest)
@@ -84,4 +86,16 @@ def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
             node["digest"][:16] if node["state"] == "done" else "",
         )
         lines.append((form % cells).rstrip())
+    return lines
+
+
+def forecast(summary: t.Mapping[str, t.Any], width: int) -> t.List[str]:
+    """What a run would do: a title, a head, and for each node what would be overwritten, or why not."""
+    form = "%%-%ds  %%-11s  %%s" % width
+    title = "%s from %s: %s" % (summary["source"].get("path", "no image"), summary["server"], summary["msg"])
+    lines = [printable(title), form % ("node", "state", "what would happen to it")]
+    for node in summary["nodes"]:
+        # What stands against the run as a whole is in the title.
+        text = node["reason"].partition(", but as it stands: ")[0]
+        lines.append(printable(form % (node["name"], node["state"], text)))
     return lines

@@ -22,6 +22,10 @@ import typing as t
 
 import pytest
 
+from ansible_collections.dolly.ring.tests.integration.ring.networks import call
+from ansible_collections.dolly.ring.tests.integration.ring.processes import Program
+from tests.integration.ansible.real_hosts import NAMES, STORE, RealHosts, node_python, why_no_real_hosts
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 CALLBACKS = HERE / "callbacks"
@@ -109,6 +113,7 @@ class Lab:
         self.runs = folder / "runs"
         self.inventory = folder / "inventory.yml"
         self.config = folder / "ansible.cfg"
+        self.record = folder / "record.jsonl"
         self.config.touch()  # so that nobody's own is read
         self.write_image(3 * (1 << 20) + 17, seed=1)
         self.write_inventory({"rack3": {name: {} for name in ("n1", "n2", "n3", "n4")}, "rack4": {"m1": {}, "m2": {}}})
@@ -161,14 +166,16 @@ class Lab:
         )
         return own
 
+    def command(self, *arguments: str) -> t.List[str]:
+        """How to run ansible-playbook where the control node is."""
+        return [find_playbook_command(), "-i", str(self.inventory), *arguments]
+
     def run(self, *arguments: str, code: t.Optional[int] = 0, **environment: str) -> Outcome:
         """Run ansible-playbook. *code*: what it must end with; None: see what comes."""
-        record = self.folder / "record.jsonl"
-        record.unlink(missing_ok=True)
-        command = [find_playbook_command(), "-i", str(self.inventory), *arguments]
+        self.record.unlink(missing_ok=True)
         done = subprocess.run(
-            command,
-            env={**self.environment(record), **environment},
+            self.command(*arguments),
+            env={**self.environment(self.record), **environment},
             cwd=str(self.folder),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -176,8 +183,11 @@ class Lab:
             timeout=RUN_LIMIT_S,
             check=False,
         )
-        lines = record.read_text("utf-8").splitlines() if record.exists() else []
-        outcome = Outcome(done.returncode, done.stdout.decode("utf-8", "replace"), [json.loads(line) for line in lines])
+        return self.outcome(done.returncode, done.stdout.decode("utf-8", "replace"), code)
+
+    def outcome(self, status: int, output: str, code: t.Optional[int]) -> Outcome:
+        lines = self.record.read_text("utf-8").splitlines() if self.record.exists() else []
+        outcome = Outcome(status, output, [json.loads(line) for line in lines])
         assert code is None or outcome.code == code, outcome.output
         return outcome
 
@@ -212,6 +222,124 @@ def sha256(path: pathlib.Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+class Rack(Lab):
+    """The same for real hosts: over ssh, the control node has no part in the ring, `store` has the image."""
+
+    def __init__(self, folder: pathlib.Path, hosts: RealHosts) -> None:
+        self.hosts = hosts
+        self.names: t.Sequence[str] = NAMES
+        self.program: t.Optional[Program] = None
+        super().__init__(folder)
+
+    def write_image(self, size: int, seed: int) -> None:
+        self.image = self.hosts.srv(STORE) / "node.img"
+        super().write_image(size, seed)
+
+    def write_inventory(self, racks: t.Mapping[str, t.Mapping[str, t.Any]], **more: t.Any) -> None:
+        """Rack3 is always there; *racks* says more of its hosts."""
+        hosts = {name: {**self.hosts.variables(name), **racks["rack3"].get(name, {})} for name in self.names}
+        variables: t.Dict[str, t.Any] = {
+            "ansible_user": "ops",
+            "ansible_become": True,
+            "ansible_ssh_common_args": self.hosts.ssh_arguments(),
+            "ansible_ssh_private_key_file": str(self.hosts.folder / "key"),
+            "ansible_python_interpreter": node_python(),
+            "dolly_ring_source": "/srv/node.img",
+            "dolly_ring_dest": "/srv/clone.img",
+            "dolly_ring_server": STORE,
+            "dolly_ring_server_address": self.hosts.data_address(STORE),
+            "dolly_ring_interface": "eth1",
+        }
+        variables.update(TIMEOUTS)
+        variables.update(more)
+        groups = {"rack3": {"hosts": hosts}, "images": {"hosts": {STORE: self.hosts.variables(STORE)}}}
+        self.inventory.write_text(json.dumps({"all": {"vars": variables, "children": groups}}, indent=1))
+
+    def use(self, *names: str, hosts: t.Optional[t.Mapping[str, t.Any]] = None, **more: t.Any) -> None:
+        """Limit the rack to some hosts. *hosts*: variables of single ones, *more*: of all."""
+        self.names = names
+        self.write_inventory({"rack3": dict(hosts or {})}, **more)
+
+    def command(self, *arguments: str) -> t.List[str]:
+        return self.hosts.command("control", *super().command(*arguments))
+
+    def environment(self, record: pathlib.Path) -> t.Dict[str, str]:
+        own = super().environment(record)
+        del own["ANSIBLE_REMOTE_TEMP"]
+        own.pop("SSH_AUTH_SOCK", None)
+        own["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(self.hosts.folder / "cp")
+        own.setdefault("ANSIBLE_PIPELINING", "1")
+        return own
+
+    def finish(self, code: t.Optional[int] = 0) -> Outcome:
+        """Wait for the end of what `start` has started."""
+        assert self.program is not None
+        status = self.program.wait(RUN_LIMIT_S)
+        return self.outcome(status, self.program.out + self.program.log, code)
+
+    def start(self, *arguments: str) -> Program:
+        """Run the playbook and do not wait for its end; `outcome` tells about it afterwards."""
+        self.record.unlink(missing_ok=True)
+        settings = ["%s=%s" % item for item in self.environment(self.record).items()]
+        command = Lab.command(self, "dolly.ring.clone", "-l", "rack3", *arguments)
+        self.program = Program("playbook", self.hosts.command("control", "env", "-i", *settings, *command), self.folder)
+        return self.program
+
+    def target(self, host: str) -> pathlib.Path:
+        several = self.hosts.srv(host) / "clones" / (host + ".img")
+        return several if several.exists() else self.hosts.srv(host) / "clone.img"
+
+    def copies(self) -> t.Set[str]:
+        wanted = sha256(self.image)
+        return {name for name in NAMES if self.target(name).exists() and sha256(self.target(name)) == wanted}
+
+    def left_over(self) -> t.List[str]:
+        """Processes, run directories and unfinished files, on all hosts."""
+        found = []
+        for name in (*NAMES, STORE):
+            found += ["%s: %s" % (name, what) for what in self.hosts.processes(name).values()]
+            found += ["%s: %s" % (name, path) for path in self.hosts.runs(name)]
+            hidden = self.hosts.srv(name).glob(".*")
+            found += ["%s: %s" % (name, path.name) for path in hidden]
+        return found
+
+
 @pytest.fixture
 def lab(tmp_path: pathlib.Path) -> Lab:
     return Lab(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def real_hosts() -> t.Iterator[RealHosts]:
+    reason = why_no_real_hosts()
+    if reason:
+        pytest.skip(reason)
+    hosts = RealHosts()
+    yield hosts
+    hosts.remove()
+
+
+@pytest.fixture
+def rack(tmp_path: pathlib.Path, real_hosts: RealHosts) -> t.Iterator[Rack]:
+    real_hosts.reset()
+    made = Rack(tmp_path, real_hosts)
+    yield made
+    if made.program is not None:
+        made.program.end()
+
+
+@pytest.fixture
+def disks(real_hosts: RealHosts) -> t.Iterator[t.List[str]]:
+    """Three block devices of 32 MiB: loop devices are there in every view of /dev."""
+    found: t.List[str] = []
+    try:
+        for number in range(3):
+            path = real_hosts.folder / ("disk%d" % number)
+            with path.open("wb") as file:
+                file.truncate(32 << 20)
+            found.append(call("losetup", "--find", "--show", str(path)).strip())
+        yield found
+    finally:
+        real_hosts.reset()  # what is mounted keeps its device
+        for disk in found:
+            call("losetup", "--detach", disk)

@@ -120,6 +120,19 @@ def test_join_takes_only_who_started_for_this_run_in_ring_order():
     assert "1 of 3 hosts can take part and 2 are needed; missing: b, c." in ring_plan.join(made, started)["problem"]
 
 
+def test_join_says_why_the_first_one_is_missing_and_what_can_be_done():
+    made = plan(wish("a"), wish("b"), wish("c"))
+    started = {"a": {"run_id": "run1", "node": {"name": "a"}}, "c": {"run_id": "run1", "msg": "it is mounted (/srv)."}}
+    assert ring_plan.join(made, started)["problem"] == (
+        "Nothing was written: 1 of 3 hosts can take part and 3 are needed; missing: b, c. c: it is mounted (/srv)."
+        " Repair them, take them out of the play, or set dolly_ring_min_nodes to 1 or less."
+    )
+    assert ring_plan.join({**made, "needed": 9}, {})["problem"].endswith("Repair them or take them out of the play.")
+    everyone = {name: {"run_id": "run1", "node": {"name": name}} for name in "abc"}
+    problem = ring_plan.join({**made, "needed": 9}, everyone)["problem"]
+    assert problem.endswith("9 are needed. Lower dolly_ring_min_nodes.")
+
+
 def test_an_image_says_how_it_is_compressed_or_else_the_role():
     agreed = {"dolly_ring_compressed": True, "dolly_ring_dest_split": "2G"}
     one = wish("a", **agreed)

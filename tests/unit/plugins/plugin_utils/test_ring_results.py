@@ -60,6 +60,23 @@ def test_a_host_that_ansible_lost_keeps_what_the_server_saw():
     assert result["reason"].endswith("its result was collected: timeout; the server last saw it done")
 
 
+def test_a_host_that_nobody_can_reach_any_more_is_lost():
+    seen = {"name": "a", "state": "lost", "bytes": 7, "error": {"message": "a: silent for 5 s"}}
+    disk = {"a": {**STARTED, "target": {"kind": "block"}}}
+    gone = {"a": {"unreachable": True, "msg": "Task failed: no answer for 15 s:"}}
+    result = told(collected=gone, started=disk, stream={"state": "partial", "nodes": [seen]})
+    assert (result["state"], result["bytes"], result["changed"]) == ("lost", 7, True)
+    assert result["reason"] == (
+        "The ring lost it in the middle of the run (a: silent for 5 s), and Ansible cannot reach it either:"
+        " no answer for 15 s; its disk is half-written"
+    )
+
+
+def test_a_task_that_was_cut_off_is_no_result():
+    run = {**RUN, "agreed": {"dolly_ring_sync": False}}
+    assert told(collected={"a": {"msg": "Timed out after 5 second(s).", "timedout": {}}}, run=run)["state"] == "failed"
+
+
 def test_what_another_run_left_does_not_count():
     assert told(collected={"a": {**GOOD, "run_id": "r0"}})["state"] == "failed"
 

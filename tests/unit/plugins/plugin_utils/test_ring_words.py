@@ -70,3 +70,16 @@ def test_callbacks_for_programs_stay_as_they_are(name, is_so):
 @pytest.mark.parametrize("seconds, text", [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (3723, "1:02:03")])
 def test_duration(seconds, text):
     assert ring_words.duration(seconds) == text
+
+
+def test_a_forecast_says_what_would_happen_to_each_host():
+    hosts = [("n1", "predicted", "would overwrite /dev/sdb (block device), but as it stands: Nothing was written"),
+             ("host12", "failed", "it is mounted\x1b (/srv)")]  # fmt: skip
+    nodes = [{"name": name, "state": state, "reason": reason} for name, state, reason in hosts]
+    summary = {"source": {"path": "/i"}, "server": "head", "msg": "Nothing was written", "digest": "", "nodes": nodes}
+    assert ring_words.table(summary) == [
+        "/i from head: Nothing was written",
+        "node    state        what would happen to it",
+        "n1      predicted    would overwrite /dev/sdb (block device)",
+        "host12  failed       it is mounted  (/srv)",
+    ]
