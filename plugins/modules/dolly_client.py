@@ -329,6 +329,10 @@ notes:
   returned: with O(state=finished)
   type: list
   elements: str
+half_written:
+  description: That the node has failed when a part of its disk was overwritten already.
+  returned: with O(state=finished)
+  type: bool
 refused_connections:
   description: How many connections were turned away, because the peer could not prove that it belongs to the run.
   returned: with O(state=finished)
@@ -510,7 +514,8 @@ def describe_write(found):
     parts = ["%s of %d bytes" % ({"block": "block device"}.get(found.kind, found.kind), found.size)]
     parts += [found.model] if found.model else []
     parts += ["serial %s" % found.serial] if found.serial else []
-    parts += ["it seems to hold %s" % found.content] if found.content else []
+    if found.kind == "block":
+        parts.append("it seems to hold %s" % found.content if found.content else "nothing known on it")
     return "overwrite %s (%s)" % (found.path, ", ".join(parts))
 
 
@@ -525,6 +530,9 @@ def finish(params, folder, check_mode):
     returned = result_fields(result)
     reason = shortcoming(result, "none" if classic_ring.is_classic(params) else params["verify"], params["sync"])
     if reason:
+        if returned["half_written"]:
+            disk = (result.get("target") or {}).get("path", "The disk")
+            reason += " %s is half-written: nothing may start from it." % disk
         error = result.get("error")
         extra = {"error": error} if error else {}
         log = folder.log_tail(engine_process.LOG_LINES)
@@ -580,6 +588,7 @@ def result_fields(result):
         "sent_bytes": int(result.get("sent_bytes") or 0),
         "resumed_bytes": int(result.get("resumed_bytes") or 0),
         "times": result.get("times") or {},
+        "half_written": bool(result.get("half_written")),
         "notes": list(result.get("notes") or ()),
         "refused_connections": int(result.get("refused_connections") or 0),
     }

@@ -26,6 +26,7 @@ BLANK: t.Dict[str, t.Any] = {
     "resumed_bytes": 0,
     "times": {},
     "covers": "",
+    "half_written": False,
 }
 GOOD = ("done", "predicted", "server")
 
@@ -103,8 +104,7 @@ def verdict_of_silent(host: str, heard: Heard, why: str) -> t.Tuple[str, str]:
     for node in heard.stream.get("nodes") or ():
         if node.get("name") == host and node.get("state") == "lost":
             seen = (node.get("error") or {}).get("message") or "it fell silent"
-            is_disk = (heard.started.get(host) or {}).get("target", {}).get("kind") == "block"
-            half = "; its disk is half-written" if is_disk and node.get("bytes") else ""
+            half = "; its disk is half-written" if is_disk(host, heard) and node.get("bytes") else ""
             told = "The ring lost it in the middle of the run (%s), and Ansible cannot reach it either: %s%s"
             return "lost", told % (seen, why, half)
     told = "Ansible lost this host before its result was collected: %s%s"
@@ -164,8 +164,14 @@ def from_server(host: str, heard: Heard) -> t.Dict[str, t.Any]:
     for node in heard.stream.get("nodes") or ():
         if node.get("name") == host:
             known = {name: node[name] for name in BLANK if node.get(name) is not None and name != "changed"}
-            return dict(known, changed=bool(node.get("bytes")))
+            wrote = bool(node.get("bytes"))
+            half = wrote and node.get("state") != "done" and is_disk(host, heard)
+            return dict(known, changed=wrote, half_written=half)
     return {}
+
+
+def is_disk(host: str, heard: Heard) -> bool:
+    return ((heard.started.get(host) or {}).get("target") or {}).get("kind") == "block"
 
 
 def seen_by_server(host: str, heard: Heard) -> str:

@@ -99,10 +99,11 @@ def test_a_bad_spot(loopback, faulty_target, kind, seed):
     told = re.search(r"failed in (\w+) at byte (\d+) \(errno 5, ", row.reason)
     assert told, row.reason
     if kind == "file":  # at once, with the place of the step that failed
-        assert told.group(1) == "write" and int(told.group(2)) <= place < int(told.group(2)) + MIB
+        assert told.group(1) == "write" and int(told.group(2)) <= place < int(told.group(2)) + CHUNK
         assert not list((loopback.target(BAD).resolve()).parent.glob("image"))
     assert re.match(r"\d", row.size) and loopback.clients[BAD].code == 3
     assert str(loopback.target(BAD).resolve()) in row.reason
+    assert ("is half-written" in loopback.clients[BAD].out) == (kind == "device")
 
 
 @pytest.mark.parametrize("kind", ["file", "device"])

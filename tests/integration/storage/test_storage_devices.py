@@ -219,6 +219,31 @@ def test_second_run_is_refused(loop):
     second.release()
 
 
+def test_in_use_by_somebody_who_is_not_seen(loop):
+    """As a mount in a view that no visible process has, ZFS, or a raw disk of a virtual machine."""
+    other = os.open(loop, os.O_RDWR | os.O_EXCL)
+    try:
+        refuses(loop, "in use, but not by what .EBUSY")
+    finally:
+        os.close(other)
+    check_target(inspect_target(loop), DISK_SIZE)
+    # Whoever only looks keeps nobody out, neither before nor while somebody writes.
+    target = open_target(loop)
+    target.prepare()
+    assert inspect_target(loop).in_use
+    target.release()
+    assert not inspect_target(loop).in_use
+
+
+def test_loop_device_on_the_source(tmp_path, loop):
+    source = inspect_source(str(tmp_path / "disk1"))
+    with pytest.raises(Refused, match="loop device on the source"):
+        check_target(inspect_target(loop), 1, 1, source)
+    other = tmp_path / "other"
+    other.write_bytes(b"x")
+    check_target(inspect_target(loop), 1, 1, inspect_source(str(other)))
+
+
 def test_locked_by_somebody_polite(loop, monkeypatch):
     from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import block
 
@@ -297,6 +322,14 @@ def test_mounted_partition(loop, parts, folder, undo):
     facts = inspect_target(parts[1])
     assert facts.is_partition
     check_target(facts, 8 * MIB)
+
+
+@needs("mkfs.ext4", "mkswap")
+def test_what_is_on_the_partitions_of_a_disk(loop, parts):
+    run("mkfs.ext4", "-q", parts[0])
+    run("mkswap", parts[1])
+    assert inspect_target(loop).content == "a partition table with 2 partitions: ext2/3/4, swap"
+    assert inspect_target(parts[1]).content == "swap"
 
 
 def test_partition_of_the_source(loop, parts):

@@ -14,7 +14,7 @@ from ..storage.facts import TargetPolicy
 from ..storage.registry import STANDARD
 from . import classic_receiver, classic_sender
 from .classic_process import Progress, stop_on_signals
-from .console import table, write_line
+from .console import half_written_line, table, write_line
 from .serve import log
 
 EXIT_OK, EXIT_REFUSED, EXIT_SOME_FAILED, EXIT_RUN_FAILED = 0, 1, 3, 4
@@ -43,7 +43,7 @@ def _receive(options: argparse.Namespace) -> int:
     if not options.is_quiet:
         write_line(table([dict(result, name=client.name or "this node")]), out)
     if client.error is not None:
-        write_line("dolly: %s" % client.error.sentence, sys.stderr)
+        write_line("dolly: %s%s" % (client.error.sentence, half_written_line(result)), sys.stderr)
         return exit_code(client.error)
     for name in client.lost:
         write_line("dolly: %s did not say that it has the image; this node has it" % name, sys.stderr)

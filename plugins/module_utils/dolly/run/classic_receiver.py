@@ -122,6 +122,7 @@ def result_of(client: ClassicClient, choose: TargetChooser) -> Dict[str, Any]:
     return {
         "state": "done" if client.is_whole else "failed",
         "changed": held > 0 or client.is_whole,
+        "half_written": held > 0 and not client.is_whole and choose.facts.get("kind") == "block",
         "bytes": held,
         "seconds": round(client.seconds, 3),
         "rate": round(held / client.seconds) if client.seconds else 0,

@@ -124,6 +124,13 @@ def coverage_line(result: Dict[str, Any]) -> str:
     return "" if covers == "all bytes" else "\ncovers: " + covers
 
 
+def half_written_line(result: Dict[str, Any]) -> str:
+    """That a disk was left in pieces; nothing where it was not."""
+    if not result.get("half_written"):
+        return ""
+    return "\n%s is half-written: nothing may start from it" % (result.get("target") or {}).get("path", "the disk")
+
+
 def write_line(text: str, stream: TextIO = sys.stdout) -> None:
     """Print."""
     stream.write(text + "\n")

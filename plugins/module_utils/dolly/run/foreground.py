@@ -17,7 +17,7 @@ from ..plan.interfaces import is_address, is_interface_of
 from ..relay.node import Node, Reporter, as_fields
 from ..storage.facts import TargetPolicy
 from . import activation, receiver, sender, statistics, tabfile
-from .console import Progress, coverage_line, table, verdict_lines, write_line
+from .console import Progress, coverage_line, half_written_line, table, verdict_lines, write_line
 from .key import find_key, run_id
 from .names import is_own_address, own_names
 from .request import receiver_options, sender_config
@@ -52,7 +52,8 @@ def receive(options: argparse.Namespace) -> int:
     name = context.name or own_names()[0]
     counts = "received %(received_bytes)d bytes, sent %(sent_bytes)d, had %(resumed_bytes)d from an earlier run"
     context.log(counts % result)
-    text = table([dict(result, name=name, state=member.word.state)]) + coverage_line(result)
+    text = table([dict(result, name=name, state=member.word.state)])
+    text += coverage_line(result) + half_written_line(result)
     # Where the standard output is the target, whatever is told there would be part of the image.
     stream = sys.stderr if choose.facts.get("kind") == "stream" else sys.stdout
     _tell(options, dict(result, role="client", name=name), code, text, stream)

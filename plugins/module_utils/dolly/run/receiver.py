@@ -113,9 +113,12 @@ def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[st
     is_done = word.state == "done"
     verifies = member.plan is not None and member.plan.verify != "none"
     compares = member.plan is not None and member.plan.compare
+    facts = choose.facts if choose is not None else {}
+    changed = word.changed or (not is_done and word.held > word.resumed)
     return {
         "state": "done" if is_done else "failed",
-        "changed": word.changed or (not is_done and word.held > word.resumed),
+        "changed": changed,
+        "half_written": changed and not is_done and facts.get("kind") == "block",
         "bytes": word.held,
         "seconds": word.seconds,
         "rate": round(word.held / word.seconds) if word.seconds else 0,
@@ -131,7 +134,7 @@ def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[st
         "resumed_bytes": 0 if compares else word.resumed,
         "equal_bytes": word.resumed if compares else 0,
         "error": word.error if not is_done else None,
-        "target": choose.facts if choose is not None else {},
+        "target": facts,
         "notes": list(member.store.notes) if member.store is not None else [],
         "refused_connections": member.refused,
     }

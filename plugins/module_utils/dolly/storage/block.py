@@ -24,6 +24,9 @@ _PAGE = 4096
 #: udev holds a shared lock while it looks at a device that somebody has just closed.
 _LOCK_TRIES = 20
 _LOCK_PAUSE_S = 0.1
+_UDEV_TIMEOUT_S = 30.0
+_OPEN_TRIES = 5
+_OPEN_PAUSE_S = 0.05
 
 _REASONS = {
     errno.EBUSY: "it is mounted, swap, part of something larger, or another run writes to it (EBUSY)",
@@ -48,6 +51,7 @@ class BlockStore(DescriptorStore):
         self._is_written = False
         self._is_whole_disk = is_whole_disk
         self.moves_gpt = False
+        self._is_published = False
         self._alignment = max(_PAGE, linux.block_size(fd))
         self._can_zero_out = True
 
@@ -74,7 +78,17 @@ class BlockStore(DescriptorStore):
         self._is_written = True
         return False
 
+    def close(self) -> None:
+        """Let go of it and, where udev runs, wait until it has looked at what is there now.
+
+        So that whoever comes after this run finds the names below /dev/disk that the new content has.
+        """
+        super().close()
+        if self._is_published and not linux.await_udev(_UDEV_TIMEOUT_S):
+            self.notes.append("udev was still at work %g s after %s was written" % (_UDEV_TIMEOUT_S, self.path))
+
     def _publish(self, fd: int) -> None:
+        self._is_published = not self.is_untouched
         if not self._is_whole_disk or self.is_untouched:
             return
         if self.moves_gpt:
@@ -123,7 +137,7 @@ class BlockTarget(Target):
     def prepare(self) -> None:
         """Open it O_EXCL, which the kernel refuses for what is in use, and lock it against udev."""
         try:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW)
+            self._fd = self._open()
         except OSError as error:
             raise self._refusal(error) from error
         try:
@@ -166,6 +180,17 @@ class BlockTarget(Target):
         for start, end in record.claimed:
             linux.drop_cached(self._fd, start, end - start)
         return record
+
+    def _open(self) -> int:
+        for left in reversed(range(_OPEN_TRIES)):
+            try:
+                return os.open(self._path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except OSError as error:
+                # Whoever looks whether a device is in use has it for a moment.
+                if error.errno != errno.EBUSY or not left:
+                    raise
+                time.sleep(_OPEN_PAUSE_S)
+        raise AssertionError("the last try raises")
 
     def _refusal(self, error: OSError) -> Exception:
         reason = _REASONS.get(error.errno or 0)

@@ -60,6 +60,8 @@ def _check_source(facts: TargetFacts, source: Optional[SourceFacts]) -> None:
     if source.kind == "file":
         if facts.kind == "file" and (facts.device, facts.inode) == (source.device, source.inode):
             raise Refused(facts.path, "it is the source, %s, under another name or the same" % source.path)
+        if facts.backing == "%s %d" % (source.device, source.inode):
+            raise Refused(facts.path, "it is a loop device on the source, %s" % source.path)
     elif source.device == facts.device and facts.kind == "block":
         raise Refused(facts.path, "it is the source, %s, itself" % source.path)
     elif source.device in facts.related:
@@ -78,6 +80,9 @@ def _check_use(facts: TargetFacts) -> None:
         names = ", ".join(facts.holders)
         found = "%s is built on it (LVM, RAID, encryption or multipath); take that apart first" % names
         raise Refused(facts.path, found)
+    if facts.in_use:
+        found = "the kernel says that it is in use, but not by what (EBUSY)"
+        raise Refused(facts.path, found + ": perhaps a mount that cannot be seen from here, ZFS, or another run")
     if facts.read_only:
         raise Refused(facts.path, "it is read-only")
 

@@ -49,6 +49,8 @@ class TargetFacts:
     mounted_at: Tuple[str, ...] = ()
     swap: bool = False
     holders: Tuple[str, ...] = ()  #: names of what is built on the device: dm-0, md127
+    in_use: bool = False  #: the kernel would not let anybody else have the device (EBUSY)
+    backing: str = ""  #: of a loop device "major:minor inode" of the file that it is
     is_system_disk: bool = False
     read_only: bool = False
     is_partition: bool = False

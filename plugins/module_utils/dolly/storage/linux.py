@@ -10,6 +10,7 @@ import fcntl
 import os
 import re
 import struct
+import time
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 # include/uapi/asm-generic/ioctl.h; these four architectures have their own: arch/*/include/uapi/asm/ioctl.h
@@ -34,6 +35,8 @@ SYNC_FILE_RANGE_WRITE = 0x02  # linux/fs.h
 #: One ioctl cannot be interrupted; at 64 MiB even a disk without WRITE ZEROES comes back within a second.
 ZERO_STEP = 64 << 20
 _ZEROS = bytes(1 << 20)
+_UDEV_HEARS_S = 0.2
+_UDEV_PAUSE_S = 0.02
 #: "This kernel or file system cannot": answers of fallocate and BLKZEROOUT that call for written zeros.
 _NOT_SUPPORTED = frozenset((errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EINVAL, errno.ENODEV))
 
@@ -289,12 +292,35 @@ def _namespace(proc: str, pid: str) -> Optional[str]:
         return None
 
 
+def await_udev(timeout_s: float, run_dir: str = "/run/udev") -> bool:
+    """Wait until udev has worked off its events; whether it has. True at once where there is no udev.
+
+    It looks at a disk that somebody has closed who wrote to it, and keeps a file while it has work, which is
+    what `udevadm settle` waits for (systemd's src/udev/udevadm-settle.c).
+    """
+    if not os.path.exists(os.path.join(run_dir, "control")):
+        return True
+    queue = os.path.join(run_dir, "queue")
+    begin = time.monotonic()
+    while time.monotonic() - begin < timeout_s:
+        # It takes a moment until it hears of the disk at all.
+        if time.monotonic() - begin > _UDEV_HEARS_S and not os.path.exists(queue):
+            return True
+        time.sleep(_UDEV_PAUSE_S)
+    return False
+
+
 #: Where a format leaves its mark: name, offset, bytes (libblkid's superblocks/*.c and partitions/*.c).
 _MARKS: Tuple[Tuple[str, int, bytes], ...] = (
     ("LUKS", 0, b"LUKS\xba\xbe"),
     ("xfs", 0, b"XFSB"),
     ("squashfs", 0, b"hsqs"),
     ("ntfs", 3, b"NTFS    "),
+    ("exfat", 3, b"EXFAT   "),
+    ("BitLocker", 3, b"-FVE-FS-"),
+    ("f2fs", 1024, b"\x10\x20\xf5\xf2"),
+    ("erofs", 1024, b"\xe2\xe1\xf5\xe0"),
+    ("bcache", 4120, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca"),
     ("vfat", 54, b"FAT16   "),
     ("vfat", 82, b"FAT32   "),
     ("GPT partition table", 512, b"EFI PART"),

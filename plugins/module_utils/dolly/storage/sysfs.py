@@ -55,6 +55,21 @@ class Devices:
                 found.add(self._read(device, name, "dev"))
         return found - {""}
 
+    def partition_starts(self, device: str) -> List[int]:
+        """Where the partitions of a disk begin, in bytes, in order."""
+        names = [name for name in self._list(device, "") if os.path.exists(self._path(device, name, "partition"))]
+        texts = [self._read(device, name, "start") for name in names]
+        return sorted(int(text) * 512 for text in texts if text.isdigit())
+
+    def backing(self, device: str) -> str:
+        """Of a loop device the file behind it, as "major:minor inode"; empty for others, and when it is gone."""
+        path = self._read(self.disk(device), "loop", "backing_file")
+        try:
+            found = os.stat(path) if path else None
+        except (OSError, ValueError):  # deleted, or in another view of the mounts
+            return ""
+        return "%s %d" % (linux.device_name(found.st_dev), found.st_ino) if found else ""
+
     def holders(self, device: str) -> Set[str]:
         """Names of the devices that are built directly on this one."""
         return set(self._list(device, "holders"))

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import time
 from typing import List, Optional, Set, Tuple
 
 from ..errors import Refused, TargetError, UsageError
@@ -28,6 +30,10 @@ __all__ = [
     "open_target",
     "purge_target",
 ]
+
+_LOOKS = 5
+_LOOK_PAUSE_S = 0.05
+_PARTS_SHOWN = 8
 
 _OTHER_KINDS = (
     (stat.S_ISDIR, "a directory: give the name of a file in it"),
@@ -59,7 +65,7 @@ def inspect_device(path: str, real_path: str, device: str, devices: Devices) -> 
     """Look at the block device whose number is `device`, "major:minor"."""
     own = {device} | devices.partitions(device)
     group = own | {devices.disk(device)}
-    size, content = _look_inside(real_path)
+    size, is_claimed, content = _look_inside(real_path, devices.partition_starts(device))
     model, serial, wwn = devices.identity(device)
     return TargetFacts(
         path=path,
@@ -79,6 +85,8 @@ def inspect_device(path: str, real_path: str, device: str, devices: Devices) -> 
         read_only=devices.is_read_only(device),
         is_partition=devices.is_partition(device),
         content=content,
+        in_use=is_claimed,
+        backing=devices.backing(device),
     )
 
 
@@ -218,20 +226,47 @@ def _is_same_file(path: str, found: Optional[os.stat_result]) -> bool:
         return False
 
 
-def _look_inside(real_path: str) -> Tuple[int, str]:
-    """Size and a guess at the content of a device; nothing where it cannot be opened or read."""
-    size = 0
+def _look_inside(real_path: str, starts: List[int]) -> Tuple[int, bool, str]:
+    """Size of a device, whether somebody else has claimed it, a guess at its content.
+
+    Nothing where it cannot be opened or read. `starts`: where its partitions begin.
+    """
+    size, is_claimed = 0, False
     try:
-        fd = os.open(real_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd, is_claimed = _open_to_look(real_path)
     except OSError:
-        return 0, ""
+        return size, is_claimed, ""
     try:
         size = linux.device_size(fd)
-        return size, linux.guess_content(os.pread(fd, linux.CONTENT_LENGTH, 0))
+        return size, is_claimed, _content(fd, starts)
     except OSError:
-        return size, ""
+        return size, is_claimed, ""
     finally:
         os.close(fd)
+
+
+def _open_to_look(real_path: str) -> Tuple[int, bool]:
+    """A descriptor, and whether the device is somebody's alone. Raises OSError."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    for left in reversed(range(_LOOKS)):
+        try:
+            # Of a block device, without O_CREAT: nobody else may have it O_EXCL, nor a mount or swap (open(2)).
+            return os.open(real_path, flags | os.O_EXCL), False
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            if left:
+                time.sleep(_LOOK_PAUSE_S)  # somebody else may just be looking, too
+    return os.open(real_path, flags), True
+
+
+def _content(fd: int, starts: List[int]) -> str:
+    whole = linux.guess_content(os.pread(fd, linux.CONTENT_LENGTH, 0))
+    if not starts:
+        return whole
+    parts = [linux.guess_content(os.pread(fd, linux.CONTENT_LENGTH, start)) or "unknown" for start in starts]
+    shown = ", ".join(parts[:_PARTS_SHOWN]) + (", ..." if len(parts) > _PARTS_SHOWN else "")
+    return "%s with %d partitions: %s" % (whole or "a partition table", len(parts), shown)
 
 
 def _sorted(names: Set[str]) -> Tuple[str, ...]:

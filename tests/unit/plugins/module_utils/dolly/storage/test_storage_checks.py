@@ -59,6 +59,7 @@ def test_good_targets(facts, source):
         ({"swap": True}, "active swap.*swapoff"),
         ({"holders": ("dm-0", "md127")}, "dm-0, md127 is built on it"),
         ({"read_only": True}, "read-only"),
+        ({"in_use": True}, "in use, but not by what .EBUSY.*ZFS"),
         ({"size": GIB - 1}, "too small: it has 1073741823 bytes .*, the image has 1073741824 bytes"),
     ],
 )
@@ -126,8 +127,9 @@ def test_file_where_a_device_was_expected():
         (DISK, dataclasses.replace(BLOCK_SOURCE, device="8:17")),
         (FILE, dataclasses.replace(FILE_SOURCE, inode=77)),
         (FILE, dataclasses.replace(BLOCK_SOURCE, device="8:0")),
+        (dataclasses.replace(DISK, backing="8:1 78"), FILE_SOURCE),
     ],
-    ids=["same disk", "partition of the target", "same file", "file system on the source"],
+    ids=["same disk", "partition of the target", "same file", "file system on the source", "loop device on the source"],
 )
 def test_target_that_is_the_source(facts, source):
     with pytest.raises(Refused, match="source"):

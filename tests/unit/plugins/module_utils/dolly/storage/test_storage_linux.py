@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+import time
 
 import pytest
 
@@ -183,3 +185,30 @@ def test_writeback_that_fails(monkeypatch):
     monkeypatch.setattr(linux, "_sync_file_range", Refuses(errno.EIO))
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         linux.start_writeback(0, 0, 1)
+
+
+def test_udev_is_waited_for_where_there_is_one(tmp_path):
+    began = time.monotonic()
+    assert linux.await_udev(5, str(tmp_path / "none"))
+    assert time.monotonic() - began < 0.1
+    (tmp_path / "control").touch()
+    (tmp_path / "queue").touch()
+    assert not linux.await_udev(0.4, str(tmp_path))
+    done = threading.Timer(0.5, (tmp_path / "queue").unlink)
+    done.start()
+    began = time.monotonic()
+    assert linux.await_udev(5, str(tmp_path))
+    assert 0.4 < time.monotonic() - began < 4
+    done.join()
+
+
+def test_udev_that_hears_of_the_disk_a_moment_later(tmp_path):
+    (tmp_path / "control").touch()
+    late = [threading.Timer(0.1, (tmp_path / "queue").touch), threading.Timer(0.5, (tmp_path / "queue").unlink)]
+    began = time.monotonic()
+    for timer in late:
+        timer.start()
+    assert linux.await_udev(5, str(tmp_path))
+    assert time.monotonic() - began > 0.4
+    for timer in late:
+        timer.join()

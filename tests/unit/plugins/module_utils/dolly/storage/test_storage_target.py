@@ -15,6 +15,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.file impo
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.sysfs import Devices, same_wwn
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import (
     TargetFacts,
+    _content,
     check_target,
     inspect_device,
     inspect_target,
@@ -207,6 +208,33 @@ def test_device_that_sysfs_does_not_know(machine):
 )
 def test_wwn_spellings(left, right, same):
     assert same_wwn(left, right) is same
+
+
+def test_content_of_a_disk_with_partitions(machine, tmp_path):
+    disk = tmp_path / "disk"
+    data = bytearray(4 << 20)
+    data[512:520] = b"EFI PART"
+    data[(1 << 20) : (1 << 20) + 4] = b"XFSB"
+    disk.write_bytes(data)
+    for name, start in (("tstb1", 2048), ("tstb2", 4096)):
+        (machine.folders[name] / "start").write_text("%d\n" % start)
+    devices = Devices(str(machine.sys), str(machine.proc))
+    assert devices.partition_starts("8:16") == [1 << 20, 2 << 20]
+    with disk.open("rb") as file:
+        text = _content(file.fileno(), devices.partition_starts("8:16"))
+        assert text == "GPT partition table with 2 partitions: xfs, unknown"
+        assert _content(file.fileno(), []) == "GPT partition table"
+        assert _content(file.fileno(), [0] * 9).startswith("GPT partition table with 9 partitions: GPT")
+
+
+def test_file_behind_a_loop_device(machine, tmp_path):
+    (tmp_path / "image").write_bytes(b"")
+    found = os.stat(tmp_path / "image")
+    machine.add("tstd", "7:1", loop__backing_file=str(tmp_path / "image"))
+    machine.add("tste", "7:2", loop__backing_file="/gone (deleted)")
+    number = "%d:%d" % (os.major(found.st_dev), os.minor(found.st_dev))
+    assert machine.look("7:1").backing == "%s %d" % (number, found.st_ino)
+    assert machine.look("7:2").backing == machine.look("8:16").backing == ""
 
 
 # Files and paths, on the real machine
