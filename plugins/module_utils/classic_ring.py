@@ -53,6 +53,8 @@ def check_server(params: t.Mapping[str, t.Any]) -> None:
     """Raise UsageError for what this protocol cannot do."""
     if params["min_nodes"] not in (0, len(params["nodes"] or ())):
         raise UsageError("min_nodes", params["min_nodes"], "0, for a classic ring needs all nodes")
+    if params.get("min_rate"):
+        raise UsageError("min_rate", params["min_rate"], "0, for a classic ring goes as fast as its slowest node")
     if params.get("bmap"):
         raise UsageError("bmap", params["bmap"], "none, for a classic ring sends all of the image")
     ports = sorted({node["port"] for node in params["nodes"] or ()})

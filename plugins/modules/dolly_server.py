@@ -219,6 +219,14 @@ options:
       - V(0) means for as long as O(connect_timeout) says.
     type: int
     default: 0
+  min_rate:
+    description:
+      - A floor in bytes per second. A node that takes less for ten seconds, although there was more for it, is
+        given up.
+      - V(0) means that no node is too slow. One that takes less than half of what it could have goes on as a leaf, as
+        RV(nodes) say then.
+    type: int
+    default: 0
   statistics_log:
     description:
       - A file on the server to which a line of statistics is added when a run has ended, unless no node got the image.
@@ -577,6 +585,7 @@ def argument_spec():
         socket_buffer={"type": "int", "default": 0},
         block_size={"type": "int", "default": 0},
         connect_tries={"type": "int", "default": 0},
+        min_rate={"type": "int", "default": 0},
         statistics_log={"type": "path"},
         barrier_timeout={"type": "float", "default": 60.0},
         flush_timeout={"type": "float", "default": 1800.0},

@@ -16,7 +16,7 @@ _SHORT_S = 3.0
 STATES = ("waiting", "ready", "receiving", "verifying", "flushing", "done")
 KINDS = (
     "kill", "kill", "kill", "kill", "power", "power", "freeze", "pause", "hang", "bad disk", "cut", "blink",
-    "slow disk", "slow in", "slow out", "flip", "flip", "neighbours", "restart", "late", "server",
+    "slow disk", "slow in", "slow out", "crawls", "crawls", "flip", "flip", "neighbours", "restart", "late", "server",
 )  # fmt: skip
 
 
@@ -172,6 +172,14 @@ def _slow_out(schedule: Schedule) -> None:
     schedule.lines.append("%s talks slowly" % victim)
 
 
+def _crawls(schedule: Schedule) -> None:
+    """So slow, and the others so fast, that it is demoted; it gets the image all the same."""
+    victim = _anybody(schedule)
+    what = schedule.ring.world.random.choice(("disk_rate", "in_rate"))
+    rate = CHUNK * schedule.ring.world.random.choice((0.25, 0.3))
+    _sometime(schedule, "%s crawls, %s %d" % (victim, what, rate), lambda: setattr(victim, what, rate))
+
+
 def _flip(schedule: Schedule) -> None:
     if schedule.ring.shape.verify == "none":
         return  # nobody would notice, as announced
@@ -240,6 +248,7 @@ _FAULTS: Dict[str, Callable[[Schedule], None]] = {
     "slow disk": _slow_disk,
     "slow in": _slow_in,
     "slow out": _slow_out,
+    "crawls": _crawls,
     "flip": _flip,
     "neighbours": _neighbours,
     "restart": _restart,

@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly import progress
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image, NodeSpec, Plan, Timeouts
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.transport import Transport
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Snapshot
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import (
     child,
@@ -55,6 +56,8 @@ class Shape:
     beat_s: float = 0.5
     verify: str = "readback"
     min_nodes: int = 1
+    min_rate: int = 0
+    block_size: int = 0
     timeouts: Timeouts = field(default=TIMEOUTS)
 
 
@@ -186,7 +189,10 @@ class Ring:
         specs = tuple(NodeSpec("n%d" % rank, "h%d" % rank, 1) for rank in range(shape.count + 1))
         size = shape.chunks * CHUNK - 100
         image = Image(size, CHUNK)
-        self.plan = Plan("run", specs, shape.fanout, image, shape.verify, True, shape.timeouts)
+        transport = Transport(min_rate=shape.min_rate, block_size=shape.block_size)
+        self.plan = Plan(
+            "run", specs, shape.fanout, image, shape.verify, True, shape.timeouts, transport=transport
+        )
         self.machines = [Machine(world, network, rank) for rank in range(shape.count + 1)]
         network.machines = self.machines
         self.said_done: Dict[int, float] = {}

@@ -90,3 +90,114 @@ def test_a_node_that_was_away_takes_its_grandchildren_from_nobody():
     outcome = tell(4, happen)
     assert states(outcome) == ["done"] * 4
     assert outcome.ring.machines[2].node.word.parent == 0
+
+
+def tell_finely(count, happen, **shape):
+    """As `tell`, with pieces so small that a slow node is not a node that stands still."""
+    return tell(count, happen, block_size=CHUNK // 16, **shape)
+
+
+def demotions(outcome):
+    return [line for line in outcome.world.lines if "DemoteChild(" in line]
+
+
+def finished(outcome, ranks):
+    return max(outcome.ring.said_done[rank] for rank in ranks)
+
+
+def test_a_slow_disk_in_the_middle_holds_up_nobody_else():
+    """Ten seconds, then the others go on without it; it gets the image as a leaf, and the others first."""
+
+    def happen(ring, schedule):
+        for machine in ring.machines:
+            machine.in_rate = machine.out_rate = 2 * CHUNK
+        ring.machines[2].disk_rate = CHUNK / 10
+
+    outcome = tell_finely(6, happen, chunks=24)
+    assert states(outcome) == ["done"] * 6
+    assert len(demotions(outcome)) == 1 and "rank=2" in demotions(outcome)[0]
+    assert [entry["demoted"] for entry in outcome.ring.root.nodes()] == [False, True] + [False] * 4
+    assert outcome.ring.machines[3].node.word.parent == 1
+    # 12 s at full speed, 10 s until it is clear, and what is left from there.
+    assert finished(outcome, (1, 3, 4, 5, 6)) < 12 + 12 + 12
+    assert finished(outcome, [2]) > 200
+
+
+def test_a_slow_link_in_the_middle_holds_up_nobody_else():
+    def happen(ring, schedule):
+        for machine in ring.machines:
+            machine.in_rate = machine.out_rate = 2 * CHUNK
+        ring.machines[2].in_rate = ring.machines[2].out_rate = CHUNK / 10
+
+    outcome = tell_finely(6, happen, chunks=24)
+    assert states(outcome) == ["done"] * 6
+    assert len(demotions(outcome)) == 1 and "rank=2" in demotions(outcome)[0]
+    assert finished(outcome, (1, 3, 4, 5, 6)) < 12 + 12 + 12
+
+
+def test_the_servers_child_with_a_slow_disk_is_demoted_too():
+    def happen(ring, schedule):
+        ring.machines[1].disk_rate = CHUNK / 10
+
+    outcome = tell_finely(4, happen, chunks=24)
+    assert len(demotions(outcome)) == 1 and "rank=1" in demotions(outcome)[0]
+    assert finished(outcome, (2, 3, 4)) < 40
+
+
+def test_disks_that_are_all_slow_are_nobodys_fault():
+    def happen(ring, schedule):
+        for machine in ring.clients:
+            machine.disk_rate = CHUNK / 4
+
+    outcome = tell_finely(5, happen, chunks=12)
+    assert states(outcome) == ["done"] * 5 and demotions(outcome) == []
+
+
+def test_a_tree_that_shares_its_links_is_nobodys_fault():
+    def happen(ring, schedule):
+        for machine in ring.machines:
+            machine.in_rate = machine.out_rate = CHUNK
+
+    outcome = tell_finely(7, happen, fanout=3, chunks=24)
+    assert states(outcome) == ["done"] * 7 and demotions(outcome) == []
+
+
+def test_a_slow_way_out_is_not_laid_at_the_door_of_many_children():
+    """Whose end of the way is slow cannot be seen; that taking one child after the other does not pay can be."""
+
+    def happen(ring, schedule):
+        for machine in ring.machines:
+            machine.in_rate = machine.out_rate = 2 * CHUNK
+        ring.machines[1].out_rate = CHUNK / 10
+
+    outcome = tell_finely(7, happen, chunks=12)
+    assert states(outcome) == ["done"] * 7
+    assert len(demotions(outcome)) == 2
+
+
+def test_the_children_of_a_leaf_whose_parent_dies_are_not_given_back_to_it():
+    def happen(ring, schedule):
+        schedule.broken.add(1)
+        for machine in ring.machines:
+            machine.in_rate = machine.out_rate = 2 * CHUNK
+        ring.machines[2].disk_rate = CHUNK / 10
+        ring.world.after(14.0, None, ring.machines[1].kill)
+
+    outcome = tell_finely(5, happen, chunks=40)
+    assert states(outcome) == ["lost", "done", "done", "done", "done"]
+    assert [outcome.ring.machines[rank].node.word.parent for rank in (2, 3)] == [0, 0]
+    assert finished(outcome, (3, 4, 5)) < finished(outcome, [2]) / 3
+
+
+def test_below_the_floor_a_node_is_ejected_and_says_why():
+    def happen(ring, schedule):
+        schedule.broken.add(2)
+        for machine in ring.machines:
+            machine.in_rate = machine.out_rate = 2 * CHUNK
+        ring.machines[2].disk_rate = CHUNK / 10
+
+    outcome = tell_finely(4, happen, chunks=24, min_rate=CHUNK // 2)
+    assert states(outcome) == ["done", "failed", "done", "done"]
+    assert outcome.ring.machines[2].node.error.fields["min_rate"] == CHUNK // 2
+    assert "min_rate" in outcome.ring.root.nodes()[1]["error"]["message"]
+    assert outcome.world.now < 60

@@ -229,6 +229,17 @@ class TimedOut(DollyError):
         self._explain({"what": what, "seconds": seconds, "option": option})
 
 
+class TooSlow(DollyError):
+    """This node took {rate} bytes per second for {seconds:g} s, less than the {min_rate} that min_rate asks for, and
+    was left behind: look for what slows its disk or its link down, or lower min_rate."""
+
+    fault = "node"
+    exit_code = 3
+
+    def __init__(self, rate: int, seconds: float, min_rate: int) -> None:
+        self._explain({"rate": rate, "seconds": seconds, "min_rate": min_rate})
+
+
 class Aborted(DollyError):
     """The run was aborted ({reason}): what the targets hold is not a good copy; start again when the
     reason is gone."""
@@ -321,7 +332,7 @@ _KINDS: Dict[str, Type[DollyError]] = {
     for kind in (
         DollyError, UsageError, Refused, SourceError, SourceChanged, ChecksumMismatch, MapMismatch, TargetError,
         BadChunk, BadArchive, BytesGone, PeerLost, CannotConnect, ProtocolError, AuthError, IllegalTransition,
-        TimedOut, Aborted,
+        TimedOut, TooSlow, Aborted,
         NotEnoughNodes,
     )
 }

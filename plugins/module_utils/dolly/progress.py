@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known about each node: snapshots that merge in any order, and rates over a sliding window.
+"""What is known about each node: snapshots that merge in any order.
 
 A node describes itself in snapshots with a growing version; another node may add its opinion that it
 cannot talk to it. An opinion carries the last version that the observer had seen, so it loses against
@@ -14,9 +14,9 @@ import json
 import math
 import re
 import reprlib
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 from .plan.job import CONTROL
 from .ranges import is_integer
@@ -38,7 +38,7 @@ class Snapshot:
     ``held``, ``verified``, ``total`` are bytes (``total`` None: size unknown), ``rate`` bytes per second,
     ``seconds`` since START, ``repaired`` chunks, ``received`` and ``sent`` bytes of the image that crossed
     the network, without zeros, ``resumed`` bytes that were there before and nobody had to send, ``checked``
-    bytes that were looked at for that,
+    bytes that were looked at for that, ``demoted`` whether it was too slow to have children,
     ``digest`` the root in hex or empty. ``observed_by`` is None when the node speaks itself, else the rank
     whose opinion this is; ``version`` is then the last own one that it had seen, -1 for none. ValueError: a
     field that is out of bounds.
@@ -65,6 +65,7 @@ class Snapshot:
     digest: str = ""
     synced: bool = False
     changed: bool = False
+    demoted: bool = False
     error: Optional[Dict[str, Any]] = None
     detail: Dict[str, Any] = field(default_factory=dict)
     observed_by: Optional[int] = None
@@ -75,7 +76,7 @@ class Snapshot:
         states, lowest = (OWN_STATES, 0) if self.observed_by is None else (OPINIONS, _UNSEEN)
         _expect("version", self.version, _is_int(self.version, lowest), "an integer from %d" % lowest)
         _expect("state", self.state, self.state in states, "one of " + ", ".join(states))
-        for name in ("synced", "changed"):
+        for name in ("synced", "changed", "demoted"):
             _expect(name, getattr(self, name), isinstance(getattr(self, name), bool), "true or false")
         is_error = self.error is None or _is_object(self.error)
         _expect("error", self.error, is_error, "a JSON object or null")
@@ -212,53 +213,6 @@ class Board:
     def children_of(self, rank: int) -> List[int]:
         """Return the ranks whose snapshot names ``rank`` as their parent, ascending."""
         return sorted(self._children.get(rank, ()))
-
-
-class RateMeter:
-    """Bytes per second over the last ``window`` seconds. Times are seconds of any one clock."""
-
-    def __init__(self, window: float = 5.0) -> None:
-        self._window = window
-        # A node counts thousands of pieces per second; samples closer than this are merged.
-        self._step = window / 64
-        self._samples: Deque[Tuple[float, int]] = deque()
-
-    def add(self, now: float, total_bytes: int) -> None:
-        """Note that ``total_bytes`` had been moved at ``now``."""
-        samples = self._samples
-        now = max(now, samples[-1][0]) if samples else now
-        if len(samples) >= 2 and samples[-1][0] - samples[-2][0] < self._step:
-            samples.pop()
-        samples.append((now, total_bytes))
-        while len(samples) >= 2 and samples[1][0] <= now - self._window:
-            samples.popleft()
-
-    def rate(self, now: float) -> float:
-        """Return bytes per second in the window that ends at ``now``; 0.0 before there is a span of time."""
-        if not self._samples:
-            return 0.0
-        begin = max(now - self._window, self._samples[0][0])
-        if now <= begin:
-            return 0.0
-        return max(0.0, (self._samples[-1][1] - self._total_at(begin)) / (now - begin))
-
-    def _total_at(self, moment: float) -> float:
-        before = self._samples[0]
-        for sample in self._samples:
-            if sample[0] > moment:
-                share = (moment - before[0]) / (sample[0] - before[0])
-                return before[1] + (sample[1] - before[1]) * share
-            before = sample
-        return before[1]
-
-
-def eta(total: Optional[int], held: int, rate: float) -> Optional[float]:
-    """Return the seconds until ``total`` bytes are held at ``rate`` bytes per second, None if unknown."""
-    if total is None:
-        return None
-    if held >= total:
-        return 0.0
-    return (total - held) / rate if rate > 0 else None
 
 
 def _canonical(snapshot: Snapshot) -> str:

@@ -258,6 +258,7 @@ def test_how_it_travels_and_what_is_noted(lab):
         "dolly_ring_socket_buffer": 65536,
         "dolly_ring_block_size": 65536,
         "dolly_ring_connect_tries": 20,
+        "dolly_ring_min_rate": 1000,
         "dolly_ring_extra_addresses": ["127.0.0.2"],
         "dolly_ring_statistics_log": str(log),
     }

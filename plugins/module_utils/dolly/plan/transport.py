@@ -15,6 +15,7 @@ from ..ranges import is_integer
 PAGE = 4096
 MAX_BLOCK = 4 * 1024 * 1024  # what one DATA frame may carry
 MAX_TRIES = 10 ** 6
+MAX_RATE = 10 ** 15
 #: What lies between two tries to connect, when their number was given.
 TRY_PAUSE_S = 1.0
 
@@ -25,6 +26,7 @@ BOUNDS = {
     "socket_buffer": (PAGE, 2 ** 30, PAGE),
     "block_size": (PAGE, MAX_BLOCK, PAGE),
     "tries": (1, MAX_TRIES, 1),
+    "min_rate": (1, MAX_RATE, 1),
 }
 
 
@@ -35,13 +37,15 @@ class Transport:
     ``segsize``: bytes of data in a TCP segment, at most; ``socket_buffer``: bytes of the buffers of each data
     connection, else the kernel tunes them; ``block_size``: bytes that travel in one piece, at most (0: 4 MiB, or
     1 MiB over several interfaces); ``tries``: how often a node is dialled before it counts as unreachable, with
-    `TRY_PAUSE_S` between them (0: for as long as connect_timeout says).
+    `TRY_PAUSE_S` between them (0: for as long as connect_timeout says); ``min_rate``: bytes per second, a node that
+    takes less for some time although it could have more is given up.
     """
 
     segsize: int = 0
     socket_buffer: int = 0
     block_size: int = 0
     tries: int = 0
+    min_rate: int = 0
 
     def __post_init__(self) -> None:
         for item in fields(self):

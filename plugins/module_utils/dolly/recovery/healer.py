@@ -50,6 +50,20 @@ class Knocked:
 
 
 @dataclass(frozen=True)
+class ChildFellBehind:
+    """A child is too slow for those behind it; `orphans` are its children that still have something to do."""
+
+    rank: int
+    reason: str
+    orphans: Tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Demoted:
+    """The parent has taken this node's children: it is a leaf from now on."""
+
+
+@dataclass(frozen=True)
 class ParentFound:
     """A parent has taken this node."""
 
@@ -92,6 +106,13 @@ class DropChild:
 
 
 @dataclass(frozen=True)
+class DemoteChild:
+    """Tell a child that it is a leaf from now on."""
+
+    rank: int
+
+
+@dataclass(frozen=True)
 class DeclareChild:
     """Tell the ring that a child is lost or unreachable."""
 
@@ -114,8 +135,10 @@ class GiveUp:
     reason: str
 
 
-Event = Union[SetUp, ChildLinked, ChildGone, Knocked, ParentFound, ParentGone, KnockFailed, Ticked]
-Action = Union[DialChild, DropChild, DeclareChild, KnockAt, GiveUp]
+Event = Union[
+    SetUp, ChildLinked, ChildGone, Knocked, ChildFellBehind, Demoted, ParentFound, ParentGone, KnockFailed, Ticked
+]
+Action = Union[DialChild, DropChild, DemoteChild, DeclareChild, KnockAt, GiveUp]
 
 #: What a parent says of a child whose link ended so. Other outcomes speak for themselves.
 _DECLARED = {"lost": "lost", "unreachable": "unreachable"}
@@ -127,6 +150,8 @@ class Healer:
     def __init__(self, rank: int, ancestors: Sequence[int]) -> None:
         self.rank = rank
         self.adopted = 0
+        #: Whether this node was too slow to have children.
+        self.is_leaf = False
         self._ancestors = tuple(ancestors)
         self._children: Dict[int, str] = {}
         self._orphan_since: Optional[float] = None
@@ -155,7 +180,24 @@ class Healer:
             return self._child_gone(event)
         if isinstance(event, Knocked):
             return self._knocked(event.rank)
+        if isinstance(event, ChildFellBehind):
+            return [DemoteChild(event.rank), *self._adopt(event.orphans)]
+        if isinstance(event, Demoted):
+            return self._demoted()
         return self._handle_parent(event, now)
+
+    def _demoted(self) -> List[Action]:
+        """Those that are linked are the parent's already; those that are being dialled look for another one."""
+        self.is_leaf = True
+        dialled = [rank for rank in self.children if self._children[rank] == "dialling"]
+        for rank in dialled:
+            del self._children[rank]
+        return [DropChild(rank) for rank in dialled]
+
+    def _adopt(self, orphans: Sequence[int]) -> List[Action]:
+        found = [rank for rank in orphans if rank > self.rank and rank not in self._children]
+        self.adopted += len(found)
+        return [self._dial(rank, True) for rank in found]
 
     def _dial(self, rank: int, is_adoption: bool) -> DialChild:
         self._children[rank] = "dialling"
@@ -168,18 +210,14 @@ class Healer:
             actions.append(DeclareChild(event.rank, _DECLARED[event.outcome], event.reason))
         if event.outcome in ("superseded", "orphaned"):
             return actions  # it lives, under another parent or looking for one, and its children with it
-        if self.is_orphan:
+        if self.is_orphan or self.is_leaf:
             return actions  # what is known here may be old, and there is no help to be had: they will knock
-        for orphan in event.orphans:
-            if orphan > self.rank and orphan not in self._children:
-                self.adopted += 1
-                actions.append(self._dial(orphan, True))
-        return actions
+        return actions + self._adopt(event.orphans)
 
     def _knocked(self, rank: int) -> List[Action]:
         if rank <= self.rank:
             return []  # a parent's rank is lower than its child's: so there are no loops
-        if self.is_orphan:
+        if self.is_orphan or self.is_leaf:
             return []  # no help to be had here; the caller asks the next ancestor
         state = self._children.get(rank)
         if state == "dialling":

@@ -13,7 +13,20 @@ from ..plan.job import NodeSpec, Plan
 from ..storage.base import Readable
 from ..wire.auth import Established
 from ..wire.codec import NEED_MORE
-from ..wire.messages import Bye, End, Gone, Manifest, Message, Need, Ping, Pong, Setup, Start, Status
+from ..wire.messages import (
+    Bye,
+    Demotion,
+    End,
+    Gone,
+    Manifest,
+    Message,
+    Need,
+    Ping,
+    Pong,
+    Setup,
+    Start,
+    Status,
+)
 from ..wire.session import Session
 from .claims import Claims
 from .context import Context
@@ -23,6 +36,8 @@ from .outlanes import OutLanes
 
 #: Over several interfaces smaller pieces go, so that a slow one is not the last to have a large one.
 MAX_BLOCK_OF_SEVERAL = 1024 * 1024
+
+_FAREWELL_S = 5.0  # for a child that is given up to read why
 
 #: Last words of a child, or its echo of ours, that say by themselves what became of it.
 _OUTCOMES = frozenset(("finished", "failed", "superseded", "orphaned"))
@@ -72,6 +87,8 @@ class ChildLink:
         several = MAX_BLOCK_OF_SEVERAL if self.node.extra else 0
         self.claims = Claims(ledger, plan.transport.block_size or several)
         self.is_linked = False
+        #: Whether this node has taken its children, because it is too slow.
+        self.is_demoted = False
         self._context = context
         self._plan = plan
         self._owner = owner
@@ -126,9 +143,19 @@ class ChildLink:
         """Whether a lane's thread still runs, which may be reading the store."""
         return self._lanes.is_sending
 
-    def eject(self, reason: str) -> None:
+    def demote(self) -> None:
+        """Tell the child that it is a leaf from now on."""
+        self.is_demoted = True
+        self._send(Demotion())
+
+    def eject(self, reason: str, error: Optional[Dict[str, Any]] = None) -> None:
         """Give the child up although its connection lives."""
-        self._send(Bye("ejected"))
+        self._send(Bye("ejected", error))
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            # A node that hears no reason looks for another parent. One that is hung never closes its end.
+            channel.finish()
+            self._context.reactor.after(_FAREWELL_S, channel.abort)
         self._over("lost", reason)
 
     def abort(self) -> None:

@@ -17,6 +17,9 @@ from ..recovery.laggards import LaneSight
 from ..wire.messages import MAX_DATA, MAX_ZERO, Need
 from .ledger import Ledger
 
+#: What goes in one piece to a child that is held back.
+_SMALL = 256 * 1024
+
 
 class Piece(NamedTuple):
     """A range for one frame."""
@@ -39,6 +42,7 @@ class Claims:
         self._is_closed = False
         self._safe: Optional[int] = None
         self._below = 0
+        self._budget: Optional[int] = None
         self.sent = 0
         #: Where the last piece ended that was ever claimed.
         self.highest = 0
@@ -48,6 +52,23 @@ class Claims:
         """Whether the child waits for anything, on its way or not, or has not said yet what it waits for."""
         with self._ledger.changed:
             return self._safe is None or bool(self._todo) or any(self._under_way.values())
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether there is something that the child waits for and that no lane has taken yet."""
+        with self._ledger.changed:
+            return self._find() is not None
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether the child gets no more than it was allowed."""
+        return self._budget is not None
+
+    def hold_back(self, count: Optional[int]) -> None:
+        """Allow `count` bytes more, beside those of the last time; None: as many as are wanted."""
+        with self._ledger.changed:
+            self._budget = None if count is None else min(count, self._budget or 0) + count
+            self._ledger.changed.notify_all()
 
     def by_lane(self) -> Tuple[Dict[int, LaneSight], bool]:
         """What each open lane has brought and still has to bring; and whether anything waits for a lane."""
@@ -118,16 +139,18 @@ class Claims:
         with ledger.changed:
             while not self._is_closed and not ledger.is_closed and lane in self._under_way:
                 piece = self._find()
-                if piece is not None:
+                is_allowed = self._budget is None or self._budget > 0
+                if piece is not None and is_allowed:
                     self._todo.discard(piece.start, piece.end)
                     self._under_way[lane].append(piece)
                     length = 0 if piece.is_zero else piece.end - piece.start
+                    self._spend(length)
                     self.sent += length
                     ledger.sent += length
                     self.highest = max(self.highest, piece.end)
                     return piece
                 if watch is not None:
-                    watch.turn_to("lack" if self._todo else IDLE)
+                    watch.turn_to("lack" if self._todo and is_allowed else IDLE)
                 ledger.changed.wait()
             return None
 
@@ -155,13 +178,19 @@ class Claims:
             return good if good is not None else (bad_end, bad_end)
         return start, end
 
+    def _spend(self, length: int) -> None:
+        if self._budget is not None:
+            self._budget -= length
+
     def _cut(self, start: int, end: int) -> Piece:
+        # What was allowed is to be spent evenly: a piece may take it once only.
+        block_size = self._block_size if self._budget is None else min(self._block_size, _SMALL)
         zeros = self._ledger.zeros.within(start, end)
         for zero_start, zero_end in zeros:
             if zero_start == start:
                 return Piece(start, zero_end, True)
-            return Piece(start, min(zero_start, start + self._block_size), False)
-        return Piece(start, min(end, start + self._block_size), False)
+            return Piece(start, min(zero_start, start + block_size), False)
+        return Piece(start, min(end, start + block_size), False)
 
     def _forget_arrived(self, received: Mapping[int, int]) -> None:
         for lane, count in received.items():

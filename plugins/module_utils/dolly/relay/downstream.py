@@ -7,17 +7,21 @@ from __future__ import annotations
 import collections
 from typing import Any, Counter, Dict, Iterable, List, Optional, Protocol
 
+from ..errors import TooSlow
 from ..plan import topology
 from ..plan.job import MAX_SIZE, Plan
 from ..progress import Board, Snapshot
 from ..recovery import healer as heal
 from ..recovery.kinship import Kinship
+from ..recovery.pace import Demote, Verdict
 from ..recovery.watch import Sight, StallWatch
 from ..storage.base import Readable
+from ..units import format_rate
 from ..wire.messages import Need, Start
 from .child import ChildLink
 from .context import Context
 from .ledger import Ledger
+from .pacing import Pacer
 
 #: States of a node that nobody waits for any more.
 SETTLED = frozenset(("done", "failed", "lost", "unreachable", "excluded"))
@@ -64,6 +68,7 @@ class Downstream:
         self._store: Optional[Readable] = None
         self._sent = 0
         self._stalls = StallWatch(plan.timeouts.stall)
+        self._pacer = Pacer(rank, ledger, board, self.kinship, plan.transport.min_rate)
         self._is_ending = False
         self._detours: Counter[int] = collections.Counter()
         self._has_news = False
@@ -98,6 +103,7 @@ class Downstream:
     def start(self, message: Start, store: Optional[Readable]) -> None:
         """Pass the server's word on; children that are not members are let go."""
         self._start, self._store = message, store
+        self._pacer.start(self._context.reactor.now())
         self.kinship.members = frozenset(message.members)
         for link in list(self._links.values()):
             self._start_link(link)
@@ -140,6 +146,9 @@ class Downstream:
         for link in list(self._links.values()):
             link.beat(now)
             self._watch_child(link, now)
+        if self._store is not None and not self._is_ending:
+            for verdict in self._pacer.beat(self._links, now):
+                self._carry_out(verdict)
 
     def abort(self) -> None:
         """End every link now."""
@@ -214,6 +223,8 @@ class Downstream:
             if link is not None:
                 link.abort()
                 self._ended.append(link)
+        elif isinstance(action, heal.DemoteChild):
+            self._links[action.rank].demote()
         elif isinstance(action, heal.DeclareChild):
             name = self._plan.nodes[action.rank].name
             error = {"kind": "PeerLost", "message": "%s: %s" % (name, action.reason), "fault": "peer"}
@@ -263,6 +274,18 @@ class Downstream:
         for action in self._stalls.look(link.rank, sight, now):
             self._context.log("%s -> %s" % (sight, action))
             link.eject(action.reason)
+
+
+    def _carry_out(self, verdict: Verdict) -> None:
+        if isinstance(verdict, Demote):
+            orphans = self.kinship.orphans_of(verdict.rank)
+            self.handle(heal.ChildFellBehind(verdict.rank, verdict.reason, orphans))
+            return
+        floor = self._plan.transport.min_rate
+        took = "it took %s for %.0f s" % (format_rate(verdict.rate), verdict.seconds)
+        self._context.log("%s -> ejected" % (verdict,))
+        error = TooSlow(round(verdict.rate), verdict.seconds, floor)
+        self._links[verdict.rank].eject("%s, less than min_rate, %s" % (took, format_rate(floor)), error.to_dict())
 
 
 def _left_out() -> Dict[str, Any]:

@@ -21,6 +21,7 @@ from .context import Context
 from .finisher import Finisher
 from .herald import Herald
 from .ledger import Ledger
+from .lessons import Lessons
 from .node import Node, Reporter, as_aborted, as_fields, check_plan
 from .upstream import Upstream
 from .word import Word
@@ -52,6 +53,7 @@ class Member(Node):
         self._choose_target = choose_target
         self._target: Optional[Target] = None
         self._upstream = Upstream(context, self)
+        self._lessons: Optional[Lessons] = None
         self._start: Optional[Start] = None
         self._is_run_over = False
         self._herald = Herald(context, self._upstream)
@@ -109,7 +111,9 @@ class Member(Node):
     def _take_place(self, plan: Plan, rank: int) -> None:
         self.context.timeouts = plan.timeouts  # one set of limits for the whole ring: the server's
         self._word.change(rank=rank, total=plan.image.covered)
-        downstream = self.set_up(plan, rank, Ledger(plan.image, plan.verify != "none"))
+        ledger = Ledger(plan.image, plan.verify != "none")
+        downstream = self.set_up(plan, rank, ledger)
+        self._lessons = Lessons(ledger, downstream, self.context.log)
         children = topology.children(rank, plan.fanout, len(plan.nodes))
         downstream.handle(heal.SetUp(tuple(children)))
 
@@ -173,32 +177,20 @@ class Member(Node):
 
     def upstream_manifest(self, parent: str, message: Manifest) -> bool:
         """Digests, for this node and for those below."""
-        if self.ledger is None or self.downstream is None:
-            return True
-        ledger = self.ledger
-        if not self._learns(parent, lambda: ledger.learn(message.first, message.digests)):
-            return False
-        self.downstream.manifest(message.first, message.digests)
-        return True
+        return self._lessons is None or self._lessons.manifest(parent, message)
 
     def upstream_end(self, parent: str, size: int) -> bool:
         """The size of the image, for this node and for those below."""
-        if self.ledger is None or self.downstream is None:
-            return True
-        ledger = self.ledger
-        if not self._learns(parent, lambda: ledger.end(size)):
+        if self._lessons is not None and not self._lessons.end(parent, size):
             return False
         self._say(total=size)
-        self.downstream.end(size)
         return True
 
-    def _learns(self, parent: str, learn: Callable[[], None]) -> bool:
-        try:
-            learn()
-        except (ProtocolError, ValueError) as error:
-            self.context.log("what %s said was refused: %s" % (parent, error))
-            return False
-        return True
+    def upstream_demotes(self) -> None:
+        """This node is too slow to have children."""
+        self._say(demoted=True)
+        if self.downstream is not None:
+            self.downstream.handle(heal.Demoted())
 
     def upstream_lacks(self, parent: str, offset: int) -> bool:
         """A window above has let go of bytes: look further up; the server is the last that may have them."""
@@ -215,7 +207,8 @@ class Member(Node):
             self.leave()  # it has heard our last word
         if goodbye is not None and goodbye.reason == "ejected":
             # Whoever took it in next would wait as long again, and the run with it.
-            self.fail(TimedOut("its own target to take anything", self.context.timeouts.stall, "stall_timeout"))
+            hung = TimedOut("its own target to take anything", self.context.timeouts.stall, "stall_timeout")
+            self.fail(from_dict(goodbye.error) if goodbye.error else hung)
         if self.is_leaving or self.downstream is None:
             self.context.reactor.call(self._try_to_leave)
             return

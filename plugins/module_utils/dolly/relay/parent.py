@@ -15,7 +15,7 @@ from ..recovery.laggards import Laggards
 from ..storage.base import Store
 from ..wire.auth import Established
 from ..wire.codec import NEED_MORE, LaneOpener
-from ..wire.messages import Bye, End, Gone, Manifest, Need, Ping, Pong, Setup, Start, Status
+from ..wire.messages import Bye, Demotion, End, Gone, Manifest, Need, Ping, Pong, Setup, Start, Status
 from ..wire.session import Session
 from .context import Context
 from .lanes import Receiving
@@ -37,6 +37,9 @@ class ParentOwner(Protocol):
 
     def parent_end(self, link: "ParentLink", size: int) -> None:
         """The size of the image, where it was unknown."""
+
+    def parent_demotes(self, link: "ParentLink") -> None:
+        """This node is too slow to have children."""
 
     def parent_lacks(self, link: "ParentLink", offset: int) -> None:
         """A byte that is wanted and that the parent does not have any more."""
@@ -185,6 +188,8 @@ class ParentLink:
         elif isinstance(message, Gone):
             if self._ledger is not None and self._ledger.missing().overlaps(message.start, message.end):
                 self._owner.parent_lacks(self, message.start)
+        elif isinstance(message, Demotion):
+            self._owner.parent_demotes(self)
         elif isinstance(message, Ping):
             self.send(Pong())
         elif isinstance(message, Bye):

@@ -341,6 +341,7 @@ def _entry(rank: int, name: str, snapshot: Optional[Snapshot]) -> Dict[str, Any]
             sent_bytes=snapshot.sent,
             resumed_bytes=snapshot.resumed,
             changed=snapshot.changed,
+            demoted=snapshot.demoted,
             error=snapshot.error,
         )
     return entry

@@ -31,6 +31,9 @@ class UpstreamOwner(Protocol):
     def upstream_end(self, parent: str, size: int) -> bool:
         """The size of the image; False when that cannot be."""
 
+    def upstream_demotes(self) -> None:
+        """This node is too slow to have children: the parent takes them."""
+
     def upstream_lacks(self, parent: str, offset: int) -> bool:
         """Bytes that the parent has let go of; whether another parent is needed for them."""
 
@@ -166,6 +169,11 @@ class Upstream:
         """Hand on."""
         if link is self._link and not self._owner.upstream_end(link.name, size):
             self._drop(link, "it sent a size that cannot be", None)
+
+    def parent_demotes(self, link: ParentLink) -> None:
+        """Hand on."""
+        if link is self._link:
+            self._owner.upstream_demotes()
 
     def parent_lacks(self, link: ParentLink, offset: int) -> None:
         """Look for a parent that has it; this one is told that its child lives."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, Dict
 
 from ..profile import Profile
-from ..progress import RateMeter, Snapshot
+from ..progress import Snapshot
+from ..rates import RateMeter
 from ..recovery.watch import OWN_SINK
 from .ledger import Ledger
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Mapping, Sequence, TextIO, Tuple, Union
 
 from ..errors import Aborted, UsageError
 from ..plan import classic as plan
-from ..progress import RateMeter, eta
+from ..rates import RateMeter, eta
 from ..relay.classic_child import HopOptions
 from ..relay.classic_client import ClassicClient
 from ..relay.classic_server import ClassicServer

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, TextIO
 
-from ..progress import RateMeter, eta
+from ..rates import RateMeter, eta
 from ..relay.downstream import SETTLED
 from ..relay.node import Node
 from ..units import format_duration, format_rate, format_size

@@ -106,6 +106,10 @@ def _add_transport(group: "argparse._ArgumentGroup") -> None:
         "-b", dest="block_size", type=_size, metavar="BYTES",
         help="what is sent in one piece, a multiple of 4096 up to 4 MiB (default 4 MiB; with --classic 4096)",
     )  # fmt: skip
+    add(
+        "--min-rate", dest="min_rate", type=_size, metavar="BYTES",
+        help="give up a node that takes less in a second, for 10 s, although it could have more (default: no limit)",
+    )  # fmt: skip
     add("--segsize", type=int, metavar="BYTES", help="TCP maximum segment size (default: the kernel's)")
     add("-a", dest="give_up", type=float, metavar="SECONDS", help="give up when nothing moved for so long")
 

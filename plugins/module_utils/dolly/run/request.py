@@ -17,7 +17,9 @@ from ..plan.job import Timeouts
 from ..plan.streams import Infile, Outfile
 from ..plan.tabfields import File
 
-_OPTIONS = {"segsize": "--segsize", "socket_buffer": "-u", "block_size": "-b", "tries": "-r"}
+_OPTIONS = {
+    "segsize": "--segsize", "socket_buffer": "-u", "block_size": "-b", "tries": "-r", "min_rate": "--min-rate",
+}  # fmt: skip
 #: Options of the sender that are called the same on the command line.
 _AS_THEY_ARE = ("verify", "checksum", "bmap", "compare", "min_nodes", "bind", "sync")
 

@@ -124,7 +124,14 @@ class Bye:
     error: Optional[Fields] = None
 
 
-Message = Union[Setup, Start, Need, Gone, Manifest, End, Status, Ping, Pong, Bye]
+@dataclass(frozen=True)
+class Demotion:
+    """Down: from now on be a leaf; the sender takes the children of the receiver."""
+
+    KIND: ClassVar[int] = 20
+
+
+Message = Union[Setup, Start, Need, Gone, Manifest, End, Status, Ping, Pong, Bye, Demotion]
 
 CAPS: Dict[int, int] = {
     Setup.KIND: 16 << 20,
@@ -137,6 +144,7 @@ CAPS: Dict[int, int] = {
     Ping.KIND: 64 << 10,
     Pong.KIND: 64 << 10,
     Bye.KIND: 64 << 10,
+    Demotion.KIND: 64 << 10,
 }
 """Largest whole payload in bytes by kind of message, over all its frames."""
 
@@ -210,4 +218,5 @@ _SHAPES: Dict[int, Tuple[Type[Any], Dict[str, Check]]] = {
     Ping.KIND: (Ping, {}),
     Pong.KIND: (Pong, {}),
     Bye.KIND: (Bye, {"reason": rules.text, "error": rules.object_or_none}),
+    Demotion.KIND: (Demotion, {}),
 }

@@ -11,7 +11,7 @@
       Start(go) --------------------------->        barrier      -> running
         or Start(abort) ------------------->        barrier      -> closing
       <------------------------- Need, Status       running
-      Manifest, End, Gone ----------------->        running
+      Manifest, End, Gone, Demotion ------->        running
       <------------------- Ping, Pong ----->        any
       Bye --------------------------------->        any          -> bye-sent / bye-received
       <---------------------------------- Bye                    -> closed
@@ -45,7 +45,7 @@ TRANSITIONS: Dict[Tuple[str, str, str], Dict[str, str]] = {
     ("parent", "barrier", "receive"): {
         "Status": "barrier", "Ping": "barrier", "Pong": "barrier", "Bye": "bye-received"},
     ("parent", "running", "send"): {
-        "Manifest": "running", "End": "running", "Gone": "running",
+        "Manifest": "running", "End": "running", "Gone": "running", "Demotion": "running",
         "Ping": "running", "Pong": "running", "Bye": "bye-sent"},
     ("parent", "running", "receive"): {
         "Need": "running", "Status": "running", "Ping": "running", "Pong": "running", "Bye": "bye-received"},
@@ -73,7 +73,7 @@ TRANSITIONS: Dict[Tuple[str, str, str], Dict[str, str]] = {
     ("child", "running", "send"): {
         "Need": "running", "Status": "running", "Ping": "running", "Pong": "running", "Bye": "bye-sent"},
     ("child", "running", "receive"): {
-        "Manifest": "running", "End": "running", "Gone": "running",
+        "Manifest": "running", "End": "running", "Gone": "running", "Demotion": "running",
         "Ping": "running", "Pong": "running", "Bye": "bye-received"},
     ("child", "closing", "send"): {
         "Status": "closing", "Ping": "closing", "Pong": "closing", "Bye": "bye-sent"},
@@ -82,7 +82,8 @@ TRANSITIONS: Dict[Tuple[str, str, str], Dict[str, str]] = {
     ("child", "bye-sent", "send"): {},
     ("child", "bye-sent", "receive"): {
         "Setup": "bye-sent", "Start(go)": "bye-sent", "Start(abort)": "bye-sent", "Manifest": "bye-sent",
-        "End": "bye-sent", "Gone": "bye-sent", "Ping": "bye-sent", "Pong": "bye-sent", "Bye": "closed"},
+        "End": "bye-sent", "Gone": "bye-sent", "Demotion": "bye-sent", "Ping": "bye-sent", "Pong": "bye-sent",
+        "Bye": "closed"},
     ("child", "bye-received", "send"): {"Status": "bye-received", "Pong": "bye-received", "Bye": "closed"},
     ("child", "bye-received", "receive"): {},
     ("child", "closed", "send"): {},

@@ -37,6 +37,7 @@ def test_a_port_that_nobody_knows(port):
 @pytest.mark.parametrize("change, reason", [
     ({"min_nodes": 1}, "needs all nodes"),
     ({"bmap": "/a.bmap"}, "all of the image"),
+    ({"min_rate": 1}, "slowest node"),
     ({"nodes": [NODES[0], dict(NODES[1], port=9999)]}, "same port"),
 ])  # fmt: skip
 def test_what_a_classic_ring_cannot_do(change, reason):

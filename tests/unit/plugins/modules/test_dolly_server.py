@@ -80,6 +80,7 @@ def params_for(**more):
         ({"socket_buffer": 5000}, "socket_buffer"),
         ({"block_size": 1 << 30}, "block_size"),
         ({"connect_tries": -1}, "connect_tries"),
+        ({"min_rate": -1}, "min_rate"),
         ({"barrier_timeout": 0.0}, "barrier_timeout"),
     ],
 )
@@ -99,9 +100,11 @@ def test_every_option_of_the_sender_is_passed_on():
 
 def test_what_is_said_of_the_transport_is_passed_on():
     more = {"segsize": 500, "socket_buffer": 65536, "block_size": 4096, "connect_tries": 40, "sync": False}
+    more["min_rate"] = 9
     nodes = [{**NODE, "extra": ["10.0.1.1"]}]
     config = dolly_server.sender_config(params_for(nodes=nodes, statistics_log="/l", **more), False)
-    assert config["transport"] == {"segsize": 500, "socket_buffer": 65536, "block_size": 4096, "tries": 40}
+    expected = {"segsize": 500, "socket_buffer": 65536, "block_size": 4096, "tries": 40, "min_rate": 9}
+    assert config["transport"] == expected
     assert config["sync"] is False and config["statistics"] == "/l" and config["nodes"] == nodes
 
 

@@ -35,7 +35,7 @@ def plan_dict():
             "uncompressed_size": 5, "dummy_seconds": None,
         },
         "outfile": {"is_compressed": False, "split_size": 1024},
-        "transport": {"segsize": 536, "socket_buffer": 65536, "block_size": 4096, "tries": 40},
+        "transport": {"segsize": 536, "socket_buffer": 65536, "block_size": 4096, "tries": 40, "min_rate": 1000000},
         "compare": True,
     }
 

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery.healer import (
     ADOPTION_PATIENCE_S,
     ANSWER_PATIENCE_S,
+    ChildFellBehind,
     ChildGone,
     ChildLinked,
     DeclareChild,
+    DemoteChild,
+    Demoted,
     DialChild,
     DropChild,
     GiveUp,
@@ -62,6 +65,18 @@ CHILDREN = {
     "superseded: it lives elsewhere": ((6,), ChildGone(6, "superseded", "", (7,)), [], []),
     "an orphan that is here already": ((6, 7), ChildGone(6, "failed", "", (7,)), [], [7]),
     "an orphan that cannot be one": ((6,), ChildGone(6, "failed", "", (RANK, 4, 0)), [], []),
+    "fell behind": (
+        (6,),
+        ChildFellBehind(6, "slow", (7, 8)),
+        [DemoteChild(6), DialChild(7, True), DialChild(8, True)],
+        [6, 7, 8],
+    ),
+    "fell behind, and its child is here already": (
+        (6, 7),
+        ChildFellBehind(6, "slow", (7,)),
+        [DemoteChild(6)],
+        [6, 7],
+    ),
     "a knock": ((), Knocked(9), [DialChild(9, True)], [9]),
     "a knock of a child that is linked": ((9,), Knocked(9), [DropChild(9), DialChild(9, True)], [9]),
     "a knock of this node": ((), Knocked(RANK), [], []),
@@ -85,6 +100,16 @@ def test_a_knock_of_a_child_that_is_being_dialled():
     made.handle(ChildGone(9, "unreachable", ""), 0.2)
     assert made.handle(Knocked(9), 0.3) == [DialChild(9, True)]
     assert made.adopted == 2
+
+
+def test_a_leaf_adopts_nobody():
+    """Its parent has taken its children; those that it was about to adopt look for another one."""
+    made = healer(6, 7)
+    assert made.handle(ChildGone(6, "lost", "silent", (8,)), 1.0)[1:] == [DialChild(8, True)]
+    assert made.handle(Demoted(), 2.0) == [DropChild(8)]
+    assert made.is_leaf and made.children == [7]
+    assert made.handle(Knocked(9), 3.0) == []
+    assert made.handle(ChildGone(7, "lost", "silent", (8,)), 4.0) == [DeclareChild(7, "lost", "silent")]
 
 
 def play(made, events):

@@ -30,7 +30,9 @@ def test_options_alone_in_any_order():
     config, warnings = ask("-O", "/dev/vdb", "-H", "10.0.0.[5-6],x", "-b", "64k", "-I", "a.img", "-r", "40", "-u", "1M")
     assert [node["host"] for node in config["nodes"]] == ["10.0.0.5", "10.0.0.6", "x"]
     assert (config["source"], config["output"], config["sync"], warnings) == ("a.img", "/dev/vdb", True, [])
-    assert config["transport"] == {"segsize": 0, "socket_buffer": 2 ** 20, "block_size": 65536, "tries": 40}
+    assert config["transport"] == {
+        "segsize": 0, "socket_buffer": 2 ** 20, "block_size": 65536, "tries": 40, "min_rate": 0,
+    }  # fmt: skip
     assert config["barrier_timeout"] == 70.0
 
 

@@ -251,7 +251,7 @@ def test_the_cap_of_a_kind_is_the_same_on_both_sides(kind):
         Sealer(KEY).control(kind, bytes(CAPS[kind] + 1))
 
 
-@pytest.mark.parametrize("kind", [0, DATA, ZERO, 9, 20, 255])
+@pytest.mark.parametrize("kind", [0, DATA, ZERO, 9, 21, 255])
 def test_what_is_no_message_is_not_sealed(kind):
     with pytest.raises(ValueError):
         Sealer(KEY).control(kind, b"{}")
@@ -262,7 +262,7 @@ BAD_FRAMES = {
     "data": forge(DATA, 1),
     "zero": forge(ZERO, 1),
     "kind 0": forge(0, 2, payload=b"{}"),
-    "kind 20": forge(20, 2, payload=b"{}"),
+    "kind 21": forge(21, 2, payload=b"{}"),
     "flag": forge(PING, 2, payload=b"{}", flags=2),
     "reserved": forge(PING, 2, payload=b"{}", reserved=256),
     "offset": forge(PING, 2, payload=b"{}", offset=1),
@@ -296,7 +296,7 @@ def test_a_bad_frame_is_refused_and_the_link_stays_failed(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["data", "kind 0", "kind 20", "flag", "reserved", "offset", "length", "longest"]
+    "name", ["data", "kind 0", "kind 21", "flag", "reserved", "offset", "length", "longest"]
 )
 def test_a_bad_header_is_refused_before_its_payload(name):
     control = opener()
@@ -363,7 +363,7 @@ def test_no_bytes_raise_anything_but_protocol_error(parts):
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(
-    st.sampled_from([1, 2, 10, 12, 16, 17, 19, 20]), st.sampled_from([0, 0, 0, 1, 2]), st.integers(0, 3),
+    st.sampled_from([1, 2, 10, 12, 16, 17, 19, 20, 21]), st.sampled_from([0, 0, 0, 1, 2]), st.integers(0, 3),
     st.binary(max_size=50))))  # fmt: skip
 def test_no_frames_with_right_macs_raise_anything_but_protocol_error(frames):
     control = opener()

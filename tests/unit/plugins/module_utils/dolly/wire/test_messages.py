@@ -17,6 +17,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages imp
     CAPS,
     MAX_DIGESTS,
     Bye,
+    Demotion,
     End,
     Gone,
     Manifest,
@@ -32,6 +33,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages imp
 
 KINDS = {
     Setup: 10, Start: 11, Need: 12, Gone: 13, Manifest: 14, End: 15, Status: 16, Ping: 17, Pong: 18, Bye: 19,
+    Demotion: 20,
 }  # fmt: skip
 
 SAMPLES = [
@@ -57,6 +59,7 @@ SAMPLES = [
     (Status(({"rank": 1, "rate": 1.5, "ok": True, "name": "k\u00f6ln"},)), None),
     (Status(()), b'{"snapshots":[]}'),
     (Ping(), b"{}"),
+    (Demotion(), b"{}"),
     (Pong(), b"{}"),
     (Bye("done"), b'{"reason":"done","error":null}'),
     (Bye("broken", {"message": "disk full"}), b'{"reason":"broken","error":{"message":"disk full"}}'),
@@ -167,7 +170,7 @@ BAD = [
     (0, b"{}"),
     (1, b"{}"),
     (2, b"{}"),
-    (20, b"{}"),
+    (21, b"{}"),
     (-1, b"{}"),
 ]
 

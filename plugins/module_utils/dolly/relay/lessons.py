@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node is told about the image: kept for itself, and passed on to those below."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from ..errors import ProtocolError
+from ..wire.messages import Manifest
+from .downstream import Downstream
+from .ledger import Ledger
+
+
+class Lessons:
+    """Each answer says whether what a parent told can be; if not, that parent is not to be trusted."""
+
+    def __init__(self, ledger: Ledger, downstream: Downstream, log: Callable[[str], None]) -> None:
+        self._ledger = ledger
+        self._downstream = downstream
+        self._log = log
+
+    def manifest(self, parent: str, message: Manifest) -> bool:
+        """Digests."""
+        if not self._learns(parent, lambda: self._ledger.learn(message.first, message.digests)):
+            return False
+        self._downstream.manifest(message.first, message.digests)
+        return True
+
+    def end(self, parent: str, size: int) -> bool:
+        """The size of the image."""
+        if not self._learns(parent, lambda: self._ledger.end(size)):
+            return False
+        self._downstream.end(size)
+        return True
+
+    def _learns(self, parent: str, learn: Callable[[], None]) -> bool:
+        try:
+            learn()
+        except (ProtocolError, ValueError) as error:
+            self._log("what %s said was refused: %s" % (parent, error))
+            return False
+        return True
