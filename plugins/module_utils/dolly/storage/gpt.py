@@ -63,8 +63,8 @@ def moved_backup(read: Callable[[int, int], bytes], block: int, disk_size: int) 
     backup = primary._replace(own=last, other=header.own, entries_at=first_backup)
     writes = [(first_backup * block, entries), (last * block, _pack(backup, raw, block))]
     writes.append((block, _pack(primary, raw, block)))
-    old = read(header.other * block, block)
-    if old.startswith(_SIGNATURE):  # or a tool that looks for lost tables would find two
+    if header.other < first_backup and read(header.other * block, block).startswith(_SIGNATURE):
+        # A tool that looks for lost tables would find two. On a disk little larger the new backup lies over the old.
         writes.append((header.other * block, bytes(block)))
     return writes + _protective(read(0, block), last)
 

@@ -8,7 +8,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.gpt import moved_backup
@@ -27,9 +27,9 @@ def header(own, other, first, last, entries_at, entries, more=b""):
 
 
 def make_disk(blocks, block=512, more=b""):
-    """A disk of so many blocks with one partition in its table, as bytes that can be changed."""
+    """A disk of so many blocks with a full table, as bytes that can be changed."""
     disk = bytearray(blocks * block)
-    entries = (b"type" * 4 + b"uuid" * 4 + struct.pack("<QQ", 40, 50)).ljust(ENTRIES, b"\0")
+    entries = (b"type" * 4 + b"uuid" * 4 + struct.pack("<QQ", 40, 50)).ljust(128, b"n") * 128
     count = ENTRIES // block
     last = blocks - 1
     usable = (2 + count, last - count - 1)
@@ -62,19 +62,17 @@ def move(disk, block=512):
     block=st.sampled_from([512, 4096]),
     more=st.sampled_from([b"", b"later"]),
 )
+@example(blocks=200, extra=4, block=4096, more=b"")  # the new entries lie where the old header was
+@example(blocks=200, extra=1, block=512, more=b"")
 def test_a_larger_disk_looks_as_if_its_table_had_been_made_there(blocks, extra, block, more):
     disk = make_disk(blocks, block, more) + bytearray(extra * block)
     assert move(disk, block)
     wanted = make_disk(blocks + extra, block, more)
-    if extra * block < ENTRIES:  # the old backup of the entries may stick out in front of the new one
-        first = (blocks - 1) * block - ENTRIES
-        put(wanted, 0, first, b"")
-        kept = len(wanted) - block - ENTRIES
-        wanted[first:kept] = disk[first:kept]
-        assert not any(disk[offset : offset + 8] == b"EFI PART" for offset in range(first, kept, block))
-    else:
-        first = (blocks - 1) * block - ENTRIES
-        disk[first : first + ENTRIES] = bytes(ENTRIES)  # harmless, and left where it was
+    # What is left of the old entries is harmless, and stays where it was; of the old header nothing is left.
+    first, kept = (blocks - 1) * block - ENTRIES, len(wanted) - block - ENTRIES
+    old = disk[first : min(first + ENTRIES, kept)]
+    wanted[first : first + len(old)] = old
+    assert not any(disk[offset : offset + 8] == b"EFI PART" for offset in range(first, kept, block))
     assert disk == wanted
     assert move(disk, block) == []
 
