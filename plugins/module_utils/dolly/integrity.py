@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import lru_cache
-from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple, Union
 
 from .errors import ProtocolError
 from .plan.job import Image
@@ -125,7 +125,7 @@ class Manifest:
 
 
 def digest_regions(
-    read: Callable[[int, memoryview], int], regions: Iterable[Range], buffer: bytearray
+    read: Callable[[int, memoryview], int], regions: Iterable[Range], buffer: Union[bytearray, memoryview]
 ) -> bytes:
     """Return the SHA-256 of the bytes of ``regions`` in turn, read through ``buffer`` piece by piece.
 
@@ -149,7 +149,9 @@ def digest_regions(
     return digest.digest()
 
 
-def digest_region(read: Callable[[int, memoryview], int], start: int, end: int, buffer: bytearray) -> bytes:
+def digest_region(
+    read: Callable[[int, memoryview], int], start: int, end: int, buffer: Union[bytearray, memoryview]
+) -> bytes:
     """Return what ``digest_regions`` does of the one region [start, end)."""
     return digest_regions(read, ((start, end),), buffer)
 

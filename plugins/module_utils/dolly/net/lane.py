@@ -19,6 +19,7 @@ import threading
 import time
 from typing import Optional
 
+from ..buffers import make_buffer
 from ..errors import PeerLost
 from ..profile import Stopwatch
 from . import sockets
@@ -228,7 +229,7 @@ class Lane:
 
     def _copy_to_file(self, fd: int, offset: int, length: int) -> int:
         if self._buffer is None:
-            self._buffer = memoryview(bytearray(PLAIN_PIECE))
+            self._buffer = make_buffer(PLAIN_PIECE)
         self.watch.turn_to("receive")
         wanted = min(length, PLAIN_PIECE)
         count = 0

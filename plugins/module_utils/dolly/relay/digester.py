@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from typing import Callable, Iterable, List, Optional
 
+from ..buffers import is_zero, make_buffer
 from ..errors import SourceChanged
 from ..integrity import PIECE, digest_regions, zero_digest
 from ..plan.blockmap import Checker
@@ -21,7 +22,6 @@ from .ledger import Ledger
 
 #: Digests are published in groups of this many chunks.
 _GROUP = 4
-_ZEROS = bytes(PIECE)
 
 
 class Digester:
@@ -45,7 +45,7 @@ class Digester:
         self._publish = publish
         self._watch = watch or Stopwatch()
         self._checker = checker
-        self._buffer = bytearray(PIECE)
+        self._buffer = make_buffer(PIECE)
         self._whole: Optional["hashlib._Hash"] = None
         self._whole_end = 0
 
@@ -96,7 +96,7 @@ class Digester:
         def read(offset: int, view: memoryview) -> int:
             length = self._read(offset, view)
             self._look(offset, view[:length])
-            if self._buffer.startswith(_ZEROS if length == PIECE else _ZEROS[:length]):
+            if is_zero(view[:length]):
                 zeros.add(offset, offset + length)
             return length
 
@@ -122,7 +122,7 @@ class Digester:
     def _catch_up(self, end: int) -> None:
         """What a block map leaves out counts for the SHA-256 of the whole image all the same."""
         while self._whole is not None and self._whole_end < end:
-            gap = memoryview(bytearray(min(PIECE, end - self._whole_end)))
+            gap = make_buffer(min(PIECE, end - self._whole_end))
             length = self._read(self._whole_end, gap)
             self._whole.update(gap[:length])
             self._whole_end += length

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from typing import Callable, List, Optional
 
+from ..buffers import is_zero
 from ..errors import ChecksumMismatch
 from ..integrity import PIECE
 from ..profile import IDLE, Stopwatch
@@ -18,9 +19,6 @@ from ..storage.base import Lane
 from ..storage.stream import Stream
 from ..storage.window import Ring
 from .ledger import Ledger
-
-_ZEROS = bytes(PIECE)
-_HEAD = 4096
 
 
 class Intake:
@@ -88,9 +86,7 @@ class Intake:
 
     def _hold(self, piece: memoryview) -> None:
         start, self._size = self._size, self._size + len(piece)
-        # Most pieces that are no zeros differ in their first bytes; a comparison as bytes is the fast one.
-        is_zero = bytes(piece[:_HEAD]) == _ZEROS[: len(piece[:_HEAD])] and bytes(piece) == _ZEROS[: len(piece)]
-        self._ledger.add(start, self._size, is_zero)
+        self._ledger.add(start, self._size, is_zero(piece))
 
     def _learn(self, index: int, digest: bytes) -> None:
         self._ledger.learn(index, digest)

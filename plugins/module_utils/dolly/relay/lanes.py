@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Iterator, Tuple
 
+from ..buffers import make_buffer
 from ..errors import ProtocolError
 from ..net.lane import Lane
 from ..recovery.laggards import LaneSight
@@ -100,7 +101,7 @@ class Receiving:
             return
         with self._ledger.changed:
             self._ledger.received += length
-        scratch = memoryview(bytearray(_SCRATCH))
+        scratch = make_buffer(_SCRATCH)
         while length:
             count = self.lane.to_view(scratch[: min(length, _SCRATCH)])
             length -= count

@@ -71,7 +71,7 @@ def settle(ledger: Ledger, index: int, matches: bool, is_zero: bool = False) -> 
         ledger.accept(index)
 
 
-def check_claim(store: Store, ledger: Ledger, index: int, buffer: bytearray) -> None:
+def check_claim(store: Store, ledger: Ledger, index: int, buffer: memoryview) -> None:
     """Digest a claimed chunk where it is said to be; what cannot be read there is missing."""
     parts = ledger.image.chunk_parts(index)
     expected = ledger.digest(index)

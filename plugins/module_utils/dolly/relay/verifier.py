@@ -8,6 +8,7 @@ import collections
 import hmac
 from typing import Callable, Counter, Optional
 
+from ..buffers import make_buffer
 from ..errors import BadChunk
 from ..integrity import PIECE, digest_regions, zero_digest
 from ..profile import IDLE, Stopwatch
@@ -32,7 +33,7 @@ class Verifier:
         self._on_bad = on_bad
         self._watch = watch or Stopwatch()
         self._tries: Counter[int] = collections.Counter()
-        self._buffer = bytearray(PIECE)
+        self._buffer = make_buffer(PIECE)
 
     def run(self) -> None:
         """Verify chunks as they become whole."""

@@ -14,6 +14,7 @@ import lzma
 import zlib
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
+from ..buffers import make_buffer
 from ..errors import BadArchive, Refused
 from .source import Source
 from .split_source import SplitSource
@@ -242,7 +243,7 @@ class GzipStream:
         #: What lies on a disk, where that is compressed.
         self.source = getattr(stream, "source", None)
         self._stream = stream
-        self._buffer = memoryview(bytearray(_MAX_OUT))
+        self._buffer = make_buffer(_MAX_OUT)
         self._compressor: Optional[Any] = zlib.compressobj(wbits=_GZIP_FORMAT)
         self._ready = memoryview(b"")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import List, Optional
 
+from ..buffers import make_buffer
 from ..ranges import RangeSet
 from .base import Lane, Store, Target
 from .facts import TargetFacts
@@ -66,7 +67,7 @@ class DummyStore(_Pattern, Store):
     def __init__(self, size: Optional[int]) -> None:
         self.size = _MAX_SIZE if size is None else size
         self.notes: List[str] = []
-        self._anything = memoryview(bytearray(_PIECE))  # for all threads: nobody looks at it
+        self._anything = make_buffer(_PIECE)  # for all threads: nobody looks at it
 
     def receive(self, lane: Lane, offset: int, length: int) -> int:
         return lane.to_view(self._anything[:length])

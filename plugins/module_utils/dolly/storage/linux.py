@@ -13,6 +13,8 @@ import struct
 import time
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
+from ..buffers import make_buffer
+
 # include/uapi/asm-generic/ioctl.h; these four architectures have their own: arch/*/include/uapi/asm/ioctl.h
 _is_odd_machine = os.uname().machine.startswith(("ppc", "mips", "sparc", "alpha"))
 _IOC_NONE = 0x20000000 if _is_odd_machine else 0
@@ -137,7 +139,7 @@ def clone_range(source: int, target: int, offset: int, length: int) -> None:
         except OSError as error:
             if error.errno not in _NOT_SUPPORTED | {errno.EXDEV, errno.EBADF, errno.EPERM}:
                 raise
-            buffer = memoryview(bytearray(min(end - offset, len(_ZEROS))))
+            buffer = make_buffer(min(end - offset, len(_ZEROS)))
             count = read_into(source, buffer, offset)
             write_all(target, buffer[:count], offset)
         if not count:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 from typing import Iterator, List, Optional, Protocol
 
+from ..buffers import make_buffer
 from ..errors import TargetError
 from .base import Lane, Store, Target
 from .facts import TargetFacts
@@ -33,7 +34,7 @@ class Ring:
     def __init__(self, length: int) -> None:
         self.length = length
         # Pages that nothing is written to take no memory: a short stream needs no large window.
-        self._bytes = memoryview(bytearray(length))
+        self._bytes = make_buffer(length)
 
     def parts(self, offset: int, length: int) -> Iterator[memoryview]:
         """The places of a range, in order; ValueError where it does not fit."""
