@@ -300,6 +300,22 @@ repaired:
   description: How many chunks arrived or were read back damaged and were sent again.
   returned: with O(state=finished)
   type: int
+late:
+  description: Whether the node came when the run had started, so that it was a leaf.
+  returned: with O(state=finished)
+  type: bool
+demoted:
+  description: Whether the node was too slow to have others behind it.
+  returned: with O(state=finished)
+  type: bool
+healed:
+  description: How often the node got another parent, because the one that it had was gone or too slow.
+  returned: with O(state=finished)
+  type: int
+stalled:
+  description: For how many seconds nothing came because of that.
+  returned: with O(state=finished)
+  type: float
 times:
   description:
     - Where the time of this node went, in seconds since the start. What took no time is left out.
@@ -587,6 +603,10 @@ def result_fields(result):
         "received_bytes": int(result.get("received_bytes") or 0),
         "sent_bytes": int(result.get("sent_bytes") or 0),
         "resumed_bytes": int(result.get("resumed_bytes") or 0),
+        "late": bool(result.get("late")),
+        "demoted": bool(result.get("demoted")),
+        "healed": int(result.get("healed") or 0),
+        "stalled": float(result.get("stalled") or 0.0),
         "times": result.get("times") or {},
         "half_written": bool(result.get("half_written")),
         "notes": list(result.get("notes") or ()),

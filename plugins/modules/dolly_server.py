@@ -446,6 +446,18 @@ nodes:
     resumed_bytes:
       description: The bytes that an earlier run had left on its target, so that nobody had to send them.
       type: int
+    late:
+      description: Whether the node came when the run had started, so that it was a leaf.
+      type: bool
+    demoted:
+      description: Whether the node was too slow to have others behind it.
+      type: bool
+    healed:
+      description: How often the node got another parent, because the one that it had was gone or too slow.
+      type: int
+    stalled:
+      description: For how many seconds nothing came because of that.
+      type: float
     times:
       description:
         - Where the time of the node went, in seconds since the start. What took no time is left out.
@@ -458,7 +470,10 @@ nodes:
           for bytes that it needs and this node has not got yet.
       type: dict
     error:
-      description: Why the node failed, C(kind) and C(message) among others. Null when it did not.
+      description:
+        - Why the node failed, C(kind) and C(message) among others. Null when it did not.
+        - C(errno) and C(offset) say where its target failed. Of a node that was lost C(after) says how many seconds
+          after the start, and C(offset) how many bytes it had by then.
       type: dict
 history:
   description:

@@ -12,6 +12,7 @@ import html
 import time
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.happened import happened
 from ansible_collections.dolly.ring.plugins.plugin_utils import report_pictures as pictures
 from ansible_collections.dolly.ring.plugins.plugin_utils.ring_words import duration, printable
 
@@ -42,6 +43,7 @@ NEXT = {
     "SourceChanged": "Stop whatever writes to the image, or clone a snapshot of it.",
     "ChecksumMismatch": "Fetch the image again, or correct dolly_ring_checksum.",
     "NotEnoughNodes": "Repair the hosts named, take them out of the play, or do with fewer (dolly_ring_min_nodes).",
+    "TooSlow": "Look for what slows that disk or its link down, or lower dolly_ring_min_rate; then clone it again.",
     "TimedOut": "Find out what it waited for, or raise the limit that the sentence names.",
 }
 
@@ -155,11 +157,11 @@ def events(history: t.Mapping[str, t.Any]) -> str:
 
 def node_table(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
     numbers = ("pos", "MB", "s", "MB/s")
-    names = ("pos", "node", "state", "MB", "s", "MB/s", "verified", "address")
+    names = ("pos", "node", "state", "MB", "s", "MB/s", "verified", "happened", "address")
     head = "".join('<th%s>%s</th>' % (' class="n"' if name in numbers else "", name) for name in names)
     rows = "".join(
         '<tr><td class="n">%s</td><td>%s</td><td>%s</td><td class="n">%.1f</td><td class="n">%.1f</td>'
-        '<td class="n">%.1f</td><td>%s</td><td>%s</td></tr>'
+        '<td class="n">%.1f</td><td>%s</td><td>%s</td><td>%s</td></tr>'
         % (
             "-" if node["position"] is None else int(node["position"]),
             text(node["name"]),
@@ -168,6 +170,7 @@ def node_table(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
             node["seconds"],
             node["rate_mb_s"],
             "yes" if node["verified"] else "no",
+            text(happened(node)),
             text(node.get("address") or ""),
         )
         for node in nodes

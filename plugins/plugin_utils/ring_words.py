@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.happened import happened
+
 #: Callbacks whose output a program reads; a line between would spoil it.
 FOR_PROGRAMS = ("json", "jsonl", "null", "oneline", "tap", "junit", "ndjson")
 WIDEST_NAME = 40
@@ -67,12 +69,12 @@ def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
     width = min(WIDEST_NAME, max([len("node")] + [len(printable(node["name"])) for node in nodes]))
     if any(node["state"] == "predicted" for node in nodes):
         return forecast(summary, width)
-    form = "%%3s  %%-%ds  %%-11s  %%9s  %%7s  %%7s  %%-8s  %%s" % width
+    form = "%%3s  %%-%ds  %%-11s  %%9s  %%7s  %%7s  %%-8s  %%-16s  %%s" % width
     digest = "; digest %s" % summary["digest"] if summary["digest"] else ""
     title = (summary["source"].get("path", "no image"), summary["server"], summary["msg"], digest)
     lines = [
         printable("%s from %s: %s%s" % title),
-        form % ("pos", "node", "state", "MB", "s", "MB/s", "verified", "digest"),
+        form % ("pos", "node", "state", "MB", "s", "MB/s", "verified", "digest", "happened"),
     ]
     for node in nodes:
         cells = (
@@ -84,6 +86,7 @@ def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
             "%.1f" % node["rate_mb_s"],
             "yes" if node["verified"] else "no",
             node["digest"][:16] if node["state"] == "done" else "",
+            happened(node),
         )
         lines.append((form % cells).rstrip())
     return lines

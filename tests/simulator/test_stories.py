@@ -201,3 +201,51 @@ def test_below_the_floor_a_node_is_ejected_and_says_why():
     assert outcome.ring.machines[2].node.error.fields["min_rate"] == CHUNK // 2
     assert "min_rate" in outcome.ring.root.nodes()[1]["error"]["message"]
     assert outcome.world.now < 60
+
+
+def test_a_node_that_comes_late_is_a_leaf_and_gets_everything():
+    """Its place is taken: node 3 stays where it was adopted, and nobody waits for node 2 longer than it takes."""
+
+    def happen(ring, schedule):
+        for machine in ring.machines:
+            machine.in_rate = machine.out_rate = CHUNK
+        schedule.late[2] = 12.0
+
+    outcome = tell_finely(4, happen, chunks=30, min_nodes=3)
+    assert states(outcome) == ["done"] * 4
+    assert [entry["late"] for entry in outcome.ring.root.nodes()] == [False, True, False, False]
+    assert [outcome.ring.machines[rank].node.word.parent for rank in (2, 3, 4)] == [0, 1, 3]
+    assert sum("DialChild(rank=3" in line for line in outcome.world.lines) == 1
+
+
+def test_a_node_that_was_killed_and_started_again_comes_late():
+    def happen(ring, schedule):
+        schedule.shaken.add(2)
+        for machine in ring.machines:
+            machine.in_rate = machine.out_rate = CHUNK
+        ring.world.after(5.0, None, ring.machines[2].kill)
+        ring.world.after(8.0, None, lambda: ring.restart(2))
+
+    outcome = tell_finely(4, happen, chunks=40)
+    assert states(outcome) == ["done"] * 4
+    assert [entry["late"] for entry in outcome.ring.root.nodes()] == [False, True, False, False]
+    assert outcome.ring.machines[3].node.word.parent == 1
+
+
+def test_what_happened_is_told_of_each_node():
+    def happen(ring, schedule):
+        schedule.broken.add(2)
+        for machine in ring.machines:
+            machine.in_rate = machine.out_rate = CHUNK
+        ring.world.after(5.0, None, ring.machines[2].lose_power)
+
+    outcome = tell_finely(4, happen, chunks=20)
+    entries = outcome.ring.root.nodes()
+    assert [entry["state"] for entry in entries] == ["done", "lost", "done", "done"]
+    assert [entry["healed"] for entry in entries] == [0, 0, 1, 0]
+    silence_s = outcome.ring.shape.timeouts.dead_after
+    assert silence_s - 1 < entries[2]["stalled"] < silence_s + 2
+    assert entries[0]["stalled"] == entries[3]["stalled"] == 0
+    error = entries[1]["error"]
+    assert 9 < error["after"] < 12 and 0 < error["offset"] == entries[1]["bytes"]
+    assert "%d bytes" % error["offset"] in error["message"]

@@ -39,6 +39,8 @@ class Snapshot:
     ``seconds`` since START, ``repaired`` chunks, ``received`` and ``sent`` bytes of the image that crossed
     the network, without zeros, ``resumed`` bytes that were there before and nobody had to send, ``checked``
     bytes that were looked at for that, ``demoted`` whether it was too slow to have children,
+    ``late`` whether it came after START, ``healed`` how often it got another parent and ``stalled`` how many seconds
+    nothing came because of that,
     ``digest`` the root in hex or empty. ``observed_by`` is None when the node speaks itself, else the rank
     whose opinion this is; ``version`` is then the last own one that it had seen, -1 for none. ValueError: a
     field that is out of bounds.
@@ -66,6 +68,9 @@ class Snapshot:
     synced: bool = False
     changed: bool = False
     demoted: bool = False
+    late: bool = False
+    healed: int = 0
+    stalled: float = 0.0
     error: Optional[Dict[str, Any]] = None
     detail: Dict[str, Any] = field(default_factory=dict)
     observed_by: Optional[int] = None
@@ -76,20 +81,20 @@ class Snapshot:
         states, lowest = (OWN_STATES, 0) if self.observed_by is None else (OPINIONS, _UNSEEN)
         _expect("version", self.version, _is_int(self.version, lowest), "an integer from %d" % lowest)
         _expect("state", self.state, self.state in states, "one of " + ", ".join(states))
-        for name in ("synced", "changed", "demoted"):
+        for name in ("synced", "changed", "demoted", "late"):
             _expect(name, getattr(self, name), isinstance(getattr(self, name), bool), "true or false")
         is_error = self.error is None or _is_object(self.error)
         _expect("error", self.error, is_error, "a JSON object or null")
         _expect("detail", self.detail, _is_object(self.detail), "a JSON object")
 
     def _check_numbers(self) -> None:
-        counts = ("held", "verified", "repaired", "received", "sent", "resumed", "checked")
+        counts = ("held", "verified", "repaired", "received", "sent", "resumed", "checked", "healed")
         for name in ("rank", "incarnation", "epoch", *counts):
             _expect(name, getattr(self, name), _is_int(getattr(self, name)), "an integer from 0")
         for name in ("parent", "total", "observed_by"):
             value = getattr(self, name)
             _expect(name, value, value is None or _is_int(value), "an integer from 0, or null")
-        for name in ("rate", "seconds"):
+        for name in ("rate", "seconds", "stalled"):
             _expect(name, getattr(self, name), _is_amount(getattr(self, name)), "a number from 0")
 
     def _check_texts(self) -> None:

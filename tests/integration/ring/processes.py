@@ -139,7 +139,8 @@ class Row:
     """One line of the table of results."""
 
     def __init__(self, cells: List[str], reason: str) -> None:
-        self.name, self.state, self.size, _seconds, _rate, verified, repaired = cells
+        self.name, self.state, self.size, _seconds, _rate, verified, repaired, *more = cells
+        self.happened = more[0] if more else ""
         self.verified = verified == "yes"
         self.repaired = int(repaired)
         self.reason = reason
@@ -153,7 +154,7 @@ def results(output: str) -> Dict[str, Row]:
     rows: Dict[str, Row] = {}
     for line in lines[heads[0] + 1 :]:
         cells = re.split(r"\s{2,}", line.strip())
-        if len(cells) == 7 and not line.startswith(tuple("%s: " % name for name in rows)):
+        if len(cells) in (7, 8) and not line.startswith(tuple("%s: " % name for name in rows)):
             rows[cells[0]] = Row(cells, "")
             continue
         for name, row in rows.items():

@@ -59,8 +59,8 @@ class ChildFellBehind:
 
 
 @dataclass(frozen=True)
-class Demoted:
-    """The parent has taken this node's children: it is a leaf from now on."""
+class MadeLeaf:
+    """This node is a leaf from now on: too slow or too late to have children."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class GiveUp:
 
 
 Event = Union[
-    SetUp, ChildLinked, ChildGone, Knocked, ChildFellBehind, Demoted, ParentFound, ParentGone, KnockFailed, Ticked
+    SetUp, ChildLinked, ChildGone, Knocked, ChildFellBehind, MadeLeaf, ParentFound, ParentGone, KnockFailed, Ticked
 ]
 Action = Union[DialChild, DropChild, DemoteChild, DeclareChild, KnockAt, GiveUp]
 
@@ -150,7 +150,7 @@ class Healer:
     def __init__(self, rank: int, ancestors: Sequence[int]) -> None:
         self.rank = rank
         self.adopted = 0
-        #: Whether this node was too slow to have children.
+        #: Whether this node is too slow, or came too late, to have children.
         self.is_leaf = False
         self._ancestors = tuple(ancestors)
         self._children: Dict[int, str] = {}
@@ -182,11 +182,11 @@ class Healer:
             return self._knocked(event.rank)
         if isinstance(event, ChildFellBehind):
             return [DemoteChild(event.rank), *self._adopt(event.orphans)]
-        if isinstance(event, Demoted):
-            return self._demoted()
+        if isinstance(event, MadeLeaf):
+            return self._made_leaf()
         return self._handle_parent(event, now)
 
-    def _demoted(self) -> List[Action]:
+    def _made_leaf(self) -> List[Action]:
         """Those that are linked are the parent's already; those that are being dialled look for another one."""
         self.is_leaf = True
         dialled = [rank for rank in self.children if self._children[rank] == "dialling"]

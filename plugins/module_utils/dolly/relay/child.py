@@ -46,6 +46,10 @@ _OUTCOMES = frozenset(("finished", "failed", "superseded", "orphaned"))
 class ChildOwner(Protocol):
     """What hears of a link's fate; every call comes on the reactor."""
 
+    @property
+    def has_started(self) -> bool:
+        """Whether START has come: who is linked now comes late, or is an orphan."""
+
     def child_linked(self, link: "ChildLink") -> None:
         """The child is there and has got the plan."""
 
@@ -87,6 +91,8 @@ class ChildLink:
         several = MAX_BLOCK_OF_SEVERAL if self.node.extra else 0
         self.claims = Claims(ledger, plan.transport.block_size or several)
         self.is_linked = False
+        #: Whether the run had started when it was linked.
+        self.is_late = False
         #: Whether this node has taken its children, because it is too slow.
         self.is_demoted = False
         self._context = context
@@ -179,7 +185,8 @@ class ChildLink:
         self._session = Session("parent", established.send_key, established.receive_key, self.node.name)
         channel.handle(self._on_data, self._on_closed)
         self.is_linked = True
-        self._send(Setup(self._plan_for(channel)))
+        self.is_late = self._owner.has_started
+        self._send(Setup(self._plan_for(channel), self.is_late))
         self._owner.child_linked(self)
         self._on_data(established.leftover)
 

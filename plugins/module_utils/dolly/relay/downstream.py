@@ -65,6 +65,7 @@ class Downstream:
         self._links: Dict[int, ChildLink] = {}
         self._ended: List[ChildLink] = []
         self._start: Optional[Start] = None
+        self._started_at: Optional[float] = None
         self._store: Optional[Readable] = None
         self._sent = 0
         self._stalls = StallWatch(plan.timeouts.stall)
@@ -73,6 +74,11 @@ class Downstream:
         self._detours: Counter[int] = collections.Counter()
         self._has_news = False
         self._size: Optional[int] = None
+
+    @property
+    def has_started(self) -> bool:
+        """Whether START has come."""
+        return self._start is not None
 
     @property
     def is_finished(self) -> bool:
@@ -103,7 +109,8 @@ class Downstream:
     def start(self, message: Start, store: Optional[Readable]) -> None:
         """Pass the server's word on; children that are not members are let go."""
         self._start, self._store = message, store
-        self._pacer.start(self._context.reactor.now())
+        self._started_at = self._context.reactor.now()
+        self._pacer.start(self._started_at)
         self.kinship.members = frozenset(message.members)
         for link in list(self._links.values()):
             self._start_link(link)
@@ -227,10 +234,19 @@ class Downstream:
             self._links[action.rank].demote()
         elif isinstance(action, heal.DeclareChild):
             name = self._plan.nodes[action.rank].name
-            error = {"kind": "PeerLost", "message": "%s: %s" % (name, action.reason), "fault": "peer"}
-            self.board.declare(action.rank, name, action.state, error)
+            self.board.declare(action.rank, name, action.state, self._obituary(action, name))
         else:
             self._owner.act_as_child(action)
+
+    def _obituary(self, action: heal.DeclareChild, name: str) -> Dict[str, Any]:
+        """What is said of a child that cannot speak: why, and where it was known to be, how long after the start."""
+        error: Dict[str, Any] = {"kind": "PeerLost", "message": "%s: %s" % (name, action.reason), "fault": "peer"}
+        word = self.board.get(action.rank)
+        if self._started_at is not None and word is not None:
+            after = round(self._context.reactor.now() - self._started_at, 1)
+            error.update(after=after, offset=word.held)
+            error["message"] += " (%.1f s after the start, with %d bytes)" % (after, word.held)
+        return error
 
     def _dial(self, action: heal.DialChild) -> None:
         patience = 0.0 if action.is_adoption else self._context.timeouts.connect
@@ -253,7 +269,9 @@ class Downstream:
         message = self._start
         if message is None or not link.is_linked:
             return
-        if message.abort is not None or link.rank in (self.kinship.members or ()):
+        members = self.kinship.members or frozenset()
+        if message.abort is not None or link.rank in members or link.is_late:
+            self.kinship.members = members if link.rank in members else frozenset((*members, link.rank))
             link.start(message, self._store)
             return
         link.start(Start((), _left_out()), None)

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import collections
 import threading
+import time
 from typing import Callable, Counter, Deque, List, Optional, Set, Tuple
 
 from ..errors import ProtocolError, Refused
 from ..integrity import DIGEST_SIZE, Manifest
 from ..plan.job import MAX_SIZE, Image
 from ..ranges import RangeSet
+from .pulse import Pulse
 
 #: What a window has room for when nobody says otherwise.
 DEFAULT_WINDOW = 64 * 1024 * 1024
@@ -36,9 +38,10 @@ class Ledger:
     In a node whose store is a window these say what has been there; what is there still begins at `base`.
     """
 
-    def __init__(self, image: Image, verifies: bool) -> None:
+    def __init__(self, image: Image, verifies: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self.image = image
         self.manifest = Manifest(image)
+        self.pulse = Pulse(clock)
         lock = threading.RLock()
         #: Held while anything here is used; notified when there may be something new to send.
         self.changed = threading.Condition(lock)
@@ -115,6 +118,7 @@ class Ledger:
         """Bytes that arrived in the store."""
         with self.changed:
             self.held.add(start, end)
+            self.pulse.beat()
             if is_zero:
                 self.zeros.add(start, end)
             else:

@@ -16,7 +16,7 @@ from ..recovery import healer as heal
 from ..storage.base import Store, Target
 from ..wire.auth import Established
 from ..wire.greeting import Hello
-from ..wire.messages import Bye, Manifest, Start
+from ..wire.messages import Bye, Manifest, Setup, Start
 from .context import Context
 from .finisher import Finisher
 from .herald import Herald
@@ -90,10 +90,10 @@ class Member(Node):
 
     # --- what the parent says -----------------------------------------------------------------------
 
-    def upstream_setup(self, parent: str, plan: Dict[str, Any]) -> None:
+    def upstream_setup(self, parent: str, message: Setup) -> None:
         """The plan; the first time it says who this node is."""
         try:
-            parsed = Plan.from_dict(plan)
+            parsed = Plan.from_dict(message.plan)
             rank = parsed.rank_of(self.context.name)
             parent_rank = parsed.rank_of(parent)
             check_plan(parsed, self.plan, rank, parent_rank)
@@ -101,21 +101,26 @@ class Member(Node):
             self.fail(ProtocolError(parent, "a plan that makes no sense: %s" % error))
             return
         self._herald.forget()
+        self._interrupt()
+        healed = self.word.healed + (self.plan is not None)
         if self.plan is None:
-            self._take_place(parsed, rank)
-        self._say(parent=parent_rank, epoch=self._upstream.epoch)
+            self._take_place(parsed, rank, message.is_late)
+        self._say(parent=parent_rank, epoch=self._upstream.epoch, healed=healed)
         self._part()
         if self.downstream is not None:
             self.downstream.handle(heal.ParentFound(parent_rank))
 
-    def _take_place(self, plan: Plan, rank: int) -> None:
+    def _take_place(self, plan: Plan, rank: int, is_late: bool) -> None:
         self.context.timeouts = plan.timeouts  # one set of limits for the whole ring: the server's
         self._word.change(rank=rank, total=plan.image.covered)
-        ledger = Ledger(plan.image, plan.verify != "none")
+        ledger = Ledger(plan.image, plan.verify != "none", self.context.reactor.now)
         downstream = self.set_up(plan, rank, ledger)
         self._lessons = Lessons(ledger, downstream, self.context.log)
-        children = topology.children(rank, plan.fanout, len(plan.nodes))
-        downstream.handle(heal.SetUp(tuple(children)))
+        if is_late:  # its children have got other parents meanwhile
+            self._word.change(late=True)
+            downstream.handle(heal.MadeLeaf())
+        else:
+            downstream.handle(heal.SetUp(tuple(topology.children(rank, plan.fanout, len(plan.nodes)))))
 
         def prepare() -> None:
             self._target = self._choose_target(plan)
@@ -190,7 +195,7 @@ class Member(Node):
         """This node is too slow to have children."""
         self._say(demoted=True)
         if self.downstream is not None:
-            self.downstream.handle(heal.Demoted())
+            self.downstream.handle(heal.MadeLeaf())
 
     def upstream_lacks(self, parent: str, offset: int) -> bool:
         """A window above has let go of bytes: look further up; the server is the last that may have them."""
@@ -201,6 +206,7 @@ class Member(Node):
     def upstream_gone(self, parent: str, reason: str, goodbye: Optional[Bye]) -> None:
         """Without a parent: wait to be adopted, unless the run is over."""
         self.context.log("lost the parent %s: %s" % (parent, reason))
+        self._interrupt()
         if goodbye is not None and goodbye.reason == "aborted":
             self._called_off(goodbye.error)
         if goodbye is not None and goodbye.reason == "finished":
@@ -219,8 +225,12 @@ class Member(Node):
             self.downstream.orphan()
         if self.word.is_terminal:
             patience_s = min(patience_s, heal.ADOPTION_PATIENCE_S + _UNHEARD * self.context.timeouts.dead_after)
-        rank = self.word.parent if self.word.parent is not None else 0
-        self.downstream.handle(heal.ParentGone(rank, patience_s))
+        self.downstream.handle(heal.ParentGone(self.word.parent or 0, patience_s))
+
+    def _interrupt(self) -> None:
+        if self.ledger is not None:
+            with self.ledger.changed:
+                self.ledger.pulse.interrupt()
 
     # --- asking, finishing, failing -----------------------------------------------------------------
 

@@ -219,7 +219,13 @@ class Node:
                 return
             self.downstream.handle(heal.Knocked(rank))
 
-    def knock(self, rank: int, on_failed: Callable[[str], None], kind: str = "adopt") -> Optional[Dialer]:
+    def knock(
+        self,
+        rank: int,
+        on_failed: Callable[[str], None],
+        kind: str = "adopt",
+        on_heard: Callable[[], None] = lambda: None,
+    ) -> Optional[Dialer]:
         """Ask another node to dial this one; or just see whether that could be done, with the kind `probe`."""
         if self.plan is None:
             return None
@@ -227,9 +233,12 @@ class Node:
         if not node.host or not node.port:
             on_failed("%s has no address" % node.name)
             return None
-        return Dialer(
-            self.context, node, kind, lambda current: 0, lambda established, channel: channel.finish(), on_failed
-        )
+
+        def heard(_established: Established, channel: Channel) -> None:
+            channel.finish()
+            on_heard()
+
+        return Dialer(self.context, node, kind, lambda current: 0, heard, on_failed)
 
     def ask_for_help(self, rank: int) -> None:
         """Knock at an ancestor, and let the healer know if that leads to nothing."""

@@ -79,4 +79,4 @@ class Pacer:
 
 def is_leaf(link: ChildLink, word: Snapshot) -> bool:
     """Whether a child takes only what its siblings leave."""
-    return link.is_demoted or word.demoted
+    return link.is_demoted or word.demoted or word.late

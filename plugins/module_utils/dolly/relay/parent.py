@@ -26,7 +26,7 @@ from .threads import Worker
 class ParentOwner(Protocol):
     """What hears of the link; every call comes on the reactor."""
 
-    def parent_setup(self, link: "ParentLink", plan: Dict[str, Any]) -> None:
+    def parent_setup(self, link: "ParentLink", message: Setup) -> None:
         """The plan of the run."""
 
     def parent_start(self, link: "ParentLink", message: Start) -> None:
@@ -178,7 +178,7 @@ class ParentLink:
 
     def _on_message(self, message: Any) -> None:
         if isinstance(message, Setup):
-            self._owner.parent_setup(self, message.plan)
+            self._owner.parent_setup(self, message)
         elif isinstance(message, Start):
             self._owner.parent_start(self, message)
         elif isinstance(message, Manifest):

@@ -16,6 +16,7 @@ from ..plan.job import Plan
 from ..progress import OPINIONS, OWN_STATES, Snapshot
 from ..ranges import RangeSet
 from ..recovery import healer as heal
+from ..recovery.latecomers import Latecomers
 from ..storage.source import Source
 from ..wire.messages import Need, Start
 from .context import Context
@@ -68,6 +69,7 @@ class Root(Node):
         self._started_at = 0.0
         self._progress: Tuple[Any, ...] = ()
         self._progress_at = 0.0
+        self._latecomers = Latecomers()
 
     def _let_go(self, ledger: Ledger, verifies: bool) -> None:
         """Say what may be sent from the beginning."""
@@ -274,9 +276,26 @@ class Root(Node):
         """The source cannot be read."""
         self.fail(error)
 
+    def _look_for_latecomers(self, snapshots: List[Snapshot], now: float) -> None:
+        """Whoever answers where nobody did is dialled: as a leaf, for its children have other parents."""
+        absent = {one.rank: one.rank in self._members for one in snapshots if self._is_absent(one)}
+        for rank in self._latecomers.look(absent, now):
+            self.knock(rank, lambda why: None, "probe", lambda rank=rank: self._is_back(rank))  # type: ignore[misc]
+
+    def _is_absent(self, word: Snapshot) -> bool:
+        is_refused = word.state == "failed" and word.rank not in self._members  # it may have been started again
+        return is_refused or word.observed_by is not None
+
+    def _is_back(self, rank: int) -> None:
+        word = self.board.get(rank)
+        if self.downstream is not None and not self.is_leaving and word is not None and self._is_absent(word):
+            self.downstream.handle(heal.Knocked(rank))
+
     def _on_beat(self, now: float) -> None:
         """Nothing may hang: without any progress anywhere the run ends."""
         snapshots = self.board.all()
+        if self.state == "streaming" and not self.is_leaving:
+            self._look_for_latecomers(snapshots, now)
         progress = tuple((one.rank, one.state, one.held, one.verified, one.checked) for one in snapshots)
         if progress != self._progress or self._is_digesting:
             self._progress, self._progress_at = progress, now
@@ -342,6 +361,9 @@ def _entry(rank: int, name: str, snapshot: Optional[Snapshot]) -> Dict[str, Any]
             resumed_bytes=snapshot.resumed,
             changed=snapshot.changed,
             demoted=snapshot.demoted,
+            late=snapshot.late,
+            healed=snapshot.healed,
+            stalled=snapshot.stalled,
             error=snapshot.error,
         )
     return entry

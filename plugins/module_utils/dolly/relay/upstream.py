@@ -10,7 +10,7 @@ from ..net.channel import Channel
 from ..ranges import RangeSet
 from ..storage.base import Store
 from ..wire.auth import Established
-from ..wire.messages import Bye, Manifest, Start
+from ..wire.messages import Bye, Manifest, Setup, Start
 from .context import Context
 from .ledger import Ledger
 from .parent import ParentLink
@@ -19,7 +19,7 @@ from .parent import ParentLink
 class UpstreamOwner(Protocol):
     """What a node hears from above; every call comes on the reactor."""
 
-    def upstream_setup(self, parent: str, plan: Dict[str, Any]) -> None:
+    def upstream_setup(self, parent: str, message: Setup) -> None:
         """A parent brought the plan."""
 
     def upstream_start(self, message: Start) -> None:
@@ -150,10 +150,10 @@ class Upstream:
 
     # --- what the link tells ------------------------------------------------------------------------
 
-    def parent_setup(self, link: ParentLink, plan: Dict[str, Any]) -> None:
+    def parent_setup(self, link: ParentLink, message: Setup) -> None:
         """Hand on."""
         if link is self._link:
-            self._owner.upstream_setup(link.name, plan)
+            self._owner.upstream_setup(link.name, message)
 
     def parent_start(self, link: ParentLink, message: Start) -> None:
         """Hand on."""

@@ -45,9 +45,12 @@ class Word:
         with ledger.changed:
             held, verified, repaired = ledger.arrived, ledger.confirmed, ledger.repaired
             is_whole = ledger.held.total == ledger.image.size
+            if is_whole:
+                ledger.pulse.relax()
             is_verifying = ledger.verifying is not None
             is_accounted = ledger.image.size == (ledger.held | ledger.claimed).total
             received, sent, resumed, checked = ledger.received, ledger.sent, ledger.resumed, ledger.checked
+            stalled = round(ledger.pulse.stalled, 3)
         self._meter.add(now, held)
         state, blocked_on = "receiving", "parent" if is_waiting else "target"
         if is_accounted:
@@ -65,6 +68,7 @@ class Word:
             sent=sent,
             resumed=resumed,
             checked=checked,
+            stalled=stalled,
             rate=round(self._meter.rate(now)),
             seconds=round(now - self._started_at, 3),
             blocked_on=blocked_on,

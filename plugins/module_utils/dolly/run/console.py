@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, TextIO
 
+from ..happened import happened
 from ..rates import RateMeter, eta
 from ..relay.downstream import SETTLED
 from ..relay.node import Node
@@ -80,7 +81,7 @@ class Progress:
 
 def table(nodes: List[Dict[str, Any]]) -> str:
     """The results of a run, one line for a node, in ring order."""
-    rows = [("node", "result", "bytes", "seconds", "rate", "verified", "repaired")]
+    rows = [("node", "result", "bytes", "seconds", "rate", "verified", "repaired", "happened")]
     for node in nodes:
         rows.append(
             (
@@ -91,6 +92,7 @@ def table(nodes: List[Dict[str, Any]]) -> str:
                 format_rate(float(node.get("rate") or 0)),
                 "yes" if node.get("verified") else "no",
                 str(node.get("repaired") or 0),
+                happened(node),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -96,6 +96,13 @@ def integer(name: str, value: Any) -> int:
     return number
 
 
+def flag(name: str, value: Any) -> bool:
+    """Return value if it is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {_shown(value)}, not true or false")
+    return value
+
+
 def text(name: str, value: Any) -> str:
     """Text that can be written as UTF-8."""
     if not isinstance(value, str):

@@ -35,10 +35,11 @@ MAX_DIGESTS = 2046
 
 @dataclass(frozen=True)
 class Setup:
-    """Down, first: the image, the ring and the options."""
+    """Down, first: the image, the ring and the options. `is_late`: it has started, and who knew nothing is a leaf."""
 
     KIND: ClassVar[int] = 10
     plan: Fields
+    is_late: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _read_manifest(payload: bytes) -> Manifest:
 
 
 _SHAPES: Dict[int, Tuple[Type[Any], Dict[str, Check]]] = {
-    Setup.KIND: (Setup, {"plan": rules.json_object}),
+    Setup.KIND: (Setup, {"plan": rules.json_object, "is_late": rules.flag}),
     Start.KIND: (Start, {"members": rules.members, "abort": rules.object_or_none}),
     Need.KIND: (
         Need,

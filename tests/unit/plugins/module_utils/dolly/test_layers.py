@@ -19,7 +19,7 @@ FLOORS = {
     "net": 5, "storage": 5,
     "recovery": 4, "integrity": 4, "progress": 4, "profile": 4, "bottleneck": 4,
     "wire": 3, "plan": 3,
-    "ranges": 1, "rates": 1, "units": 1, "errors": 1, "buffers": 1,
+    "ranges": 1, "rates": 1, "units": 1, "errors": 1, "buffers": 1, "happened": 1,
 }
 PURE = {"recovery", "wire", "plan", "bottleneck"}
 IMPURE = {

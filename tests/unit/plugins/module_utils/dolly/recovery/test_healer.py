@@ -16,7 +16,6 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery.healer i
     ChildLinked,
     DeclareChild,
     DemoteChild,
-    Demoted,
     DialChild,
     DropChild,
     GiveUp,
@@ -24,6 +23,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery.healer i
     KnockAt,
     Knocked,
     KnockFailed,
+    MadeLeaf,
     ParentFound,
     ParentGone,
     SetUp,
@@ -106,7 +106,7 @@ def test_a_leaf_adopts_nobody():
     """Its parent has taken its children; those that it was about to adopt look for another one."""
     made = healer(6, 7)
     assert made.handle(ChildGone(6, "lost", "silent", (8,)), 1.0)[1:] == [DialChild(8, True)]
-    assert made.handle(Demoted(), 2.0) == [DropChild(8)]
+    assert made.handle(MadeLeaf(), 2.0) == [DropChild(8)]
     assert made.is_leaf and made.children == [7]
     assert made.handle(Knocked(9), 3.0) == []
     assert made.handle(ChildGone(7, "lost", "silent", (8,)), 4.0) == [DeclareChild(7, "lost", "silent")]

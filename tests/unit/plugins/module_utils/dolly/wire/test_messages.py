@@ -39,8 +39,9 @@ KINDS = {
 SAMPLES = [
     (
         Setup({"image": {"size": None}, "nodes": ["a", "b"]}),
-        b'{"plan":{"image":{"size":null},"nodes":["a","b"]}}',
+        b'{"plan":{"image":{"size":null},"nodes":["a","b"]},"is_late":false}',
     ),
+    (Setup({}, True), b'{"plan":{},"is_late":true}'),
     (Start((0, 1, 5)), b'{"members":[0,1,5],"abort":null}'),
     (Start((), {"kind": "X"}), b'{"members":[],"abort":{"kind":"X"}}'),
     (
@@ -94,25 +95,27 @@ BAD = [
     (10, b"[]"),
     (10, b"null"),
     (10, b"{}"),
-    (10, b'{"plan":[]}'),
-    (10, b'{"plan":null}'),
-    (10, b'{"plan":{}} {}'),
-    (10, b'\xef\xbb\xbf{"plan":{}}'),
-    (10, b'{"plan":{},"more":1}'),
-    (10, b'{"plan":{"a":1,"a":2}}'),
-    (10, b'{"plan":{},"plan":{}}'),
-    (10, b'{"plan":{"a":NaN}}'),
-    (10, b'{"plan":{"a":Infinity}}'),
-    (10, b'{"plan":{"a":-Infinity}}'),
-    (10, b'{"plan":{"a":1e999}}'),
-    (10, b'{"plan":{"a":18446744073709551616}}'),
-    (10, b'{"plan":{"a":' + b"9" * 100000 + b"}}"),
-    (10, b'{"plan":{"a":"\\ud800"}}'),
-    (10, b'{"plan":{"\\udc80":1}}'),
-    (10, b'{"plan":{"a":"\xff"}}'),
-    (10, ('{"plan":{"a":%s}}' % nested(32)).encode()),
-    (10, ('{"plan":%s}' % nested(500)).encode()),
-    (10, ('{"plan":{"a":%s}}' % nested(100000)).encode()),
+    (10, b'{"is_late":false,"plan":[]}'),
+    (10, b'{"is_late":0,"plan":{}}'),
+    (10, b'{"plan":{}}'),
+    (10, b'{"is_late":false,"plan":null}'),
+    (10, b'{"is_late":false,"plan":{}} {}'),
+    (10, b'\xef\xbb\xbf{"is_late":false,"plan":{}}'),
+    (10, b'{"is_late":false,"plan":{},"more":1}'),
+    (10, b'{"is_late":false,"plan":{"a":1,"a":2}}'),
+    (10, b'{"is_late":false,"plan":{},"plan":{}}'),
+    (10, b'{"is_late":false,"plan":{"a":NaN}}'),
+    (10, b'{"is_late":false,"plan":{"a":Infinity}}'),
+    (10, b'{"is_late":false,"plan":{"a":-Infinity}}'),
+    (10, b'{"is_late":false,"plan":{"a":1e999}}'),
+    (10, b'{"is_late":false,"plan":{"a":18446744073709551616}}'),
+    (10, b'{"is_late":false,"plan":{"a":' + b"9" * 100000 + b"}}"),
+    (10, b'{"is_late":false,"plan":{"a":"\\ud800"}}'),
+    (10, b'{"is_late":false,"plan":{"\\udc80":1}}'),
+    (10, b'{"is_late":false,"plan":{"a":"\xff"}}'),
+    (10, ('{"is_late":false,"plan":{"a":%s}}' % nested(32)).encode()),
+    (10, ('{"is_late":false,"plan":%s}' % nested(500)).encode()),
+    (10, ('{"is_late":false,"plan":{"a":%s}}' % nested(100000)).encode()),
     (10, nested(200000, closed=False).encode()),
     (11, b'{"members":[1]}'),
     (11, b'{"members":[1,1],"abort":null}'),
@@ -185,7 +188,7 @@ def test_what_is_no_message_is_refused_with_the_name_of_the_peer(kind, payload):
 
 
 def test_what_nests_as_deep_as_allowed_is_taken():
-    payload = ('{"plan":{"a":%s}}' % nested(31)).encode()
+    payload = ('{"is_late":false,"plan":{"a":%s}}' % nested(31)).encode()
     assert decode(10, payload, "peer") == Setup({"a": json.loads(nested(31))})
 
 
@@ -244,7 +247,7 @@ def test_a_plan_without_end_is_a_value_error():
 def test_no_depth_exhausts_the_stack():
     for depth in range(600, 1001):
         with pytest.raises(ProtocolError):
-            decode(10, ('{"plan":%s}' % nested(depth)).encode(), "peer")
+            decode(10, ('{"is_late":false,"plan":%s}' % nested(depth)).encode(), "peer")
 
 
 def test_a_path_that_is_no_utf8_does_not_stop_a_report():

@@ -268,7 +268,7 @@ def test_a_message_that_cannot_be_sent_changes_nothing():
 
 def test_a_bad_payload_is_the_peers_fault():
     pair = Pair()
-    pair.ends["child"].feed(Sealer(DOWN_KEY).control(Setup.KIND, b'{"plan":7}'))
+    pair.ends["child"].feed(Sealer(DOWN_KEY).control(Setup.KIND, b'{"is_late":false,"plan":7}'))
     for _unused in range(2):
         with pytest.raises(ProtocolError, match="the parent"):
             pair.ends["child"].next()
