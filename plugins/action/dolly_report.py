@@ -59,6 +59,7 @@ class ActionModule(ActionBase):
         options = {**run["agreed"], **run["own"]}
         data = {"summary": summary, "history": history, "options": options}
         try:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
             with open(os.path.splitext(path)[0] + ".json", "w", encoding="utf-8") as file:
                 json.dump(data, file, indent=1, sort_keys=True, default=str)
             with open(path, "w", encoding="utf-8") as file:

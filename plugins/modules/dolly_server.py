@@ -238,6 +238,12 @@ options:
       - How many seconds to wait for all nodes to be ready before the first byte is sent.
     type: float
     default: 60
+  orphan_timeout:
+    description:
+      - After how many seconds a node gives up that has lost its parent, and that no other one takes.
+      - From the moment that a node belongs to the ring it is this value that counts there, as with the other timeouts.
+    type: float
+    default: 60
   flush_timeout:
     description:
       - How many seconds a node may take to bring what it has received to the medium.
@@ -561,6 +567,7 @@ HASH_STEP = 1 << 20
 
 SENDER_TIMEOUTS = (
     "barrier_timeout",
+    "orphan_timeout",
     "flush_timeout",
     "dead_after",
     "stall_timeout",
@@ -603,6 +610,7 @@ def argument_spec():
         min_rate={"type": "int", "default": 0},
         statistics_log={"type": "path"},
         barrier_timeout={"type": "float", "default": 60.0},
+        orphan_timeout={"type": "float", "default": 60.0},
         flush_timeout={"type": "float", "default": 1800.0},
         timeout={"type": "float", "default": 0.0},
         wait={"type": "float"},

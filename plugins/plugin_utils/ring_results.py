@@ -140,7 +140,9 @@ def verdict_of_node(host: str, heard: Heard, started: Said, collected: Said) -> 
     if not is_good(collected, syncs=bool(heard.run.get("agreed", {}).get("dolly_ring_sync", True))):
         problem = problem_of_stream(heard.stream)
         why = str(collected.get("msg") or problem or "it left no result")
-        return "failed", why if "bytes" in collected else why + seen_by_server(host, heard)
+        if problem and problem not in why:
+            why = "%s: %s; this node: %s" % (heard.run["server"], problem.rstrip("."), why)
+        return "failed", why if "bytes" in collected else why + seen_by_server(host, heard, why)
     cleaned = of_run(heard.cleaned.get(host), heard)
     if not cleaned.get("clean"):
         return "failed", "Could not clean up after the run: %s" % (cleaned.get("msg") or "no answer")
@@ -178,11 +180,13 @@ def is_disk(host: str, heard: Heard) -> bool:
     return ((heard.started.get(host) or {}).get("target") or {}).get("kind") == "block"
 
 
-def seen_by_server(host: str, heard: Heard) -> str:
+def seen_by_server(host: str, heard: Heard, told: str = "") -> str:
+    """What the server saw of a node; why it thinks so only where *told* does not say that already."""
     for node in heard.stream.get("nodes") or ():
         if node.get("name") == host:
             why = (node.get("error") or {}).get("message")
-            return "; the server last saw it %s%s" % (node.get("state"), " (%s)" % why if why else "")
+            because = " (%s)" % why if why and why not in told else ""
+            return "; the server last saw it %s%s" % (node.get("state"), because)
     return ""
 
 

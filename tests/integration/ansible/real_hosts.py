@@ -134,13 +134,14 @@ class RealHosts:
         where = ("ip", "-n", self._namespace(name), "rule")
         call(*where, "add", "pref", "9", "lookup", "local")
         call(*where, "del", "pref", "0", "lookup", "local")
-        call(*where, "add", "pref", "5", "ipproto", "tcp", "dport", str(port), "blackhole")
+        call(*where, "add", "pref", "5", "iif", "eth1", "ipproto", "tcp", "dport", str(port), "blackhole")
 
     def unfilter_port(self, name: str, port: int = PORT) -> None:
         where = ("ip", "-n", self._namespace(name), "rule")
-        call(*where, "add", "pref", "0", "lookup", "local", check=False)
-        call(*where, "del", "pref", "9", "lookup", "local", check=False)
-        call(*where, "del", "pref", "5", "ipproto", "tcp", "dport", str(port), "blackhole", check=False)
+        if "blackhole" in call(*where):
+            call(*where, "add", "pref", "0", "lookup", "local")
+            call(*where, "del", "pref", "9", "lookup", "local")
+            call(*where, "del", "pref", "5", "iif", "eth1", "ipproto", "tcp", "dport", str(port), "blackhole")
 
     def sent_data(self, name: str) -> int:
         """Bytes that left a host through the data interface, headers included."""
@@ -155,6 +156,7 @@ class RealHosts:
             call("ip", "-n", self.network._switch, "link", "set", "second%d" % index, "up")
             for pid in self.processes(name):
                 _kill(pid)
+            self.unfilter_port(name)
             self.inside(name, "sh", "-c", "awk '$2 ~ /^\\/srv\\// {print $2}' /proc/mounts | xargs -r umount")
             script = "rm -rf /srv/* /srv/.[!.]* /run/dolly /tmp/* /var/lib/dolly/*"
             self.inside(name, "sh", "-c", script)

@@ -9,7 +9,7 @@ import re
 import signal
 
 from ansible_collections.dolly.ring.tests.integration.ring.processes import until
-from tests.integration.ansible.real_hosts import NAMES, STORE, USERS
+from tests.integration.ansible.real_hosts import NAMES, PORT, STORE, USERS
 
 MIB = 1 << 20
 THREE = NAMES[:3]
@@ -73,11 +73,11 @@ def test_what_is_there_already_does_not_travel_again(rack):
     assert {outcome.stats()[name]["changed"] for name in THREE} == {1}
 
 
-def slow_run(rack, *names, hosts=None, **more):
-    """Start a run of 40 MiB that takes ten seconds; returns when the last host has some of it."""
-    rack.use(*names, hosts=hosts, dolly_ring_progress_interval=1, **more)
+def slow_run(rack, *names, seconds=10, **more):
+    """Start a run of 40 MiB that takes a while; returns when the last host has some of it."""
+    rack.use(*names, dolly_ring_progress_interval=1, **more)
     rack.write_image(40 * MIB, seed=5)
-    rack.hosts.network.limit_second(rack.hosts.indices[STORE], 4 * MIB)
+    rack.hosts.network.limit_second(rack.hosts.indices[STORE], 40 * MIB // seconds)
     before = rack.hosts.sent_data(names[-2])
     program = rack.start()
     until(lambda: rack.hosts.sent_data(names[-2]) - before > 2 * MIB or program.has_ended(), "some data")
@@ -116,12 +116,20 @@ def await_no_process(rack):
     until(lambda: not any(rack.hosts.processes(name) for name in names), "the end of all receivers and of the sender")
 
 
-def test_an_interrupted_playbook(rack):
+def test_an_interrupted_playbook_and_one_more_too_early(rack):
     """Ctrl-C: the run needs nobody to go on, ends by itself, and state=absent removes what it kept."""
-    program = slow_run(rack, *THREE[:2])
+    program = slow_run(rack, *THREE[:2], seconds=25)
     program.send(signal.SIGINT)
     rack.finish(code=None)
     assert program.code != 0
+    at_work = {name: rack.hosts.processes(name) for name in THREE[:2]}
+    (run,) = {path.split("/")[3] for path in rack.hosts.runs("n1")}
+
+    outcome = rack.clone("-l", "rack3", code=2)
+    for name, processes in at_work.items():
+        (pid,) = processes
+        told = "run %s is at work on it (node %s, process %d, since 20" % (run, name, pid)
+        assert told in outcome.results()[name]["reason"], outcome.output
     await_no_process(rack)
     assert rack.copies() == set(THREE[:2])
     clean_up_after(rack)
@@ -152,3 +160,86 @@ def test_a_target_that_is_mounted_fails_its_host_alone(rack, disks):
         assert "would overwrite %s (block device of 33554432 bytes" % disk in results[name]["reason"]
         assert "as it stands: Nothing was written: 2 of 3 hosts can take part" in results[name]["reason"]
         assert re.search(r"(?m)^%s +predicted +would overwrite %s \(" % (name, disk), outcome.output)
+
+
+def test_a_sender_that_dies_stops_the_receivers_everywhere(rack):
+    slow_run(rack, *THREE[:2])
+    (pid,) = rack.hosts.processes(STORE)
+    os.kill(pid, signal.SIGKILL)
+    outcome = rack.finish(code=2)
+
+    for reason in outcome.reasons().values():
+        assert reason.startswith("store: the sender ended without a result; this node: "), outcome.output
+    assert not any(rack.hosts.processes(name) or rack.hosts.runs(name) for name in (*THREE, STORE))
+    assert rack.copies() == set()
+    for name in THREE[:2]:
+        assert outcome.results()[name]["state"] == "failed" and 0 < outcome.results()[name]["bytes"] < 40 * MIB
+
+
+def test_ports_that_are_filtered_or_refused(rack):
+    rack.use(
+        *THREE, hosts={"n3": {"dolly_ring_bind": "127.0.0.1"}}, dolly_ring_min_nodes=1,
+        dolly_ring_connect_timeout=2, dolly_ring_barrier_timeout=10, dolly_ring_log_dir=str(rack.folder / "logs"),
+    )  # fmt: skip
+    rack.hosts.filter_port("n2")
+    outcome = rack.clone("-l", "rack3", code=2)
+
+    assert rack.copies() == {"n1"}
+    for name, why in (("n2", "timed out"), ("n3", "Connection refused")):
+        result, place = outcome.results()[name], (rack.hosts.data_address(name), PORT)
+        assert result["state"] == "failed" and not result["changed"]
+        assert "n1 cannot connect to %s at %s port %d (%s)" % (name, *place, why) in result["reason"]
+        assert result["reason"].count("does every firewall between the two let this port through?") == 1
+        assert 1 <= len(result["log"]) <= 20 and "listening on port %d" % PORT in " ".join(result["log"])
+    assert {node["name"]: node["state"] for node in outcome.summary()["nodes"]} == {
+        "n1": "done", "n2": "failed", "n3": "failed",
+    }  # fmt: skip
+    logs = {path.stem: path.read_text() for path in (rack.folder / "logs").rglob("*.log")}
+    assert set(logs) == {*THREE, STORE}
+    assert all(line in logs["n2"] for line in outcome.results()["n2"]["log"])
+
+
+AFTERWARDS = [{"name": "Afterwards", "ansible.builtin.debug": {"msg": "{{ dolly_ring_result.state }}"}}]
+NEXT_PLAY = {"hosts": "rack3", "tasks": [{"name": "Next play", "ansible.builtin.debug": {}}]}
+
+
+#: What later plays and roles know, also of a host that was lost before the ring was built.
+LATER = {
+    "hosts": "localhost", "tasks": [{"name": "Later", "ansible.builtin.debug": {"msg": (
+        "{{ groups['rack3'] | map('extract', hostvars, ['dolly_ring_result', 'state']) | join(' ') }}"
+        " {{ hostvars['n4'].dolly_ring_result.reason }}; {{ hostvars['n4'].dolly_ring_summary.state }}"
+    )}}],
+}  # fmt: skip
+
+
+def play_with_one_bad_target(rack, *names, **keywords):
+    bad = {"n2": {"dolly_ring_dest": "/srv/no-such-folder/clone.img"}, "n4": {"ansible_port": 1}}
+    rack.use(*THREE, *names, hosts=bad)
+    play = {"hosts": "rack3", "roles": [{"role": "dolly.ring.dolly_ring"}], "tasks": AFTERWARDS, **keywords}
+    return rack.play(play, NEXT_PLAY, LATER, code=None)
+
+
+def test_what_the_play_says_about_failures(rack):
+    outcome = play_with_one_bad_target(rack, any_errors_fatal=True)
+    assert rack.copies() == set() and not outcome.task("Afterwards") and not outcome.task("Next play")
+    assert outcome.failed() == set(THREE)
+    assert all("no-such-folder" in reason for reason in outcome.reasons().values()), outcome.reasons()
+
+    ping = [{"name": "Greet", "ansible.builtin.ping": {}}]
+    outcome = play_with_one_bad_target(rack, "n4", max_fail_percentage=50, pre_tasks=ping)
+    assert outcome.code == 4
+    assert rack.copies() == {"n1", "n3"} == set(outcome.task("Afterwards")) == set(outcome.task("Next play"))
+    assert outcome.failed() == {"n2"} and "no-such-folder" in outcome.reasons()["n2"]
+    assert {node["name"]: node["state"] for node in outcome.summary()["nodes"]} == {
+        "n1": "done", "n2": "failed", "n3": "done", "n4": "unreachable",
+    }  # fmt: skip
+    later = outcome.task("Later")["localhost"]["msg"]
+    assert later == "done failed done unreachable lost before the ring was built; partial", later
+
+
+def test_hosts_that_do_not_move_together_are_refused(rack):
+    rack.use(*THREE)
+    for keywords, told in ({"serial": 2}, "remove 'serial'"), ({"strategy": "free"}, "bypasses the host loop"):
+        play = {"hosts": "rack3", "roles": [{"role": "dolly.ring.dolly_ring"}], **keywords}
+        assert told in rack.play(play, code=None).output
+    assert rack.copies() == set() and rack.left_over() == []

@@ -100,7 +100,7 @@ def connect(host: str, port: int, timeout_s: float, transport: Transport = UNTOU
                 reason = error
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be one, with 64 letters and no dot
         reason = error
-    raise PeerLost("%s port %d" % (host, port), str(reason)) from reason
+    raise PeerLost("%s port %d" % (host, port), getattr(reason, "strerror", None) or str(reason)) from reason
 
 
 def resolve(host: str, version: int) -> str:

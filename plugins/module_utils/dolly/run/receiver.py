@@ -37,6 +37,7 @@ def _receive(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str,
     port, last_port = (int(config.get(name) or 0) for name in ("port", "last_port"))
     member = make_member(context, str(config.get("bind") or ""), port, status, choose, last_port)
     stop_on_signals(member)
+    context.log("listening on port %d" % member.port)
     member.run()
     return result_of(member, choose)
 

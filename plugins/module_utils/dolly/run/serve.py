@@ -91,17 +91,19 @@ def serve(path: str, work: Callable[[RunDir, Dict[str, Any], bytes], Dict[str, A
     rundir = RunDir(base, run_id, name)
     rundir.note_process()
     config = rundir.read_json("config.json") or {}
-    _tell_system(run_id, "%s starts, %s" % (name, _object_of(config)))
+    begin = "%s starts, %s" % (name, _object_of(config))
+    _tell_system(run_id, begin)
+    log("%s of run %s" % (begin, run_id))
     try:
         result = work(rundir, config, rundir.take_secret())
     except Exception as error:
         if not isinstance(error, DollyError):
             log(traceback.format_exc())
         result = {"state": "failed", "changed": False, "error": as_fields(error)}
-    rundir.write_json("result.json", result)
-    log("ended: %s" % result["state"])
     why = (result.get("error") or {}).get("message") if result["state"] != "done" else ""
     told = ": %s" % why if why else ", %d bytes" % (result.get("bytes") or 0)
+    log("ended: %s%s" % (result["state"], told))
+    rundir.write_json("result.json", result)  # last: who finds it may read the log at once
     _tell_system(run_id, "%s ended: %s%s" % (name, result["state"], told), is_failed=bool(why))
     return 0 if result["state"] == "done" else 1
 
