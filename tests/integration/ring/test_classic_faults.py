@@ -237,7 +237,7 @@ def test_strangers_do_not_disturb(classic):
 @pytest.mark.parametrize("text, reason", [
     (b"infile a\noutfile b\nserver s\nfirstclient x\nlastclient x\nclients 1\n10.1.2.3\nendconfig\n", "MYNODENAME"),
     (b"hello\nendconfig\n", "expected one of"),
-    (b"dummy 5\nclients 1\nNODE\nendconfig\n", "nothing to receive"),
+    (b"dummy 5\nclients 1\nNODE\nendconfig\n", "--dummy on this node"),
 ])  # fmt: skip
 def test_texts_that_are_refused(classic, text, reason):
     client = classic.start_ours(1)

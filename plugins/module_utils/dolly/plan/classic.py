@@ -5,7 +5,7 @@
 An original takes the lines by their place and looks at little of what they say; a text that it takes must not be
 refused here. What a person writes is read by `dollytab.py`, which is stricter.
 
-    [compressed] infile FILE [split]
+    [compressed] infile FILE [split]                  or in place of both: dummy [MB]
     [compressed] outfile FILE [split N(k,M,G,T)]
     segsize BYTES                                     may be left out, like the next three
     add N:suffix[:suffix]                             or add2
@@ -23,14 +23,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 MAX_HOSTS = 10000  # what an original takes
+MAX_DUMMY = 2047  # MB: an original counts their bytes in 31 bits
 MAX_EXTRA = 7  # its MAXFANOUT is 8, the first connection included
 _ORDER = (
-    "infile", "outfile", "segsize", "add", "fanout", "hyphen", "server", "firstclient", "lastclient", "clients",
+    "dummy", "infile", "outfile", "segsize", "add", "fanout", "hyphen", "server", "firstclient", "lastclient",
+    "clients",
 )  # fmt: skip
-_NEEDED = ("infile", "outfile", "server", "firstclient", "lastclient", "clients")
+_NEEDED = ("server", "firstclient", "lastclient", "clients")
+_FILES = ("infile", "outfile")
 _MULTIPLIERS = {"": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SPLIT = re.compile(r"([0-9]{1,15})([kMGT]?)")
 _NUMBER = re.compile(r"\s*([0-9]{1,9})")
@@ -41,11 +44,13 @@ _DIGIT = re.compile(r"[0-9]")
 class ClassicText:
     """What a text says. ``hosts`` are the clients in ring order; -1 stands for the server where one is meant.
 
-    ``split_out`` in bytes, 0: one file. ``suffixes`` of further interfaces, or with ``renames_primary`` the one of
-    the only interface; ``goes_before_number`` is add2.
+    ``dummy``: MB to measure the network with, without files; 0: by time, None: there are files. ``split_out`` in
+    bytes, 0: one file. ``suffixes`` of further interfaces, or with ``renames_primary`` the one of the only
+    interface; ``goes_before_number`` is add2.
     """
 
     hosts: Tuple[str, ...]
+    dummy: Optional[int] = None
     infile: str = ""
     outfile: str = ""
     server: str = ""
@@ -159,14 +164,11 @@ def parse(text: str) -> ClassicText:
 
 def to_text(ring: ClassicText) -> str:
     """Write it in the order that originals want. ValueError: a name that would be read as something else."""
-    for name in (ring.infile, ring.outfile, ring.server, *ring.hosts):
+    files = (ring.infile, ring.outfile) if ring.dummy is None else ()
+    for name in (*files, ring.server, *ring.hosts):
         if not name or name.split() != [name]:
             raise ValueError("%r cannot be said in a dollytab: expected a name without spaces" % name)
-    split = " split %s" % _size(ring.split_out) if ring.split_out else ""
-    lines = [
-        "%sinfile %s%s" % ("compressed " * ring.is_compressed_in, ring.infile, " split" * ring.is_split_in),
-        "%soutfile %s%s" % ("compressed " * ring.is_compressed_out, ring.outfile, split),
-    ]
+    lines = _what(ring)
     if ring.segsize:
         lines.append("segsize %d" % ring.segsize)
     if ring.suffixes:
@@ -180,6 +182,17 @@ def to_text(ring: ClassicText) -> str:
     lines += ["server " + ring.server, "firstclient " + ring.hosts[0], "lastclient " + ring.hosts[-1]]
     lines += ["clients %d" % len(ring.hosts), *ring.hosts, "endconfig"]
     return "\n".join(lines) + "\n"
+
+
+def _what(ring: ClassicText) -> List[str]:
+    if ring.dummy is not None:
+        # More would be negative in an original, which counts their bytes in 31 bits; only its own server looks at it.
+        return ["dummy %d" % min(ring.dummy, MAX_DUMMY) if ring.dummy else "dummy"]
+    split = " split %s" % _size(ring.split_out) if ring.split_out else ""
+    return [
+        "%sinfile %s%s" % ("compressed " * ring.is_compressed_in, ring.infile, " split" * ring.is_split_in),
+        "%soutfile %s%s" % ("compressed " * ring.is_compressed_out, ring.outfile, split),
+    ]
 
 
 def is_strict(text: str) -> bool:
@@ -201,7 +214,10 @@ def is_strict(text: str) -> bool:
     if len(places) != len(keys) or places != sorted(set(places)) or count is None:
         return False
     names, end = rest[: int(count.group(1))], rest[int(count.group(1)) : int(count.group(1)) + 1]
-    return set(_NEEDED) <= set(keys) and all(names) and [one[:9] for one in end] == ["endconfig"]
+    said = set(keys)
+    if not set(_NEEDED) <= said or said & {"dummy", *_FILES} not in ({"dummy"}, set(_FILES)):
+        return False
+    return all(names) and [one[:9] for one in end] == ["endconfig"]
 
 
 def _hosts(lines: Any, count: int) -> Tuple[str, ...]:
@@ -266,8 +282,8 @@ def _behind(words: List[str], keyword: str) -> List[str]:
     return rest
 
 
-def _dummy(_words: List[str]) -> Dict[str, Any]:
-    raise ValueError("the server measures the network without data (dummy), and there is nothing to receive")
+def _dummy(words: List[str]) -> Dict[str, Any]:
+    return {"dummy": _number(words, 1, 10 ** 9) if len(words) > 1 else 0}
 
 
 _READERS: Dict[str, Callable[[List[str]], Dict[str, Any]]] = {

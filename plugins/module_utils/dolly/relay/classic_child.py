@@ -35,7 +35,7 @@ class HopOptions:
 
     Ports; ``block`` bytes, the transfer size; ``tries`` to connect, 0: as many as fit into ``setup_s``; ``segsize``
     and ``buffer`` in bytes, 0: as the kernel likes; the rest are limits in seconds, of one attempt to connect, of
-    building the ring, of silence while data goes, and of the end.
+    building the ring, of silence while data goes, and of the end. ``syncs``: whether targets are flushed.
     """
 
     data_port: int = classic.DATA_PORT
@@ -49,6 +49,7 @@ class HopOptions:
     setup_s: float = 60.0
     stall_s: float = 30.0
     flush_s: float = 1800.0
+    syncs: bool = True
 
 
 class Child:

@@ -21,6 +21,7 @@ from .classic_parent import Door, Parent
 _TICK_S = 0.02
 _PAGE = 4096
 _STEP = 4 * 1024 * 1024
+_MEASURED = 16 * 1024 * 1024
 _LINGER_S = 2.0
 #: A child that holds up a window is given up before the node itself is taken for hung.
 _SHARE = 0.8
@@ -78,6 +79,11 @@ class ClassicClient:
         return self._options.control_port
 
     @property
+    def syncs(self) -> bool:
+        """Whether the target is flushed before it is done."""
+        return self._options.syncs
+
+    @property
     def progress(self) -> int:
         """Bytes of the image that are here."""
         return self.flow.held
@@ -101,6 +107,7 @@ class ClassicClient:
                 raise AssertionError("no text yet")
             target = self._choose(self.text)
             self.store = target.begin(None)
+            self.store.flushes = self._options.syncs
             self._build_ring()
             self._receive(self.store)
             self._finish(self.store)
@@ -201,13 +208,16 @@ class ClassicClient:
 
     def _room(self, store: Store) -> int:
         """How many bytes there is room for: a window forgets only what all children have been sent."""
-        if store.window is None:
+        window = store.window
+        if window is None and self.text is not None and self.text.dummy is not None:
+            window = _MEASURED  # what is measured is the ring, and not how fast this node can forget
+        if window is None:
             return _STEP
         alive = [child for child in self._children if child.error is None]
         slowest = min(alive, key=lambda child: child.sent, default=None)
         if slowest is None:
-            return store.window
-        room = store.window - (self.flow.held - slowest.sent)
+            return window
+        room = window - (self.flow.held - slowest.sent)
         if room <= 0 and self.flow.idle_s > self._options.stall_s * _SHARE:
             slowest.fail(TimedOut("%s to take what it is sent" % slowest.name, self._options.stall_s, "-a"))
         return room

@@ -105,6 +105,8 @@ class Door:
         self._data: List[Tuple[socket.socket, bytes]] = []
         self._controls: Dict[socket.socket, classic.FromParent] = {}
         self._data_door = sockets.listen(bind, options.data_port)
+        if options.buffer:  # before anybody connects: later the window of TCP would not grow with it
+            self._data_door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.buffer)
         try:
             self._control_door = sockets.listen(bind, options.control_port)
         except BaseException:

@@ -19,6 +19,9 @@ from .classic_flow import Flow
 from .classic_spool import PIECE, Spool
 
 _TICK_S = 0.02
+#: How far a run by time is ahead of the slowest child: more than any network takes in a tick.
+_AHEAD = 16 * 1024 * 1024
+_POUR_S = 0.005
 _OVER = ("done", "partial", "failed")
 
 
@@ -176,14 +179,17 @@ class ClassicServer:
             if self._source.source is None:
                 raise AssertionError("no source yet")
             store = self._source.source
-            self.flow.add(store.size)
-            self.flow.end(store.size)
+            if self._source.size is not None:
+                self.flow.add(store.size)
+                self.flow.end(store.size)
         else:
             store = self._spool = Spool(self._source.stream)
         for child in self._children:
             child.feed(store)
         if self._spool is not None:
             self._fill(self._spool)
+        elif self._source.size is None:
+            self._pour(began_at + (self._source.infile.dummy_seconds or 0.0))
         while not all(child.has_settled for child in self._children):
             self.flow.check()
             is_sent = all(child.is_told or child.error is not None for child in self._children)
@@ -198,13 +204,8 @@ class ClassicServer:
         """Read a source that can be read once, as far as the slowest child lets it."""
         while self.flow.total is None:
             self.flow.check()
-            alive = [child for child in self._children if child.error is None]
-            if not alive:
-                raise self._children[0].error or DollyError("Nobody takes the image any more.")
-            room = spool.length - (self.flow.held - min(child.sent for child in alive))
+            room = self._room(spool.length)
             if room <= 0:
-                if self.flow.idle_s > self._options.stall_s:
-                    self._drop(min(alive, key=lambda child: child.sent), self._options.stall_s)
                 time.sleep(_TICK_S)
                 continue
             count = spool.fill(self.flow.held, min(room, PIECE), self._is_wanted)
@@ -213,6 +214,28 @@ class ClassicServer:
                 self.flow.check()
                 self.flow.end(self.flow.held)
             self._report(self)
+
+    def _pour(self, ends_at: float) -> None:
+        """Let them have as much as they take until the time is over."""
+        while time.monotonic() < ends_at:
+            self.flow.check()
+            room = self._room(_AHEAD)
+            if room > 0:
+                self.flow.add(room)
+            self._report(self)
+            time.sleep(_POUR_S)
+        self.flow.end(self.flow.held)
+
+    def _room(self, length: int) -> int:
+        """How far the slowest child lets it go on, of `length`. Raises the error of the last one that was lost."""
+        alive = [child for child in self._children if child.error is None]
+        if not alive:
+            raise self._children[0].error or DollyError("Nobody takes the image any more.")
+        slowest = min(alive, key=lambda child: child.sent)
+        room = length - (self.flow.held - slowest.sent)
+        if room <= 0 and self.flow.idle_s > self._options.stall_s:
+            self._drop(slowest, self._options.stall_s)
+        return room
 
     def _is_wanted(self) -> bool:
         self.flow.touch()  # a source that is slow is nobody's fault below

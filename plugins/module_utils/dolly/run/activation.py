@@ -9,6 +9,7 @@ are taken and closed: they carry nothing, and one that nobody takes would have s
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
 import socket
 from typing import Any, Callable, List, MutableMapping, Optional, Sequence, Tuple
@@ -40,6 +41,17 @@ def take_sockets(
         else:
             knocks.append(sock)
     return ring, knocks
+
+
+def close_sockets() -> None:
+    """Take what has come there and let go of them: for a node that listens on sockets of its own."""
+    ring, knocks = take_sockets()
+    for sock in [*knocks, *([ring] if ring is not None else [])]:
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):  # nobody more
+            while True:
+                sock.accept()[0].close()
+        sock.close()
 
 
 def answer_knocks(reactor: Reactor, knocks: Sequence[socket.socket], log: Callable[[str], None]) -> None:

@@ -7,60 +7,81 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from ..errors import DollyError, Refused, TargetError, UsageError
+from ..net import sockets
+from ..plan.classic import ClassicText
 from ..storage.facts import TargetPolicy
 from ..storage.registry import STANDARD
-from . import classic_receiver, classic_sender
+from . import activation, classic_receiver, classic_sender, statistics
+from .classic_options import check_possible
 from .classic_process import Progress, stop_on_signals
-from .console import half_written_line, table, write_line
-from .serve import log
+from .console import half_written_line, table
+from .names import own_names
+from .outcome import count, tell, warn
+from .request import compare_server, list_hosts
 
 EXIT_OK, EXIT_REFUSED, EXIT_SOME_FAILED, EXIT_RUN_FAILED = 0, 1, 3, 4
+_KNOCK_S = 5.0
 
 
-def run(options: argparse.Namespace) -> int:
-    """Take part in a run; the exit status."""
-    if options.is_server or options.server or options.infile or options.hosts or options.config:
-        return _serve(options)
-    return _receive(options)
-
-
-def _receive(options: argparse.Namespace) -> int:
+def receive(options: argparse.Namespace) -> int:
+    """Be a client; the exit status."""
+    check_possible(options, False, warn)
+    activation.close_sockets()
     is_stdout = options.outfile == STANDARD
     out = sys.stderr if is_stdout else sys.stdout
     choose = classic_receiver.TargetChooser(
-        options.outfile or "", TargetPolicy(), options.trust_sender_path, sys.stdout.fileno() if is_stdout else None
+        options.outfile or "",
+        TargetPolicy(),
+        options.trust_sender_path,
+        sys.stdout.fileno() if is_stdout else None,
+        measures=options.dummy is not None,
     )
-    client = classic_receiver.make_client(
-        vars(options), choose, Progress(sys.stderr, not options.is_verbose), _logger(options)
-    )
+    progress = Progress(sys.stderr, not options.is_verbose)
+    log = _logger(options, progress)
+    client = classic_receiver.make_client(vars(options), choose, progress, log)
     stop_on_signals(client)
-    _logger(options)("listening on port %d and %d" % (client.data_port, client.control_port))
+    log("listening on port %d and %d" % (client.data_port, client.control_port))
     client.run()
-    result = classic_receiver.result_of(client, choose)
-    if not options.is_quiet:
-        write_line(table([dict(result, name=client.name or "this node")]), out)
+    progress.finish()
+    name = client.name or own_names()[0]
+    result = dict(classic_receiver.result_of(client, choose), role="client", name=name)
+    code = EXIT_SOME_FAILED if client.lost else EXIT_OK
     if client.error is not None:
-        write_line("dolly: %s%s" % (client.error.sentence, half_written_line(result)), sys.stderr)
-        return exit_code(client.error)
-    for name in client.lost:
-        write_line("dolly: %s did not say that it has the image; this node has it" % name, sys.stderr)
-    return EXIT_SOME_FAILED if client.lost else EXIT_OK
+        code = exit_code(client.error)
+    tell(options, result, code, table([result]) + half_written_line(result), out)
+    if client.error is not None:
+        warn(client.error.sentence)
+    for child in client.lost if client.error is None else ():
+        warn("%s did not say that it has the image; this node has it" % child)
+    return code
 
 
-def _serve(options: argparse.Namespace) -> int:
+def serve(options: argparse.Namespace) -> int:
+    """Be the server; the exit status."""
+    check_possible(options, True, warn)
     text, config = _run_of(options)
-    server = classic_sender.make_server(config, text, Progress(sys.stderr, options.is_quiet), _logger(options))
+    if options.statistics:
+        statistics.check(options.statistics)
+    progress = Progress(sys.stderr, options.is_quiet, options.uncompressed_size)
+    server = classic_sender.make_server(config, text, progress, _logger(options, progress))
+    if options.knocks:
+        hosts = [server.ring.addresses(index)[0] for index in range(len(server.ring.hosts))]
+        activation.knock(hosts, options.knock_port, _KNOCK_S, warn)
     stop_on_signals(server)
     server.run()
-    if not options.is_quiet:
-        write_line(table(server.nodes()))
+    progress.finish()
+    result = dict(classic_sender.result_of(server), role="server", name=server.ring.server)
+    code = {"done": EXIT_OK, "partial": EXIT_SOME_FAILED}.get(server.state, EXIT_RUN_FAILED)
     if server.error is not None:
-        write_line("dolly: %s" % server.error.sentence, sys.stderr)
-        return exit_code(server.error)
-    return {"done": EXIT_OK, "partial": EXIT_SOME_FAILED}.get(server.state, EXIT_RUN_FAILED)
+        code = exit_code(server.error)
+    tell(options, result, code, table(result["nodes"]))
+    count(options, result, server.ring.segsize)
+    if server.error is not None:
+        warn(server.error.sentence)
+    return code
 
 
 def exit_code(error: DollyError) -> int:
@@ -70,34 +91,64 @@ def exit_code(error: DollyError) -> int:
     return EXIT_SOME_FAILED if isinstance(error, TargetError) else EXIT_RUN_FAILED
 
 
-def _logger(options: argparse.Namespace) -> Callable[[str], None]:
-    return log if options.is_verbose else lambda line: None
+def _logger(options: argparse.Namespace, progress: Progress) -> Callable[[str], None]:
+    return progress.log if options.is_verbose else lambda line: None
 
 
 def _run_of(options: argparse.Namespace) -> Tuple[bytes, Dict[str, Any]]:
     """The dollytab, and what else there is to know. Raises UsageError."""
+    if options.dummy_seconds is not None and options.dummy is None and not options.config:
+        raise UsageError("-t", options.dummy_seconds, "a dummy run with it (--dummy, or dummy in the file of -f)")
     if not options.config:
         config = _config(options)
         return classic_sender.text_of(config), config
     if options.hosts:
         raise UsageError("-H", options.hosts, "either -f or -H")
     text, ring = classic_sender.read_dollytab(options.config)
-    changes = {"outfile": options.outfile, "server": options.server}
-    if any(changes.values()):
-        text = classic_sender.to_bytes(dataclasses.replace(ring, **{key: one for key, one in changes.items() if one}))
+    if options.is_server and not options.server:
+        compare_server(ring.server, own_names(), warn)
+    changed = _changed(ring, options)
+    if options.dummy_seconds is not None and changed.dummy is None:
+        raise UsageError("-t", options.dummy_seconds, "a dummy run with it (--dummy, or dummy in the file of -f)")
+    if changed != ring:
+        text = classic_sender.to_bytes(changed)
     return text, dict(vars(options), source=options.infile or ring.infile)
+
+
+def _changed(ring: ClassicText, options: argparse.Namespace) -> ClassicText:
+    """What the file says, where no option says something else."""
+    said = {
+        "outfile": options.outfile,
+        "server": options.server,
+        "fanout": options.fanout,
+        "segsize": options.segsize,
+        "dummy": options.dummy,
+        "hosts": tuple(_resolved(ring.hosts, bool(ring.suffixes), options)) if options.ip_version else None,
+    }
+    return dataclasses.replace(ring, **{name: value for name, value in said.items() if value is not None})
+
+
+def _resolved(hosts: Any, has_interfaces: bool, options: argparse.Namespace) -> List[str]:
+    """The hosts, by their addresses where that is asked for. Raises UsageError."""
+    if not options.ip_version:
+        return list(hosts)
+    if has_interfaces:
+        raise UsageError("-%d" % options.ip_version, "with add or add2", "names, to which those put their suffixes")
+    return [sockets.resolve(host, options.ip_version) for host in hosts]
 
 
 def _config(options: argparse.Namespace) -> Dict[str, Any]:
     if not options.hosts:
         raise UsageError("-H", "nothing", "the names or addresses of the clients, with commas between them")
-    if not options.infile:
+    if not options.infile and options.dummy is None:
         raise UsageError("-I", "nothing", "the file, partition or disk to send")
+    if options.infile == STANDARD and not options.outfile:
+        raise UsageError("-O", "nothing", "where the clients write it, which -I - does not say")
     config = dict(vars(options))
     config.update(
         source=options.infile,
         output=options.outfile or options.infile,
-        nodes=[{"host": host.strip()} for host in options.hosts.split(",")],
+        nodes=[{"host": host} for host in _resolved(list_hosts(options.hosts), False, options)],
         server_address=options.server or "",
     )
     return config

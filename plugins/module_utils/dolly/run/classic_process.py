@@ -4,26 +4,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import socket
 import time
-from typing import Any, Callable, Dict, Mapping, Sequence, TextIO, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, TextIO, Tuple, Union
 
 from ..errors import Aborted, UsageError
 from ..plan import classic as plan
+from ..plan import transport
 from ..rates import RateMeter, eta
-from ..relay.classic_child import HopOptions
+from ..relay.classic_child import RETRY_S, HopOptions
 from ..relay.classic_client import ClassicClient
 from ..relay.classic_server import ClassicServer
 from ..units import format_duration, format_rate, format_size
 from ..wire import classic
+from .console import LiveLine
 from .names import is_own_address
 from .rundir import RunDir
 from .serve import timeouts_of
 
 _STATUS_INTERVAL_S = 0.4
-_SHOWN_INTERVAL_S = 1.0
 MAX_BLOCK = 1 << 20
+_OPTIONS = {"segsize": "--segsize", "socket_buffer": "-u", "tries": "-r"}
 _ALL_LIMITS = ("connect_timeout", "join_timeout", "barrier_timeout", "stall_timeout", "flush_timeout")
 
 Runner = Union[ClassicClient, ClassicServer]
@@ -39,23 +42,35 @@ def hop_options(config: Mapping[str, Any]) -> HopOptions:
     block = int(config.get("block_size") or classic.BLOCK)
     if not 512 <= block <= MAX_BLOCK:
         raise UsageError("-b", block, "512 to %d bytes, the same on all nodes" % MAX_BLOCK)
+    numbers = {name: _number(name, config.get(name) or 0) for name in ("tries", "segsize", "socket_buffer")}
     timeouts = timeouts_of(dict(config))
     if config.get("give_up"):
         seconds = float(config["give_up"])
         timeouts = timeouts_of(dict.fromkeys(_ALL_LIMITS, seconds))
+    elif not config.get("barrier_timeout"):  # else the last of many tries would never be made
+        barrier = max(timeouts.barrier, numbers["tries"] * RETRY_S + timeouts.barrier / 2)
+        timeouts = dataclasses.replace(timeouts, barrier=barrier)
     return HopOptions(
         data_port=data_port,
         control_port=control_port,
         block=block,
-        tries=int(config.get("tries") or 0),
-        segsize=int(config.get("segsize") or 0),
-        buffer=int(config.get("socket_buffer") or 0),
+        tries=numbers["tries"],
+        segsize=numbers["segsize"],
+        buffer=numbers["socket_buffer"],
         connect_s=timeouts.connect,
         join_s=timeouts.join,
         setup_s=timeouts.barrier,
         stall_s=timeouts.stall,
         flush_s=timeouts.flush,
+        syncs=config.get("sync") is not False,
     )
+
+
+def _number(name: str, value: Any) -> int:
+    try:
+        return transport.check(name, int(value))
+    except ValueError as error:
+        raise UsageError(_OPTIONS[name], value, transport.expected(name)) from error
 
 
 def find_self(text: plan.ClassicText, dialled: str, names: Sequence[str]) -> Tuple[int, str]:
@@ -103,27 +118,40 @@ class StatusFile:
             self._rundir.write_json("status.json", dict(status, updated=time.time()))
 
 
-class Progress:
-    """Shows how far a run is, on a terminal or in a log. The size is known to a receiver only at the end."""
+class Progress(LiveLine):
+    """Shows how far a run is. The size is known to a receiver only at the end."""
 
-    def __init__(self, stream: TextIO, is_quiet: bool) -> None:
-        self._stream = stream
-        self._is_quiet = is_quiet
+    def __init__(self, stream: TextIO, is_quiet: bool, uncompressed_size: Optional[int] = None) -> None:
+        super().__init__(stream, is_quiet)
+        self._uncompressed_size = uncompressed_size
         self._meter = RateMeter()
-        self._shown_at = 0.0
 
     def __call__(self, runner: Runner) -> None:
         """Show a line, if it is time."""
         now = time.monotonic()
-        done = runner.progress
-        if self._is_quiet or done <= 0 or now - self._shown_at < _SHOWN_INTERVAL_S:
-            return
+        if self._shown_at == 0.0 and runner.progress > 0:  # a rate needs two of them
+            self._meter.add(now, 0)
+            self._shown_at = now
+        if self.is_due(now) and runner.progress > 0:
+            self.show(self._line(runner, now), now)
+
+    def _line(self, runner: Runner, now: float) -> str:
+        done, total = runner.progress, runner.flow.total
+        if total and self._uncompressed_size:
+            done, total = done * self._uncompressed_size // total, self._uncompressed_size
         self._meter.add(now, done)
-        self._shown_at = now
         rate = self._meter.rate(now)
-        total = runner.flow.total
+        who = "  nodes %d" % len(runner.ring.hosts) if isinstance(runner, ClassicServer) else ""
+        if not total:
+            return "%s  %s%s" % (format_size(done), format_rate(rate), who)
+        if done >= total:
+            return "100.0 %%  %s of %s  waiting for the last answer%s" % (format_size(done), format_size(total), who)
         left = eta(total, done, rate)
-        of = " of %s" % format_size(total) if total is not None else ""
-        line = "%s%s  %s" % (format_size(done), of, format_rate(rate))
-        self._stream.write(line + ("  ETA %s\n" % format_duration(left) if left is not None else "\n"))
-        self._stream.flush()
+        return "%5.1f %%  %s of %s  %s  ETA %s%s" % (
+            100.0 * done / total,
+            format_size(done),
+            format_size(total),
+            format_rate(rate),
+            format_duration(left) if left is not None else "-",
+            who,
+        )

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Mapping, Optional
 
-from ..errors import UsageError
+from ..errors import Refused, UsageError
 from ..plan.classic import ClassicText
 from ..plan.job import Image, NodeSpec, Plan, Timeouts, default_chunk_size
 from ..plan.streams import Infile, Outfile
@@ -40,27 +40,38 @@ def _receive(rundir: RunDir, config: Dict[str, Any], _secret: bytes) -> Dict[str
 class TargetChooser:
     """Opens the target, having looked at it.
 
-    `path` empty: where the sender says, which anybody may be; "-": `stdout`, a descriptor.
+    `path` empty: where the sender says, which anybody may be; "-": `stdout`, a descriptor. `measures`: nowhere, the
+    network is measured; without that a sender that wants to is refused, or this node would be done without an image.
     Looks at once, too, so that what would be refused is refused before anybody waits. Raises Refused, UsageError.
     """
 
     def __init__(
-        self, path: str, policy: TargetPolicy, trusts_sender: bool = False, stdout: Optional[int] = None
+        self,
+        path: str,
+        policy: TargetPolicy,
+        trusts_sender: bool = False,
+        stdout: Optional[int] = None,
+        measures: bool = False,
     ) -> None:
         self.facts: Dict[str, Any] = {}
-        if not path and not trusts_sender:
+        if not path and not trusts_sender and not measures:
             expected = "the file or disk to write to, for the sender's word is nobody's (or --trust-sender-path)"
             raise UsageError("-O", path, expected)
         self._path = path
         self._policy = policy
         self._stdout = stdout
+        self._measures = measures
         if path and path != STANDARD:
             facts = inspect_target(os.path.abspath(path))
             self._check(facts, None)
             self.facts = facts.to_dict()
 
     def __call__(self, text: ClassicText) -> Target:
-        """Open it for the image that a dollytab announces."""
+        """Open it for the image that a dollytab announces. Raises Refused."""
+        if (text.dummy is not None) != self._measures:
+            found = "it measures the network (dummy)" if text.dummy is not None else "it sends an image"
+            allow = "--dummy on this node" if text.dummy is not None else "this node without --dummy, and with -O"
+            raise Refused("the run of this server", found, allow)
         opener = OutputOpener(self._check, self._stdout, resumes=False)
         target = opener.open(_plan_of(text), self._path or text.outfile)
         self.facts = target.facts.to_dict()
@@ -76,7 +87,7 @@ class TargetChooser:
 def _plan_of(text: ClassicText) -> Plan:
     """What a dollytab says, as a plan says it: there is nothing else that a target is chosen by."""
     codec = next((codec for suffix, codec in _CODECS.items() if text.infile.endswith(suffix)), "gzip")
-    kind = "compressed" if text.is_compressed_in else "plain"
+    kind = "compressed" if text.is_compressed_in else "plain" if text.dummy is None else "dummy"
     # With both compressed the server has compressed once more: decompressed once it is what is to be stored.
     if text.is_compressed_out:
         codec = "gzip"
@@ -129,7 +140,7 @@ def result_of(client: ClassicClient, choose: TargetChooser) -> Dict[str, Any]:
         "digest": "",
         "position": client.index + 1 if client.index >= 0 else None,
         "verified": False,
-        "synced": client.is_whole,
+        "synced": client.is_whole and client.syncs,
         "repaired": 0,
         "error": client.error.to_dict() if client.error is not None else None,
         "target": choose.facts,

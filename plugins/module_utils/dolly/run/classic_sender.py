@@ -45,10 +45,13 @@ def text_of(config: Mapping[str, Any]) -> bytes:
     hosts = tuple(str(node["host"]) for node in config.get("nodes") or ())
     if not hosts:
         raise UsageError("-H", "nothing", "the names or addresses of the clients, with commas between them")
+    source = str(config.get("source") or "")
     ring = plan.ClassicText(
         hosts,
-        infile=str(config["source"]),
-        outfile=str(config.get("output") or config["source"]),
+        dummy=config.get("dummy"),
+        infile=source,
+        outfile=str(config.get("output") or source),
+        segsize=int(config.get("segsize") or 0),
         server=_server_name(str(config.get("server_address") or config.get("server_name") or ""), hosts),
         fanout=int(config.get("fanout") or 1),
     )
@@ -81,17 +84,19 @@ def read_dollytab(path: str) -> Tuple[bytes, plan.ClassicText]:
 
 
 def _ring_of(tab: dollytab.Dollytab, path: str) -> plan.ClassicText:
-    if tab.infile is None or tab.dummy is not None:
-        raise UsageError(path, "without infile", "infile FILE: there is nothing to measure in a classic ring")
-    outfile = tab.outfile or File(tab.infile.path)
+    if tab.infile is None and tab.dummy is None:
+        raise UsageError(path, "without infile", "infile FILE, or dummy to measure the network")
+    infile = tab.infile or File("")
+    outfile = tab.outfile or File(infile.path)
     return plan.ClassicText(
         tab.clients,
-        infile=tab.infile.path,
+        dummy=tab.dummy,
+        infile=infile.path,
         outfile=outfile.path,
         server=tab.server or _server_name("", tab.clients),
-        is_compressed_in=tab.infile.is_compressed,
+        is_compressed_in=infile.is_compressed,
         is_compressed_out=outfile.is_compressed,
-        is_split_in=bool(tab.infile.split),
+        is_split_in=bool(infile.split),
         split_out=outfile.split,
         segsize=tab.segsize,
         suffixes=tab.interfaces.suffixes,
@@ -122,7 +127,15 @@ def make_server(config: Mapping[str, Any], text: bytes, report: Any, write_log: 
     # In a classic ring a compressed outfile is compressed by the server, whatever the infile is, and a compressed
     # infile decompressed once by each client: with both, what is stored is the infile as it was.
     infile = Infile("plain", is_split=ring.is_split_in)
-    source = open_source(str(config["source"]), infile, Outfile(ring.is_compressed_out), options.setup_s)
+    if ring.dummy is not None:
+        infile = Infile("dummy", dummy_seconds=config.get("dummy_seconds"))
+    source = open_source(
+        str(config.get("source") or ""),
+        infile,
+        Outfile(ring.is_compressed_out),
+        options.setup_s,
+        dummy_bytes=ring.dummy * 10 ** 6 if ring.dummy else None,
+    )
     return ClassicServer(framed, ring, source, options, write_log, report)
 
 

@@ -12,7 +12,7 @@ from ..errors import DollyError
 from . import classic_options, foreground
 from .console import write_line
 from .options import is_server, make_parser
-from .request import list_hosts
+from .outcome import print_json
 
 EXIT_OK, EXIT_REFUSED = 0, 1
 
@@ -28,7 +28,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         return _run(options)
     except DollyError as error:
         if options.is_json:
-            foreground.print_json({"state": "failed", "error": error.to_dict()}, error.exit_code)
+            print_json({"state": "failed", "error": error.to_dict()}, error.exit_code)
         write_line("dolly: %s" % error.sentence, sys.stderr)
         return error.exit_code
 
@@ -37,8 +37,6 @@ def _run(options: argparse.Namespace) -> int:
     if options.is_classic:
         from . import classic_cli  # here, because no other run needs it
 
-        if options.hosts:
-            options.hosts = ",".join(list_hosts(options.hosts))
-        return classic_cli.run(options)
+        return classic_cli.serve(options) if is_server(options) else classic_cli.receive(options)
     classic_options.check_unused(options)
     return foreground.serve(options) if is_server(options) else foreground.receive(options)

@@ -19,26 +19,26 @@ _PLAIN_INTERVAL_S = 5.0
 _LIVE_INTERVAL_S = 0.4
 
 
-class Progress:
-    """A reporter for nodes that run in the foreground. Rewrites one line on a terminal, adds lines elsewhere."""
+class LiveLine:
+    """Rewrites one line on a terminal, adds lines elsewhere."""
 
-    def __init__(self, stream: TextIO, is_quiet: bool, uncompressed_size: Optional[int] = None) -> None:
-        self._uncompressed_size = uncompressed_size
+    def __init__(self, stream: TextIO, is_quiet: bool) -> None:
         self._stream = stream
         self._is_live = stream.isatty()
         self._is_quiet = is_quiet
         self._shown_at = 0.0
-        self._meter = RateMeter()
         self._has_line = False
+        self._last = ""
 
-    def __call__(self, node: Node) -> None:
-        """Show how far the ring below `node` is, if it is time."""
-        now = time.monotonic()
-        if self._is_quiet or now - self._shown_at < (_LIVE_INTERVAL_S if self._is_live else _PLAIN_INTERVAL_S):
-            return
-        line = self._line(node, now)
-        if line:
-            self._shown_at = now
+    def is_due(self, now: float) -> bool:
+        """Whether it is time for another one."""
+        interval = _LIVE_INTERVAL_S if self._is_live else _PLAIN_INTERVAL_S
+        return not self._is_quiet and now - self._shown_at >= interval
+
+    def show(self, line: str, now: float) -> None:
+        """Show it in place of the last one, unless it is empty or says the same."""
+        if line and line != self._last:
+            self._shown_at, self._last = now, line
             self._stream.write("\r%s\x1b[K" % line if self._is_live else line + "\n")
             self._stream.flush()
             self._has_line = self._is_live
@@ -54,6 +54,22 @@ class Progress:
         if self._has_line:
             self._stream.write("\n")
             self._stream.flush()
+            self._has_line = False
+
+
+class Progress(LiveLine):
+    """A reporter for nodes that run in the foreground."""
+
+    def __init__(self, stream: TextIO, is_quiet: bool, uncompressed_size: Optional[int] = None) -> None:
+        super().__init__(stream, is_quiet)
+        self._uncompressed_size = uncompressed_size
+        self._meter = RateMeter()
+
+    def __call__(self, node: Node) -> None:
+        """Show how far the ring below `node` is, if it is time."""
+        now = time.monotonic()
+        if self.is_due(now):
+            self.show(self._line(node, now), now)
 
     def _line(self, node: Node, now: float) -> str:
         snapshots = node.board.all()

@@ -5,24 +5,23 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import secrets
 import sys
-from typing import Any, Callable, Dict, Optional, TextIO
+from typing import Any, Callable, Dict, Optional
 
 from ..errors import UsageError, from_dict
 from ..plan.dollytab import Dollytab
 from ..plan.interfaces import is_address, is_interface_of
-from ..relay.node import Node, Reporter, as_fields
+from ..relay.node import Node, Reporter
 from ..storage.facts import TargetPolicy
 from . import activation, receiver, sender, statistics, tabfile
 from .console import Progress, coverage_line, half_written_line, table, verdict_lines, write_line
 from .key import find_key, run_id
 from .names import is_own_address, own_names
+from .outcome import count, tell, warn
 from .request import receiver_options, sender_config
 from .serve import make_context, stop_on_signals, timeouts_of
-from .version import VERSION
 from .watchdog import Watchdog
 
 _KNOCK_S = 5.0
@@ -32,7 +31,7 @@ EXIT_OK, EXIT_SOME_FAILED, EXIT_RUN_FAILED = 0, 3, 4
 def receive(options: argparse.Namespace) -> int:
     """Be a client; the exit status."""
     ring, knocks = activation.take_sockets()
-    key = find_key(options.key_file or "", options.is_insecure, _warn)
+    key = find_key(options.key_file or "", options.is_insecure, warn)
     progress = Progress(sys.stderr, not options.is_verbose)
     context = make_context(run_id(key), "", key, timeouts_of(vars(options)), _logger(options, progress))
     if os.environ.get("MYNODENAME"):
@@ -56,23 +55,23 @@ def receive(options: argparse.Namespace) -> int:
     text += coverage_line(result) + half_written_line(result)
     # Where the standard output is the target, whatever is told there would be part of the image.
     stream = sys.stderr if choose.facts.get("kind") == "stream" else sys.stdout
-    _tell(options, dict(result, role="client", name=name), code, text, stream)
+    tell(options, dict(result, role="client", name=name), code, text, stream)
     return code
 
 
 def serve(options: argparse.Namespace) -> int:
     """Be the server; the exit status."""
     tab = tabfile.read(options.config) if options.config else Dollytab()
-    config = sender_config(options, tab, own_names(), _warn)
+    config = sender_config(options, tab, own_names(), warn)
     if options.statistics:
         statistics.check(options.statistics)
     progress = Progress(sys.stderr, options.is_quiet, options.uncompressed_size)
     watchdog = Watchdog(progress, options.give_up)
     if options.ssh is None:
-        key = find_key(options.key_file or "", options.is_insecure, _warn)
+        key = find_key(options.key_file or "", options.is_insecure, warn)
         if options.knocks:
             hosts = [node["host"] for node in config["nodes"]]
-            activation.knock(hosts, options.knock_port, _KNOCK_S, _warn)
+            activation.knock(hosts, options.knock_port, _KNOCK_S, warn)
         return _end(options, config, _stream(options, config, key, progress, watchdog))
     if options.key_file or options.is_insecure:
         raise UsageError("--ssh", "with --key-file or --insecure", "neither: it makes a fresh key for the run")
@@ -119,16 +118,11 @@ def _end(options: argparse.Namespace, config: Dict[str, Any], result: Dict[str, 
     name = config["server_name"]
     lines = verdict_lines(result, name, options.is_verbose)
     text = "\n".join([table(result["nodes"]) + coverage_line(result), *lines])
-    _tell(options, dict(result, role="server", name=name), code, text)
-    _count(options, result, config["transport"]["segsize"])
+    tell(options, dict(result, role="server", name=name), code, text)
+    count(options, result, config["transport"]["segsize"])
     if error is not None:
         write_line("dolly: %s" % error.sentence, sys.stderr)
     return code
-
-
-def print_json(result: Dict[str, Any], code: int, stream: Optional[TextIO] = None) -> None:
-    """The result as one document, on standard output."""
-    write_line(json.dumps(dict(result, version=VERSION, exit_code=code), sort_keys=True), stream or sys.stdout)
 
 
 def _run(node: Node, progress: Progress) -> None:
@@ -138,25 +132,6 @@ def _run(node: Node, progress: Progress) -> None:
         node.run()
     finally:
         progress.finish()
-
-
-def _tell(
-    options: argparse.Namespace, result: Dict[str, Any], code: int, text: str, stream: Optional[TextIO] = None
-) -> None:
-    if options.is_json:
-        print_json(result, code, stream)
-    elif not options.is_quiet:
-        write_line(text, stream or sys.stdout)
-
-
-def _count(options: argparse.Namespace, result: Dict[str, Any], segsize: int) -> None:
-    """Append to the file of -o; a run in which nobody got the image has no speed."""
-    if not options.statistics or result["state"] not in ("done", "partial"):
-        return
-    try:
-        statistics.append(options.statistics, statistics.line(result, segsize, options.uncompressed_size))
-    except OSError as error:
-        _warn("warning: no statistics in %s: %s" % (options.statistics, as_fields(error)["message"]))
 
 
 def _is_me(name: str) -> bool:
@@ -175,7 +150,3 @@ def _stdout() -> Optional[int]:
         return sys.stdout.fileno()
     except (OSError, AttributeError):  # replaced by something that is no file, or closed before this program began
         return None
-
-
-def _warn(line: str) -> None:
-    write_line("dolly: %s" % line, sys.stderr)

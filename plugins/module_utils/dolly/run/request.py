@@ -21,7 +21,7 @@ _OPTIONS = {
     "segsize": "--segsize", "socket_buffer": "-u", "block_size": "-b", "tries": "-r", "min_rate": "--min-rate",
 }  # fmt: skip
 #: Options of the sender that are called the same on the command line.
-_AS_THEY_ARE = ("verify", "checksum", "bmap", "compare", "min_nodes", "bind", "sync")
+_AS_THEY_ARE = ("checksum", "bmap", "compare", "min_nodes", "bind", "sync")
 
 
 def sender_config(
@@ -43,6 +43,7 @@ def sender_config(
     numbers = _numbers(options, tab)
     return {
         **{name: getattr(options, name) for name in _AS_THEY_ARE},
+        "verify": options.verify or "readback",
         **_timeouts(options, numbers["tries"]),
         "server_name": server or "dolly server",
         "server_address": _address(options.server or "", options.ip_version),
@@ -84,10 +85,15 @@ def _compare_server(
 ) -> None:
     if not options.is_server or options.server or not tab.server:
         return
+    compare_server(tab.server, own_names, warn)
+
+
+def compare_server(named: str, own_names: List[str], warn: Callable[[str], None]) -> None:
+    """Warn when a configuration file names another server than this machine, as the manual says."""
     known = {name.partition(".")[0] for name in own_names}
-    if tab.server.partition(".")[0] not in known:
+    if named.partition(".")[0] not in known:
         names = ", ".join(sorted(set(own_names))) or "nothing"
-        warn("warning: the configuration names %s as the server, and this machine is %s" % (tab.server, names))
+        warn("warning: the configuration names %s as the server, and this machine is %s" % (named, names))
 
 
 def _infile(options: argparse.Namespace, tab: Dollytab) -> "tuple[str, Infile]":

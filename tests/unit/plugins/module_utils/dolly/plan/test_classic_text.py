@@ -120,7 +120,7 @@ def test_ends_that_nobody_looks_at_may_say_anything():
     (PLAIN.replace("server", "fanout 0\nserver"), "fanout"),
     (PLAIN.replace("outfile /tmp/out", "outfile /tmp/out split x"), "split N"),
     (PLAIN.replace("outfile /tmp/out", "outfile /tmp/out split 0"), "split N"),
-    (PLAIN.replace("infile /tmp/in\noutfile /tmp/out", "dummy 100"), "measures"),
+    (PLAIN.replace("infile /tmp/in\noutfile /tmp/out", "dummy 0"), "dummy and 1 to"),
     (PLAIN.replace("node1\n", "no de\n"), "expected a name"),
     (PLAIN.replace("server", "password\nserver"), "expected one of"),
 ])  # fmt: skip
@@ -206,3 +206,20 @@ def test_who_am_i():
     assert find(names=["elsewhere", "named"], leading=["cluster-2-giga"]) == (3, "named")
     assert find(names=["elsewhere"], leading=["cluster-2-giga"]) == (1, "cluster-2-giga")
     assert find(names=["elsewhere"]) == (-1, "")
+
+
+@pytest.mark.parametrize("line, megabytes", [("dummy 100", 100), ("dummy", 0)])
+def test_a_run_without_disks(line, megabytes):
+    text = PLAIN.replace("infile /tmp/in\noutfile /tmp/out", line)
+    ring = classic.parse(text)
+    assert (ring.dummy, ring.infile, ring.outfile) == (megabytes, "", "")
+    assert classic.to_text(ring) == text
+    assert classic.is_strict(text)
+    assert not classic.is_strict(text.replace(line, "%s\ninfile a\noutfile b" % line))
+    assert classic.parse(PLAIN).dummy is None
+
+
+def test_more_than_an_original_can_count():
+    ring = classic.parse(PLAIN.replace("infile /tmp/in\noutfile /tmp/out", "dummy 5000"))
+    assert ring.dummy == 5000
+    assert classic.to_text(ring).startswith("dummy 2047\n")

@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a run in the foreground tells of its result: a table, one JSON document, a line of statistics."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any, Dict, Optional, TextIO
+
+from . import statistics
+from .console import write_line
+from .version import VERSION
+
+
+def print_json(result: Dict[str, Any], code: int, stream: Optional[TextIO] = None) -> None:
+    """The result as one document, on standard output."""
+    write_line(json.dumps(dict(result, version=VERSION, exit_code=code), sort_keys=True), stream or sys.stdout)
+
+
+def tell(
+    options: argparse.Namespace, result: Dict[str, Any], code: int, text: str, stream: Optional[TextIO] = None
+) -> None:
+    """As the options say: the document, the text, or nothing."""
+    if options.is_json:
+        print_json(result, code, stream)
+    elif not options.is_quiet:
+        write_line(text, stream or sys.stdout)
+
+
+def count(options: argparse.Namespace, result: Dict[str, Any], segsize: int) -> None:
+    """Append to the file of -o; a run in which nobody got the image has no speed."""
+    if not options.statistics or result["state"] not in ("done", "partial"):
+        return
+    try:
+        statistics.append(options.statistics, statistics.line(result, segsize, options.uncompressed_size))
+    except OSError as error:
+        warn("warning: no statistics in %s: %s" % (options.statistics, error.strerror))
+
+
+def warn(line: str) -> None:
+    """For a person, beside the result."""
+    write_line("dolly: %s" % line, sys.stderr)
