@@ -31,6 +31,7 @@ _IMPOSSIBLE = {
 _IDLE = {
     "dead_after": ("--dead-after", "nodes do not send each other signs of life"),
     "orphan_timeout": ("--orphan-timeout", "a node that has lost its parent gets no other one"),
+    "min_rate": ("--min-rate", "no node is left behind for being slow"),
     "state_dir": ("--state-dir", "no journal is kept"),
 }
 _IDLE_SERVER = {"bind": ("--bind", "the server listens nowhere")}

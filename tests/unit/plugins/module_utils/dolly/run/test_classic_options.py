@@ -16,7 +16,7 @@ REFUSED = {
     "--key-file": "key",
 }  # fmt: skip
 REFUSED_FLAGS = ("--compare", "--ssh")
-WARNED = {"--dead-after": "3", "--orphan-timeout": "5", "--state-dir": "/tmp"}
+WARNED = {"--dead-after": "3", "--orphan-timeout": "5", "--state-dir": "/tmp", "--min-rate": "1M"}
 #: What works, each with a test among those of classic rings or nothing to do with the protocol.
 WORKS = {
     "-s", "-S", "-I", "-O", "-H", "-f", "--fanout", "--dummy", "-t", "-R", "-4", "-6", "-r", "-u", "-b", "--segsize",
