@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "plugins" / "module_utils" / "dolly"
 SHEBANG = b"#!/usr/bin/env python3\n"
-MAIN = b"from dolly.run.entry import main\n\nraise SystemExit(main())\n"
+MAIN = b"from dolly.run.entry import run\n\nrun()\n"
 #: The earliest time that a zip entry can carry.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 

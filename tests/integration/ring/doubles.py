@@ -84,7 +84,7 @@ def _flip(place, times):
         count = receive(self, lane, offset, length)
         if left[0] and offset <= place < offset + count:
             left[0] -= 1
-            with self._descriptor.use() as fd:
+            with self._descriptor as fd:
                 byte = os.pread(fd, 1, place)
                 os.pwrite(fd, bytes([byte[0] ^ 0x20]), place)
         return count

@@ -9,7 +9,7 @@ import zipfile
 from typing import Iterator, Optional, Tuple
 
 PACKAGE = "dolly"
-MAIN = b"from dolly.run.entry import main\nraise SystemExit(main())\n"
+MAIN = b"from dolly.run.entry import run\n\nrun()\n"
 _ROOT = __name__.rpartition(".run.")[0]
 
 

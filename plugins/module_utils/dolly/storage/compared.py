@@ -88,7 +88,7 @@ class ComparedStore(FileStore):
         """From now on reads, too, go to the partial file; reads under way end where they began."""
         copy = Descriptor(partial)
         try:
-            with self._descriptor.use() as old:
+            with self._descriptor as old:
                 self._copy(old, partial)
         except BaseException:
             copy.close()

@@ -28,19 +28,18 @@ class Descriptor:
         self._is_closed = False
         self._lock = threading.Lock()
 
-    @contextlib.contextmanager
-    def use(self) -> Iterator[int]:
+    def __enter__(self) -> int:
         """The number, valid inside the `with`. Raises OSError ECANCELED after `close`."""
         with self._lock:
             if self._is_closed:
                 raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
             self._users += 1
-        try:
-            yield self._fd
-        finally:
-            with self._lock:
-                self._users -= 1
-                self._close_if_idle()
+            return self._fd
+
+    def __exit__(self, *_details: object) -> None:
+        with self._lock:
+            self._users -= 1
+            self._close_if_idle()
 
     def close(self) -> None:
         """No new users; closed when the present ones have left. May be called twice."""
@@ -75,9 +74,13 @@ class DescriptorStore(Store):
 
     def receive(self, lane: Lane, offset: int, length: int) -> int:
         self._check_bounds(offset, length)
-        with self._writing("write", offset) as fd:
-            self._before_write(offset, length)
-            return lane.to_file(fd, offset, length)
+        self._raise_if_failed()
+        try:  # what `_writing` does, for the one call that every step makes
+            with self._descriptor as fd:
+                self._before_write(offset, length)
+                return lane.to_file(fd, offset, length)
+        except OSError as error:
+            raise self._fail_at("write", offset, error) from error
 
     def zero(self, offset: int, length: int) -> None:
         self._check_bounds(offset, length)
@@ -116,7 +119,7 @@ class DescriptorStore(Store):
             linux.start_writeback(fd, offset, length)
 
     def release(self, offset: int, length: int) -> None:
-        with contextlib.suppress(OSError), self._descriptor.use() as fd:
+        with contextlib.suppress(OSError), self._descriptor as fd:
             linux.drop_cache(fd, offset, length)
 
     def flush(self) -> None:
@@ -166,18 +169,21 @@ class DescriptorStore(Store):
     def _writing(self, operation: str, offset: int) -> Iterator[int]:
         self._raise_if_failed()
         try:
-            with self._descriptor.use() as fd:
+            with self._descriptor as fd:
                 yield fd
         except OSError as error:
-            raise self._fail(TargetError(self.path, operation, offset, error.errno or errno.EIO)) from error
+            raise self._fail_at(operation, offset, error) from error
 
     @contextlib.contextmanager
     def _reading(self, offset: int) -> Iterator[int]:
         try:
-            with self._descriptor.use() as fd:
+            with self._descriptor as fd:
                 yield fd
         except OSError as error:
             raise TargetError(self.path, "read", offset, error.errno or errno.EIO) from error
+
+    def _fail_at(self, operation: str, offset: int, error: OSError) -> TargetError:
+        return self._fail(TargetError(self.path, operation, offset, error.errno or errno.EIO))
 
     def _fail(self, error: TargetError) -> TargetError:
         """Remember the first failure; returned is the one to raise."""

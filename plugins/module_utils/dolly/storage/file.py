@@ -78,7 +78,7 @@ class FileStore(DescriptorStore):
 
     def _unlink_partial(self) -> None:
         try:
-            with self._descriptor.use() as fd, self._directory.use() as directory:
+            with self._descriptor as fd, self._directory as directory:
                 if _is_named(fd, self._partial, directory):
                     os.unlink(self._partial, dir_fd=directory)
         except OSError:
@@ -87,7 +87,7 @@ class FileStore(DescriptorStore):
     def _publish(self, fd: int) -> None:
         if self._is_committed:
             return
-        with self._directory.use() as directory:
+        with self._directory as directory:
             if not _is_named(fd, self._partial, directory) or os.fstat(fd).st_size != self.size:
                 raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
             self._take_over_mode(fd, directory)

@@ -146,7 +146,7 @@ class Record:
     @contextlib.contextmanager
     def _open_directory(self) -> Iterator[int]:
         if self._opened is not None:
-            with self._opened.use() as directory:
+            with self._opened as directory:
                 yield directory
             return
         directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -84,7 +84,7 @@ class Source:
         """Send all of a range. Raises SourceError, SourceChanged where it got shorter, the lane's errors."""
         end = offset + length
         try:
-            with self._descriptor.use() as fd:
+            with self._descriptor as fd:
                 while offset < end:
                     count = lane.from_file(fd, offset, end - offset)
                     if not count:
@@ -97,7 +97,7 @@ class Source:
         """Fill `view` from `offset`; the count is less only where the image ends. Raises like `send`."""
         part = view[: max(0, self.size - offset)]
         try:
-            with self._descriptor.use() as fd:
+            with self._descriptor as fd:
                 count = linux.read_into(fd, part, offset)
         except OSError as error:
             raise SourceError(self.path, offset, error.errno) from error
@@ -107,7 +107,7 @@ class Source:
 
     def release(self, offset: int, length: int) -> None:
         """Nobody reads a range soon: its memory may go to others."""
-        with contextlib.suppress(OSError), self._descriptor.use() as fd:
+        with contextlib.suppress(OSError), self._descriptor as fd:
             linux.drop_cache(fd, offset, length)
 
     def data_ranges(self) -> RangeSet:
@@ -115,7 +115,7 @@ class Source:
         if self.facts.kind != "file" or not self._can_trust_holes():
             return RangeSet.span(0, self.size)
         try:
-            with self._descriptor.use() as fd:
+            with self._descriptor as fd:
                 return RangeSet(_data(fd, self.size))
         except OSError as error:
             if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
@@ -127,7 +127,7 @@ class Source:
         if self.facts.kind != "file":
             return
         try:
-            with self._descriptor.use() as fd:
+            with self._descriptor as fd:
                 found = os.fstat(fd)
         except OSError as error:
             raise SourceError(self.path, 0, error.errno) from error

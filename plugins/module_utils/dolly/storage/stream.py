@@ -199,7 +199,7 @@ class PipeStream:
 
     def _read(self, view: memoryview, is_wanted: Callable[[], bool]) -> int:
         try:
-            with self._source.use() as fd:
+            with self._source as fd:
                 while is_wanted():
                     if select.select([fd], [], [], _POLL_S)[0]:
                         count = os.readv(fd, [view])
