@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles/dolly_ring"
 MARKDOWN = [ROOT / "README.md", ROLE / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GUIDES = sorted((ROOT / "docs/docsite/rst").glob("*.rst"))
-EXAMPLES = sorted((ROOT / "docs/examples").glob("*.yml"))
+EXAMPLES = sorted((ROOT / "docs/examples").rglob("*.yml"))
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 #: What the role sets, what its playbook takes, and its tag; two underscores are for the role's own use.
 NOT_OPTIONS = {

@@ -21,7 +21,7 @@ class RangeSet:
     range is allowed and changes nothing. Not thread-safe. Do not change a set while iterating over it.
     """
 
-    __slots__ = ("_starts", "_ends", "_total")
+    __slots__ = ("_ends", "_starts", "_total")
 
     def __init__(self, pairs: Iterable[Range] = ()) -> None:
         self._starts: List[int] = []
@@ -217,6 +217,8 @@ class RangeSet:
         if not isinstance(other, RangeSet):
             return NotImplemented
         return self._starts == other._starts and self._ends == other._ends
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
 
     def __repr__(self) -> str:
         return "RangeSet(%r)" % (list(self),)

@@ -76,7 +76,7 @@ def said(lab):
 
 
 def test_the_inventory_names_every_variable_that_the_pipeline_uses(lab, examples):
-    listed = json.loads(lab.tool("ansible-inventory", "-i", str(examples / "inventory.yml"), "--list"))
+    listed = json.loads(lab.tool("ansible-inventory", "-i", str(examples / "pxe/inventory.yml"), "--list"))
     assert sorted(listed["rack3"]["hosts"]) == sorted(HOSTS)
     one = listed["_meta"]["hostvars"]["rack3-n1"]
     for name in ("boot_from_network", "boot_from_disk", "restart", "dolly_root", "disk_id", "switch", "bmc"):
@@ -85,13 +85,13 @@ def test_the_inventory_names_every_variable_that_the_pipeline_uses(lab, examples
 
 def test_reimaging_a_rack(lab, examples, rack):
     (examples / "new-identity.yml").write_text("[]")  # it has a test of its own
-    outcome = lab.run("-i", str(examples / "inventory.yml"), str(examples / "reimage.yml"), "-e", "rack=rack3")
+    outcome = lab.run("-i", str(examples / "pxe/inventory.yml"), str(examples / "pxe/reimage.yml"), "-e", "rack=rack3")
     assert lab.copies() == set(HOSTS)
     assert [node["name"] for node in outcome.summary()["nodes"]] == ["rack3-n1", "rack3-n3", "rack3-n2", "rack3-n4"]
     assert sorted(said(lab)[:4]) == sorted("boot_from_network %s" % host for host in HOSTS)
     assert sorted(said(lab)[8:12]) == sorted("boot_from_disk %s" % host for host in HOSTS)
     assert len(said(lab)) == 16
-    assert (examples / "reports/rack3.html").exists() and list((examples / "logs").rglob("rack3-n4.log"))
+    assert (examples / "pxe/reports/rack3.html").exists() and list((examples / "pxe/logs").rglob("rack3-n4.log"))
 
 
 def test_a_machine_that_does_not_boot_is_left_out(lab, examples, rack):
@@ -100,7 +100,7 @@ def test_a_machine_that_does_not_boot_is_left_out(lab, examples, rack):
     racks = json.loads(lab.inventory.read_text())["all"]["children"]
     racks["rack3"]["hosts"]["rack3-n2"]["boot_from_network"] = ["false"]
     lab.inventory.write_text(json.dumps({"all": {"children": racks}}))
-    outcome = lab.run("-i", str(examples / "inventory.yml"), str(examples / "reimage.yml"), *extra, code=2)
+    outcome = lab.run("-i", str(examples / "pxe/inventory.yml"), str(examples / "pxe/reimage.yml"), *extra, code=2)
     assert outcome.failed() == {"rack3-n2"}
     assert lab.copies() == set(HOSTS) - {"rack3-n2"}
     assert "restart rack3-n2" not in said(lab)

@@ -20,7 +20,7 @@ _PORTS = 9000
 
 def call(*command: str, check: bool = True) -> str:
     """Run a program to its end; what it printed."""
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     if check and done.returncode:
         raise RuntimeError("%s: %s" % (" ".join(command), done.stderr.strip()))
     return done.stdout

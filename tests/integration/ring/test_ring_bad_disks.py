@@ -58,7 +58,7 @@ def faulty_target(loopback, make_faulty, undo):
 
     def give(kind, fault, value=""):
         name = ".image.dolly-partial" if kind == "file" else "disk"
-        mount, behind = make_faulty("%s=%s%s" % (fault, name, value))
+        mount, _behind = make_faulty("%s=%s%s" % (fault, name, value))
         if kind == "file":
             loopback.target(BAD).symlink_to(mount / "image")
             return mount / name

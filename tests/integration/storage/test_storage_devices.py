@@ -396,7 +396,7 @@ def test_read_only_disk(make_loop):
     device = make_loop(DISK_SIZE, "--read-only")
     with pytest.raises(Refused, match="read-only"):
         check_target(inspect_target(device), 1)
-    with pytest.raises(Refused, match="read-only|may not write"):
+    with pytest.raises(Refused, match=r"read-only|may not write"):
         open_target(device).prepare()
 
 

@@ -181,7 +181,7 @@ def _facts(path: str, fd: int, proc_root: str) -> SourceFacts:
 def _identity(facts: SourceFacts) -> Tuple[object, ...]:
     """What must not differ between two looks; a block device's times and inode say nothing."""
     common = (facts.kind, facts.size, facts.device)
-    return common if facts.kind == "block" else common + (facts.inode, facts.mtime_ns)
+    return common if facts.kind == "block" else (*common, facts.inode, facts.mtime_ns)
 
 
 def _data(fd: int, size: int) -> Iterator[Tuple[int, int]]:

@@ -230,7 +230,7 @@ def test_the_source_must_be_what_the_server_returned():
     with pytest.raises(UsageError, match="source is"):
         dolly_client.source_facts({"path": "/a"})
     for size in ("10", -1, None):
-        with pytest.raises(UsageError, match="source.size"):
+        with pytest.raises(UsageError, match=r"source.size"):
             dolly_client.source_facts(source_values(size=size))
 
 
@@ -242,7 +242,7 @@ def params_for(dest, **more):
 def test_dest_is_looked_at_and_checked(tmp_path):
     source = dolly_client.source_facts(source_values())
     assert dolly_client.check_dest(params_for(tmp_path / "a.img"), source).kind == "missing"
-    with pytest.raises(UsageError, match="dest is 'a.img'"):
+    with pytest.raises(UsageError, match=r"dest is 'a.img'"):
         dolly_client.check_dest(params_for("a.img"), source)
     huge = dolly_client.source_facts(source_values(size=1 << 60, allocated=1 << 60))
     with pytest.raises(Refused):
@@ -257,7 +257,7 @@ def test_room_is_asked_for_what_will_be_written_not_for_what_is_sent(tmp_path):
 
     values = source_values(size=10, allocated=10)
     huge = {**values, "written": {"size": 1 << 60, "codec": "gzip", "is_split": True}}
-    with pytest.raises(Refused, match="a_0.* the image needs"):
+    with pytest.raises(Refused, match=r"a_0.* the image needs"):
         dolly_client.check_dest(params_for(tmp_path / "a", source=huge), dolly_client.source_facts(values))
 
 

@@ -210,7 +210,7 @@ def test_check_mode_compares_the_checksum(tmp_path):
 
 
 def test_the_source_must_be_absolute():
-    with pytest.raises(UsageError, match="source is 'a.img'"):
+    with pytest.raises(UsageError, match=r"source is 'a.img'"):
         dolly_server.inspect(params_for(source="a.img"))
 
 
@@ -228,7 +228,7 @@ def test_a_block_map_is_looked_at_with_the_image(mapped):
     """A node needs room for the mapped blocks alone."""
     returned = dolly_server.inspect(mapped)
     assert (returned["size"], returned["source"]["allocated"]) == (5000, 5000 - 4096)
-    with pytest.raises(UsageError, match="bmap is 'a.bmap'"):
+    with pytest.raises(UsageError, match=r"bmap is 'a.bmap'"):
         dolly_server.inspect({**mapped, "bmap": "a.bmap"})
     with pytest.raises(UsageError, match="No such file"):
         dolly_server.inspect({**mapped, "bmap": mapped["bmap"] + "x"})

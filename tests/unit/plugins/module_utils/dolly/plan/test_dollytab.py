@@ -58,7 +58,7 @@ def test_it_is_written_as_the_originals_want_it():
 def test_any_order(seed):
     *keywords, end = MANUAL.splitlines()
     keywords, names = keywords[:9], keywords[9:]
-    lines = keywords + ["\n".join(["# the ring", "", *names])]
+    lines = [*keywords, "\n".join(["# the ring", "", *names])]
     random.Random(seed).shuffle(lines)
     assert dollytab.parse("\n".join([*lines, end])) == READ
 

@@ -45,7 +45,7 @@ def test_ancestors_lead_to_the_server(fanout):
     for rank in range(1, 101):
         path = topology.ancestors(rank, fanout)
         assert path[-1] == 0
-        assert path == [topology.parent(below, fanout) for below in [rank] + path[:-1]]
+        assert path == [topology.parent(below, fanout) for below in [rank, *path[:-1]]]
         assert topology.depth(rank, fanout) == len(path)
     assert topology.ancestors(0, fanout) == [] and topology.depth(0, fanout) == 0
 

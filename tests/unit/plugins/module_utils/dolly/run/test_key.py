@@ -40,9 +40,9 @@ def test_other_sizes(tmp_path, size):
 
 
 def test_missing(tmp_path):
-    with pytest.raises(UsageError, match="--key-file.*gone.*No such file"):
+    with pytest.raises(UsageError, match=r"--key-file.*gone.*No such file"):
         find(str(tmp_path / "gone"))
-    with pytest.raises(UsageError, match="DOLLY_KEY_FILE.*gone"):
+    with pytest.raises(UsageError, match=r"DOLLY_KEY_FILE.*gone"):
         find(environment={"DOLLY_KEY_FILE": str(tmp_path / "gone")})
 
 

@@ -55,7 +55,7 @@ def test_mistakes(tmp_path, text, line, expected):
 def test_without_pyyaml_only_yaml_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
     assert read(tmp_path, CLASSIC).clients == ("a", "b")
-    with pytest.raises(Refused, match="no PyYAML.*classic form"):
+    with pytest.raises(Refused, match=r"no PyYAML.*classic form"):
         read(tmp_path, YAML)
 
 

@@ -78,7 +78,7 @@ def test_the_gravest_reason_comes_first():
 
 def test_room_for_a_file():
     check_target(FILE, 100 * GIB, needed_bytes=GIB)  # holes take no room
-    with pytest.raises(Refused, match="1073741824 bytes .* free, .* 1073741825 bytes"):
+    with pytest.raises(Refused, match=r"1073741824 bytes .* free, .* 1073741825 bytes"):
         check_target(FILE, GIB + 1)
     check_target(dataclasses.replace(FILE, free=None), 100 * GIB)
 

@@ -290,7 +290,7 @@ def test_what_cannot_be_a_target(tmp_path, kind):
     ["/dev/dolly-typo", "/dev/disk/by-id/dolly-typo", "/dev/mapper/dolly-typo", "/dev/../dev/dolly-typo"],
 )
 def test_mistyped_device_is_never_a_new_file(path):
-    with pytest.raises(Refused, match="no such device|cannot be used"):
+    with pytest.raises(Refused, match=r"no such device|cannot be used"):
         open_target(path)
     assert not os.path.lexists(path)
 

@@ -266,7 +266,7 @@ def test_the_dialer_refuses_bytes_behind_challenge():
 
 
 def test_keys_do_not_show_in_a_log_line():
-    dialer, _listener, (_first, _second, proof) = shake()
+    dialer, _listener, (_first, _second, _proof) = shake()
     shown = repr(dialer) + repr(HELLO)
     for key in (dialer.send_key, dialer.receive_key, DIALER_NONCE):
         assert repr(key)[2:-1] not in shown
