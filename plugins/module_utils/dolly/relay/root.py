@@ -135,7 +135,9 @@ class Root(Node):
             snapshot = self.board.get(rank)
             error = (snapshot.error or {}) if snapshot is not None else {}
             name = self.plan.nodes[rank].name if self.plan is not None else str(rank)
-            reasons.append("%s (%s)" % (name, error.get("message", "said nothing")))
+            message = str(error.get("message", "said nothing"))
+            start = name + ": "  # whoever told of it may have named the node
+            reasons.append("%s (%s)" % (name, message[len(start) :] if message.startswith(start) else message))
         return reasons
 
     def _start(self, ready: List[int]) -> None:

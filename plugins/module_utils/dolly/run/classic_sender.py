@@ -70,9 +70,11 @@ def read_dollytab(path: str) -> Tuple[bytes, plan.ClassicText]:
     """A dollytab from a file: as it stands where an original can read it, else in their order. Raises UsageError."""
     try:
         with open(path, "rb") as file:
-            data = file.read(_MAX_FILE)
+            data = file.read(_MAX_FILE + 1)
     except OSError as error:
         raise UsageError("-f", path, "a file that can be read (%s)" % error.strerror) from error
+    if len(data) > _MAX_FILE:
+        raise UsageError("-f", path, "a file of at most %d bytes" % _MAX_FILE)
     text = data.decode("utf-8", "surrogateescape")
     if plan.is_strict(text):
         try:

@@ -115,7 +115,8 @@ def table(nodes: List[Dict[str, Any]]) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     for node in nodes:
         if node.get("error"):
-            lines.append("%s: %s" % (node["name"], node["error"].get("message", "")))
+            start, message = "%s: " % node["name"], str(node["error"].get("message", ""))
+            lines.append(message if message.startswith(start) else start + message)
     return "\n".join(lines)
 
 

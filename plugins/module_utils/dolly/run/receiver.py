@@ -9,6 +9,7 @@ import socket
 import time
 from typing import Any, Callable, Dict, Optional
 
+from ..errors import UsageError
 from ..net import sockets
 from ..plan.job import Plan
 from ..relay.context import Context
@@ -81,6 +82,8 @@ class TargetChooser:
         self.facts = target.facts.to_dict()
         if isinstance(target, BlockTarget):
             target.moves_gpt = self._policy.move_gpt
+        elif self._policy.move_gpt and self.facts.get("kind") == "block":
+            raise UsageError("move_gpt", True, "false with a compressed source, which is not read back as a disk")
         return target
 
 

@@ -10,7 +10,7 @@ from typing import Any, Dict, Tuple
 from ..errors import Refused, UsageError
 from ..plan import dollytab
 
-_MAX_BYTES = 16 * 1024 * 1024
+_MAX_CHARACTERS = 16 * 1024 * 1024
 _YAML = re.compile(r"---|\{|[A-Za-z0-9_]+:(\s|$)")
 
 
@@ -18,11 +18,13 @@ def read(path: str) -> dollytab.Dollytab:
     """What the file says. Raises UsageError for what is wrong in it, Refused for YAML without PyYAML."""
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read(_MAX_BYTES)
+            text = file.read(_MAX_CHARACTERS + 1)
     except UnicodeDecodeError as error:
         raise UsageError("-f", path, "a text file in UTF-8 (%s)" % error) from error
     except OSError as error:
         raise UsageError("-f", path, "a file that can be read (%s)" % error.strerror) from error
+    if len(text) > _MAX_CHARACTERS:
+        raise UsageError("-f", path, "a file of at most %d characters" % _MAX_CHARACTERS)
     if not _is_yaml(text):
         return dollytab.parse(text, path)
     data, lines = _load_yaml(text, path)

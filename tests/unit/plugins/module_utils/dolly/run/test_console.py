@@ -4,7 +4,14 @@
 
 from __future__ import annotations
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.console import times_line, verdict_lines
+import io
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.console import (
+    LiveLine,
+    table,
+    times_line,
+    verdict_lines,
+)
 
 RESULT = {
     "times": {"read": 1.04, "hash": 3.0, "children": {"n1": {"send": 4.0, "lack": 0.26}}},
@@ -30,3 +37,25 @@ def test_only_the_curious_see_the_times():
 
 def test_nothing_stands_out():
     assert verdict_lines({**RESULT, "limited_by": ""}, "s", False) == []
+
+
+def test_a_node_is_named_once():
+    row = {"name": "n1", "state": "failed"}
+    assert table([{**row, "error": {"message": "n1: no way there"}}]).splitlines()[-1] == "n1: no way there"
+    assert table([{**row, "error": {"message": "No way to n1."}}]).splitlines()[-1] == "n1: No way to n1."
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_one_line_on_a_terminal_and_many_in_a_log():
+    for stream, expected in ((Terminal(), "\r1\x1b[K\r2\x1b[K\n"), (io.StringIO(), "1\n2\n")):
+        line = LiveLine(stream, False)
+        for now, text in ((100.0, "1"), (200.0, "2"), (300.0, "2"), (400.0, "")):
+            assert line.is_due(now)
+            line.show(text, now)
+        line.finish()
+        assert stream.getvalue() == expected
+    assert not LiveLine(io.StringIO(), True).is_due(100.0)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import tabfile
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import classic_sender, tabfile
 
 CLASSIC = "# the ring\ninfile /dev/sda\nfanout 2\na\nb\n"
 YAML = "# the ring\n\ninfile: /dev/sda\nfanout: 2\nclients: [a, b]\n"
@@ -57,6 +57,17 @@ def test_without_pyyaml_only_yaml_is_refused(tmp_path, monkeypatch):
     assert read(tmp_path, CLASSIC).clients == ("a", "b")
     with pytest.raises(Refused, match=r"no PyYAML.*classic form"):
         read(tmp_path, YAML)
+
+
+def test_a_file_without_end(tmp_path, monkeypatch):
+    """What lies behind the limit might be clients."""
+    monkeypatch.setattr(tabfile, "_MAX_CHARACTERS", len(CLASSIC))
+    assert read(tmp_path, CLASSIC).clients == ("a", "b")
+    with pytest.raises(UsageError, match="at most"):
+        read(tmp_path, CLASSIC + "\n")
+    monkeypatch.setattr(classic_sender, "_MAX_FILE", len(CLASSIC))
+    with pytest.raises(UsageError, match="at most"):
+        classic_sender.read_dollytab(str(tmp_path / "ring.cfg"))
 
 
 def test_files_that_cannot_be_read(tmp_path):
