@@ -140,10 +140,13 @@ def name_of(sock: socket.socket) -> str:
         peer = sock.getpeername()
     except OSError:
         return "?"
-    return "%s port %d" % (peer[0], peer[1])
+    return "%s port %d" % (_plain(str(peer[0])), peer[1])
 
 
 def local_host(sock: socket.socket) -> str:
     """This end's address as text, without the prefix of an IPv4 address in an IPv6 socket."""
-    host = str(sock.getsockname()[0])
-    return host[7:] if host.startswith("::ffff:") else host
+    return _plain(str(sock.getsockname()[0]))
+
+
+def _plain(host: str) -> str:
+    return host[7:] if host.startswith("::ffff:") and "." in host else host

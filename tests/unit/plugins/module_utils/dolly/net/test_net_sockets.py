@@ -80,3 +80,12 @@ def test_the_first_free_port_of_a_range_is_taken():
             sockets.listen_within("127.0.0.1", port, port)
         with pytest.raises(UsageError, match=r"192\.0\.2\.1"):
             sockets.listen_within("192.0.2.1", port, last)
+
+
+def test_addresses_as_people_write_them():
+    """A door for both versions of IP sees 127.0.0.1 as ::ffff:127.0.0.1."""
+    with sockets.listen("", 0) as listener, sockets.connect("127.0.0.1", listener.getsockname()[1], 5.0) as dialer:
+        accepted, _address = listener.accept()
+        with accepted:
+            assert sockets.name_of(accepted) == "127.0.0.1 port %d" % dialer.getsockname()[1]
+            assert sockets.local_host(accepted) == "127.0.0.1"
