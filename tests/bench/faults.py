@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import conftest
 
@@ -109,22 +109,40 @@ class Laboratory:
             Figure("the same with it", late, usual + 12, "s"),
             Figure("what the last of the other seven held when the watch ended", least / run.size * 100, None, "%"),
             Figure("what node 2 held then", run.held(2) / run.size * 100, None, "%"),
+            Figure("adopters of node 3 other than node 1", len(set(run.foster_parents(3)) ^ {1}), 0, ""),
         ]
 
     def hang(self) -> List[Figure]:
-        """Node 3 of 8 is stopped (SIGSTOP) after a quarter, all links 200 Mbit/s, 256 MiB"""
-        image = self._image(SMALL)
-        calm = self._calm(image)
-        run = self._run(image)
-        run.disturb(0.25, lambda: run.rack.clients[3].send(signal.SIGSTOP))
-        run.check(image, [1, 2, 4, 5, 6, 7, 8])
-        usual = calm.last_byte_after(2)
+        """Node 3 of 8 is stopped (SIGSTOP) after two thirds, all links 200 Mbit/s, 256 MiB"""
+        usual, run = self._stopped(0.66)
         return [
             Figure("last byte of node 2 without the fault", usual, None, "s"),
             Figure("last byte of node 2", run.last_byte_after(2), usual + NOISE_S, "s"),
+            Figure("ejections of node 3 before that", run.seen["before"], 0, ""),
             *_stalls(run, [4, 5, 6, 7, 8], DEAD_AFTER_S + 2),
             *_healed(run, orphan=4, parent=2),
         ]
+
+    def late_hang(self) -> List[Figure]:
+        """The same after a quarter, so that node 2 has another child before it is through"""
+        usual, run = self._stopped(0.25)
+        return [
+            Figure("last byte of node 2 without the fault", usual, None, "s"),
+            Figure("last byte of node 2", run.last_byte_after(2), None, "s"),
+            Figure("ejections of node 3 before that", run.seen["before"], None, ""),
+            *_stalls(run, [4, 5, 6, 7, 8], DEAD_AFTER_S + 2),
+        ]
+
+    def _stopped(self, part: float) -> Tuple[float, Run]:
+        """Node 3 is stopped when the last one has that part: the usual last byte of node 2, and the run."""
+        image = self._image(SMALL)
+        calm = self._calm(image)
+        run = self._run(image)
+        run.disturb(part, lambda: run.rack.clients[3].send(signal.SIGSTOP))
+        run.watch(lambda: run.held(2) >= run.size)
+        run.seen["before"] = run.rack.clients[2].log.count("ChildGone(rank=3")
+        run.check(image, [1, 2, 4, 5, 6, 7, 8])
+        return calm.last_byte_after(2), run
 
     def again(self) -> List[Figure]:
         """A run is killed (server and nodes) at two thirds, and started again; all links 200 Mbit/s, 256 MiB"""
@@ -202,7 +220,7 @@ def _healed(run: Run, orphan: int, parent: int) -> List[Figure]:
     ]  # fmt: skip
 
 
-CELLS = ("kill", "first", "cut", "slow", "hang", "again")
+CELLS = ("kill", "first", "cut", "slow", "hang", "late_hang", "again")
 
 
 def table(found: Dict[str, Any]) -> str:

@@ -30,6 +30,8 @@ class Run:
         self.last = nodes
         self.size = image.stat().st_size
         self.fault_at = 0.0
+        #: What a cell has counted on the way.
+        self.seen: Dict[str, int] = {}
         #: For each node the times at which it had grown, and what it held then.
         self.grown: Dict[int, List[Tuple[float, int]]] = {index: [] for index in range(1, nodes + 1)}
         self._sent_before = self._counted()

@@ -3,6 +3,7 @@
 """A file system with a bad spot: python3 faulty_fs.py MOUNTPOINT FOLDER FAULT...
 
     write-error=NAME:OFFSET   writing to the byte at OFFSET of the file NAME fails with EIO, each time
+    read-error=NAME:OFFSET    reading the byte at OFFSET of the file NAME fails with EIO, each time
     fsync-error=NAME          fsync of the file NAME fails with EIO, each time; all else goes well
 
 What is written goes to FOLDER, where it can be looked at from behind. A loop device on a file here is a disk with
@@ -54,6 +55,9 @@ class FaultyFolder(mfusepy.Operations):
         return os.open(self._real(path), os.O_RDWR | os.O_CREAT, mode)
 
     def read(self, path, size, offset, fh):
+        place = self._fault("read-error", path)
+        if place is not None and offset <= int(place) < offset + size:
+            raise mfusepy.FuseOSError(errno.EIO)
         return os.pread(fh, size, offset)
 
     def write(self, path, data, offset, fh):

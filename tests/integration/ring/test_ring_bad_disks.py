@@ -184,3 +184,22 @@ def test_a_file_system_that_stands_still(loopback, make_disk, undo):
     call("fsfreeze", "--unfreeze", str(place))
     assert loopback.clients[BAD].wait() != 0
     assert not (place / "image").exists()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_source_that_cannot_be_read_fails_the_run(loopback, make_faulty, seed):
+    """Nobody succeeds, and the server says where it is bad: of what the kernel reads at once, the first byte."""
+    bad = random.Random(seed).randrange(CHUNK, IMAGE_SIZE)
+    mount, behind = make_faulty("read-error=image:%d" % bad)
+    (behind / "image").write_bytes(loopback.image(IMAGE_SIZE).read_bytes())
+    loopback.start_clients(3)
+    server = loopback.start_server(mount / "image", fault=SLOW)
+    loopback.finish()
+    assert server.code not in (0, 3)
+    found = re.search(r"cannot be read at byte (\d+)|at byte (\d+).*errno 5", server.log + server.out)
+    assert found, server.report()
+    offset = int(found.group(1) or found.group(2))
+    assert bad - MIB < offset <= bad
+    for index, client in loopback.clients.items():
+        assert client.code not in (0, None)
+        assert not loopback.target(index).exists()
