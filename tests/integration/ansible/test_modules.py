@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import time
 
 SECRET = "0badc0de" * 8
 RUN = {"run_id": "test-run", "run_dir": "{{ dolly_ring_run_dir }}"}
@@ -126,6 +128,53 @@ def test_receivers_outlive_the_play_and_a_killed_one_fails_alone(lab):
     states = {node["name"]: node["state"] for node in outcome.task("server finished")["n1"]["nodes"]}
     assert states.pop("n2") != "done" and set(states.values()) == {"done"}
     assert "without a result" in outcome.task("client finished")["n2"]["msg"]
+
+
+def server_status(lab):
+    """Each node's state, by the status file of the server's process."""
+    path = lab.runs / "test-run" / "server" / "status.json"
+    nodes = json.loads(path.read_text())["nodes"] if path.exists() else []
+    return {node["name"]: node["state"] for node in nodes}
+
+
+def until(is_so, seconds=30.0):
+    give_up_at = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < give_up_at, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_receiver_that_is_started_while_the_run_goes_on(lab):
+    """n4 is stopped for a while, or the run would be over too soon for n2 to be late."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    patient = {"dead_after": 60, "connect_timeout": 15, "barrier_timeout": 60, "fanout": 4}
+    started = lab.play(play(LOOK, start_with(dead_after=60), hosts="n1:n3:n4"))
+    nodes = {name: result["node"] for name, result in started.task("client started").items()}
+    nodes["n2"] = {"name": "n2", "host": "127.0.0.1", "port": port, "extra": []}
+    order = [nodes[name] for name in ("n1", "n2", "n3", "n4")]
+    stream = json.loads(json.dumps(STREAM).replace(json.dumps(NODES), json.dumps(order)))
+    stream["dolly.ring.dolly_server"].update(patient, min_nodes=3)
+    begin = {**stream, "dolly.ring.dolly_server": {**stream["dolly.ring.dolly_server"], "wait": 1}}
+    lab.play(play(begin, hosts="n1"))
+    until(lambda: server_status(lab).get("n4") == "ready")
+    pid = receiver_pids(lab)["n4"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: server_status(lab).get("n3") == "done")
+        assert server_status(lab)["n2"] == "unreachable"
+        lab.play(play(LOOK, start_with(port=port), hosts="n2"))
+        until(lambda: server_status(lab).get("n2") == "done")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    outcome = lab.play(play(stream, COLLECT), play(*CLEAN))
+
+    assert lab.copies() == {"n1", "n2", "n3", "n4"}
+    assert {name for name, told in outcome.task("client finished").items() if told["late"]} == {"n2"}
+    told = {node["name"]: node for node in outcome.task("server finished")["n1"]["nodes"]}
+    assert {name for name, node in told.items() if node["late"]} == {"n2"}
+    assert {node["state"] for node in told.values()} == {"done"}
+    assert [told[name]["demoted"] for name in sorted(told)] == [False] * 4
 
 
 def test_absent_ends_a_receiver_that_waits(lab):
