@@ -181,4 +181,4 @@ def timeline(events: t.Sequence[t.Mapping[str, t.Any]], end: float) -> str:
 
 
 def is_loud(event: t.Mapping[str, t.Any]) -> bool:
-    return event["what"].split(":")[0] in ("healed", "failed", "lost", "unreachable", "excluded")
+    return event["what"].split(":")[0] in ("healed", "late", "demoted", "failed", "lost", "unreachable", "excluded")

@@ -65,6 +65,10 @@ class History:
         if old is None or old.state != new.state:
             why = str((new.error or {}).get("message") or "")
             self._add(at, new, "%s: %s" % (new.state, why) if why else new.state)
+        if new.late and not (old is not None and old.late):
+            self._add(at, new, "late: came when the run had started")
+        if old is not None and new.demoted and not old.demoted:
+            self._add(at, new, "demoted: too slow, the others go on without it")
         if old is not None and old.parent is not None and new.parent is not None and old.parent != new.parent:
             parents = (self._name(new.parent), self._name(old.parent))
             self._add(at, new, "healed: gets the rest from %s instead of %s" % parents)

@@ -74,3 +74,11 @@ def test_every_picture_is_well_formed_and_nothing_is_fetched_or_secret():
 def test_a_run_without_history_has_a_page_all_the_same():
     page = report.page(data(node("a", "failed", reason="mounted", error={"kind": "Refused"})))
     assert report.NEXT["Refused"] in page and "Rate of each node" not in page
+
+
+def test_what_happened_to_a_node_that_is_good_is_told_too():
+    slow = node("a", demoted=True)
+    events = [{"at": 2.0, "node": "a", "what": "demoted: x"}]
+    page = report.page(data(slow, node("b", healed=2, stalled=5.31), events=events))
+    assert "<td>demoted</td>" in page and "<td>healed 2 times (5.3 s without data)</td>" in page
+    assert '<tr class="loud"><td class="n">2.0 s</td><td>a</td>' in page

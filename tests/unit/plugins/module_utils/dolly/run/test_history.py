@@ -49,6 +49,22 @@ def test_states_healings_and_repairs_are_events_with_their_time():
     assert record.to_dict()["parents"]["n2"] == "the server"
 
 
+def test_late_and_demoted_are_events_once():
+    board, record = Board(), history.History()
+    say(board, 1, 0)
+    say(board, 2, 0, late=True)
+    record.note(0.0, board)
+    for version in (1, 2):
+        say(board, 1, version, demoted=True)
+        say(board, 2, version, late=True)
+        record.note(float(version), board)
+    told = [(event["at"], event["node"], event["what"]) for event in record.to_dict()["events"]]
+    assert [one for one in told if ":" in one[2]] == [
+        (0.0, "n2", "late: came when the run had started"),
+        (1.0, "n1", "demoted: too slow, the others go on without it"),
+    ]
+
+
 def test_events_have_a_bound_and_what_was_left_out_is_counted(monkeypatch):
     monkeypatch.setattr(history, "MOST_EVENTS", 3)
     board, record = Board(), history.History()
