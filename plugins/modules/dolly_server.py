@@ -677,7 +677,7 @@ def finish(params, folder, check_mode):
         if result.get("error"):
             returned["error"] = result["error"]
         raise engine_process.TaskFailed(reason, log=folder.log_tail(engine_process.LOG_LINES), **returned)
-    returned["msg"] = summary(returned)
+    returned["msg"] = summary(returned, params["compare"])
     return returned
 
 
@@ -879,9 +879,10 @@ def node_fields(node):
     return fields
 
 
-def summary(returned):
+def summary(returned, compares=False):
     good = sum(1 for node in returned["nodes"] if node.get("state") == "done")
-    text = "sent %d bytes to %d of %d nodes in %.1f s" % (
+    text = "%s %d bytes to %d of %d nodes in %.1f s" % (
+        "sent what differs of" if compares else "sent",
         returned["bytes"],
         good,
         len(returned["nodes"]),

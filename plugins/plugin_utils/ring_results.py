@@ -24,6 +24,7 @@ BLANK: t.Dict[str, t.Any] = {
     "received_bytes": 0,
     "sent_bytes": 0,
     "resumed_bytes": 0,
+    "equal_bytes": 0,
     "late": False,
     "demoted": False,
     "healed": 0,

@@ -71,9 +71,12 @@ def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
         return forecast(summary, width)
     form = "%%3s  %%-%ds  %%-11s  %%9s  %%7s  %%7s  %%-8s  %%-16s  %%s" % width
     digest = "; digest %s" % summary["digest"] if summary["digest"] else ""
-    title = (summary["source"].get("path", "no image"), summary["server"], summary["msg"], digest)
+    good = sum(1 for node in nodes if node["state"] == "done")
+    # The server counts the nodes of the ring, which not all hosts have come to.
+    count = "; %d of %d hosts hold it" % (good, len(nodes)) if 0 < good < len(nodes) else ""
+    title = (summary["source"].get("path", "no image"), summary["server"], summary["msg"], count, digest)
     lines = [
-        printable("%s from %s: %s%s" % title),
+        printable("%s from %s: %s%s%s" % title),
         form % ("pos", "node", "state", "MB", "s", "MB/s", "verified", "digest", "happened"),
     ]
     for node in nodes:

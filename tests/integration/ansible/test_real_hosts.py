@@ -62,6 +62,7 @@ def test_what_is_there_already_does_not_travel_again(rack):
     assert most < 0.01 * 60 * MIB
     stats = outcome.stats()
     assert {(stats[name]["changed"], stats[name]["failures"]) for name in THREE} == {(0, 0)}
+    assert outcome.output.count("unchanged\n") == 3 and "sent what differs of %d bytes" % (60 * MIB) in outcome.output
 
     with rack.image.open("r+b") as image:
         for chunk in (7, 30, 59):  # 5 % of them

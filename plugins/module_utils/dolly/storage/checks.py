@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Optional
 
 from ..errors import Refused
@@ -35,9 +36,10 @@ def check_target(
 
 def _check_expectations(facts: TargetFacts, policy: TargetPolicy) -> None:
     if facts.kind != "block":
-        if policy != NO_EXPECTATIONS:
-            found = "it is a file, and a device with a given size, serial number, WWN or partition table was expected"
-            raise Refused(facts.path, found)
+        asked = [field.name for field in dataclasses.fields(policy) if getattr(policy, field.name) not in (None, False)]
+        if asked:
+            found = "it is a file, and %s can only be said of a disk" % " and ".join(asked)
+            raise Refused(facts.path, found, "a run without %s" % " and ".join(asked))
         return
     if policy.expect_size is not None and policy.expect_size != facts.size:
         _refuse_other(facts, "size", str(facts.size), str(policy.expect_size))

@@ -21,3 +21,17 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.happened import h
 )
 def test_words(node, words):
     assert happened(node) == words
+
+
+@pytest.mark.parametrize(
+    "node, told",
+    [
+        ({"state": "done", "bytes": 5_000_000, "equal_bytes": 5_000_000, "changed": False}, "unchanged"),
+        ({"state": "done", "bytes": 5_000_000, "equal_bytes": 4_000_000, "changed": True}, "4.0 MB were equal"),
+        ({"state": "failed", "bytes": 5_000_000, "equal_bytes": 5_000_000}, "5.0 MB were equal"),
+        ({"state": "done", "resumed_bytes": 1_250_000, "late": True}, "1.2 MB from an earlier run, late"),
+        ({"state": "failed", "bytes": 7, "half_written": True}, "half-written"),
+    ],
+)
+def test_what_was_there_already_and_what_was_left(node, told):
+    assert happened(node) == told

@@ -116,8 +116,9 @@ def test_unknown_identity_is_not_a_match(policy):
 
 
 def test_file_where_a_device_was_expected():
-    with pytest.raises(Refused, match="it is a file"):
-        check_target(FILE, 1, policy=TargetPolicy(expect_serial="S1"))
+    with pytest.raises(Refused, match="file, and expect_serial and move_gpt can only be said of a disk") as error:
+        check_target(FILE, 1, policy=TargetPolicy(expect_serial="S1", move_gpt=True))
+    assert error.value.fields["allow"] == "a run without expect_serial and move_gpt"
 
 
 @pytest.mark.parametrize(
