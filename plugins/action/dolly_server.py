@@ -49,9 +49,10 @@ class ActionModule(ActionBase):
         def execute():
             return self._execute_module(module_name="dolly.ring.dolly_server", module_args=args, task_vars=task_vars)
 
-        if args.get("state", "finished") == "inspected" or args.get("wait") is None:
+        is_short = args.get("state") in ("recorded", "absent")
+        if not is_short and args.get("wait") is None:
             return execute()  # it may read a whole image
-        return bounded_calls.call(self._connection, args["wait"] + bounded_calls.CALL_S, execute)
+        return bounded_calls.call(self._connection, float(args.get("wait") or 0) + bounded_calls.CALL_S, execute)
 
     def _watch(self, task_vars):
         """Start the sender and look at it again and again until it has ended."""

@@ -244,6 +244,12 @@ def test_loop_device_on_the_source(tmp_path, loop):
     check_target(inspect_target(loop), 1, 1, inspect_source(str(other)))
 
 
+def test_file_behind_a_loop_device(tmp_path, loop):
+    with pytest.raises(Refused, match="in use as %s; detach" % os.path.basename(loop)):
+        check_target(inspect_target(str(tmp_path / "disk1")), 1)
+    check_target(inspect_target(str(tmp_path / "disk2")), 1)
+
+
 def test_locked_by_somebody_polite(loop, monkeypatch):
     from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import block
 

@@ -80,6 +80,8 @@ def _check_use(facts: TargetFacts) -> None:
         raise Refused(facts.path, "it is active swap space; run swapoff first")
     if facts.holders:
         names = ", ".join(facts.holders)
+        if facts.kind == "file":
+            raise Refused(facts.path, "it is in use as %s; detach that first (losetup -d)" % names)
         found = "%s is built on it (LVM, RAID, encryption or multipath); take that apart first" % names
         raise Refused(facts.path, found)
     if facts.in_use:

@@ -70,6 +70,17 @@ class Devices:
             return ""
         return "%s %d" % (linux.device_name(found.st_dev), found.st_ino) if found else ""
 
+    def loops_on(self, file: os.stat_result) -> Set[str]:
+        """Names of the loop devices behind which a file is."""
+        wanted = "%s %d" % (linux.device_name(file.st_dev), file.st_ino)
+        names = [name for name in _list_directory(os.path.join(self.sys_root, "class", "block")) if "loop" in name]
+        numbers = {name: self._number(name) for name in names}
+        return {
+            name
+            for name, number in numbers.items()
+            if self.backing(number) == wanted and not self.is_partition(number)
+        }
+
     def holders(self, device: str) -> Set[str]:
         """Names of the devices that are built directly on this one."""
         return set(self._list(device, "holders"))
@@ -148,8 +159,11 @@ class Devices:
             found = os.stat(path)
         except (OSError, ValueError):  # of another namespace: its name is all there is
             name = os.path.basename(path)
-            return linux.read_text(os.path.join(self.sys_root, "class", "block", name, "dev")).strip()
+            return self._number(name)
         return linux.device_name(found.st_rdev) if stat.S_ISBLK(found.st_mode) else ""
+
+    def _number(self, name: str) -> str:
+        return linux.read_text(os.path.join(self.sys_root, "class", "block", name, "dev")).strip()
 
     def _scsi_serial(self, disk: str) -> str:
         """The unit serial number page that the kernel keeps (SPC-4, page 80h: four bytes, then text)."""

@@ -189,6 +189,7 @@ def _inspect_file(
         related=_sorted(_devices_of_directory(parent.st_dev, devices)),
         mounted_at=_sorted({mount.point for mount in devices.mounts() if mount.point == real_path}),
         swap=any(_is_same_file(swap.path, found) for swap in devices.swaps() if swap.kind == "file"),
+        holders=_sorted(devices.loops_on(found)) if found is not None else (),
         read_only=read_only,
         free=None if free is None else free + _partial_bytes(real_path),
     )

@@ -83,9 +83,17 @@ def test_room_for_a_file():
     check_target(dataclasses.replace(FILE, free=None), 100 * GIB)
 
 
-@pytest.mark.parametrize("change", [{"mounted_at": ("/srv/a.img",)}, {"swap": True}, {"read_only": True}])
-def test_refused_files(change):
-    with pytest.raises(Refused):
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"mounted_at": ("/srv/a.img",)}, "mounted"),
+        ({"swap": True}, "active swap"),
+        ({"read_only": True}, "read-only"),
+        ({"holders": ("loop3",)}, "in use as loop3; detach"),
+    ],
+)
+def test_refused_files(change, words):
+    with pytest.raises(Refused, match=words):
         check_target(dataclasses.replace(FILE, **change), 1)
 
 

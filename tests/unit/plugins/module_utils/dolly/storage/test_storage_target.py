@@ -232,6 +232,9 @@ def test_file_behind_a_loop_device(machine, tmp_path):
     found = os.stat(tmp_path / "image")
     machine.add("tstd", "7:1", loop__backing_file=str(tmp_path / "image"))
     machine.add("tste", "7:2", loop__backing_file="/gone (deleted)")
+    machine.add("loop3", "7:3", loop__backing_file=str(tmp_path / "image"))
+    file_facts = inspect_target(str(tmp_path / "image"), str(machine.sys), str(machine.proc))
+    assert file_facts.holders == ("loop3",)
     number = "%d:%d" % (os.major(found.st_dev), os.minor(found.st_dev))
     assert machine.look("7:1").backing == "%s %d" % (number, found.st_ino)
     assert machine.look("7:2").backing == machine.look("8:16").backing == ""
