@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles/dolly_ring"
-MARKDOWN = [ROOT / "README.md", ROLE / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MARKDOWN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROLE / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GUIDES = sorted((ROOT / "docs/docsite/rst").glob("*.rst"))
 EXAMPLES = sorted((ROOT / "docs/examples").rglob("*.yml"))
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
@@ -24,9 +24,9 @@ NOT_OPTIONS = {
 
 
 def options_of_the_role() -> dict[str, dict[str, object]]:
+    """Those of all entry points; what two of them take is the same."""
     specs = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text("utf-8"))
-    options: dict[str, dict[str, object]] = specs["argument_specs"]["main"]["options"]
-    return options
+    return {name: option for entry in specs["argument_specs"].values() for name, option in entry["options"].items()}
 
 
 def named(path: Path) -> str:
