@@ -33,6 +33,7 @@ EXAMPLES = [
     (errors.AuthError("wrong MAC"), "peer", 3),
     (errors.IllegalTransition("child", "waiting", "End"), "bug", 70),
     (errors.TimedOut("waiting for node7", 60.0, "barrier_timeout"), "peer", 4),
+    (errors.TooSlow(1900000, 10.0, 4194304), "node", 3),
     (errors.Aborted("interrupted"), "user", 4),
     (errors.NotEnoughNodes(1, 3, ("n2", "n3")), "node", 4),
 ]
