@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 
 SECRET = "0badc0de" * 8
@@ -137,7 +138,7 @@ def server_status(lab):
     return {node["name"]: node["state"] for node in nodes}
 
 
-def until(is_so, seconds=30.0):
+def until(is_so, seconds=90.0):
     give_up_at = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < give_up_at, "waited in vain"
@@ -148,19 +149,25 @@ def test_a_receiver_that_is_started_while_the_run_goes_on(lab):
     """n4 is stopped for a while, or the run would be over too soon for n2 to be late."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    patient = {"dead_after": 60, "connect_timeout": 15, "barrier_timeout": 60, "fanout": 4}
-    started = lab.play(play(LOOK, start_with(dead_after=60), hosts="n1:n3:n4"))
+    patient = {"dead_after": 300, "connect_timeout": 15, "barrier_timeout": 60, "fanout": 4}
+    started = lab.play(play(LOOK, start_with(dead_after=300), hosts="n1:n3:n4"))
     nodes = {name: result["node"] for name, result in started.task("client started").items()}
     nodes["n2"] = {"name": "n2", "host": "127.0.0.1", "port": port, "extra": []}
     order = [nodes[name] for name in ("n1", "n2", "n3", "n4")]
     stream = json.loads(json.dumps(STREAM).replace(json.dumps(NODES), json.dumps(order)))
     stream["dolly.ring.dolly_server"].update(patient, min_nodes=3)
     begin = {**stream, "dolly.ring.dolly_server": {**stream["dolly.ring.dolly_server"], "wait": 1}}
-    lab.play(play(begin, hosts="n1"))
-    until(lambda: server_status(lab).get("n4") == "ready")
     pid = receiver_pids(lab)["n4"]
-    os.kill(pid, signal.SIGSTOP)
+
+    def stop():  # beside the play, which may take longer to end than the start takes to come
+        until(lambda: server_status(lab).get("n4") == "ready")
+        os.kill(pid, signal.SIGSTOP)
+
+    stopper = threading.Thread(target=stop, name="stopper")
+    stopper.start()
     try:
+        lab.play(play(begin, hosts="n1"))
+        stopper.join(90.0)
         until(lambda: server_status(lab).get("n3") == "done")
         assert server_status(lab)["n2"] == "unreachable"
         lab.play(play(LOOK, start_with(port=port), hosts="n2"))
