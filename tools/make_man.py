@@ -19,7 +19,8 @@ With --json one document is printed on standard output, also when the run is ref
 state: done, partial (server only) or failed.
 exit_code, version, role (client or server) and name of this node.
 error: null, or kind, message, fault and what belongs to them.
-bytes, seconds, rate (bytes per second), digest (SHA-256 over the digests of all chunks).
+bytes, seconds, rate (bytes per second), digest (SHA-256 over the digests of all chunks; none with
+--verify mac).
 A client: changed, position, verified, synced, repaired, covers, target, notes, refused_connections, times, and
 received_bytes, sent_bytes, resumed_bytes and equal_bytes.
 The server: covers, sha256 (where asked for), sent (bytes), server_reachable, refused_connections, times, limited_by,

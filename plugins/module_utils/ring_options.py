@@ -9,6 +9,7 @@ import math
 import re
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly import gmac
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, UsageError
 
 SECRET_BYTES_MIN = 32
@@ -36,7 +37,7 @@ def shared_spec() -> t.Dict[str, t.Any]:
         "run_id": {"type": "str"},
         "run_dir": {"type": "path"},
         "secret": {"type": "str", "no_log": True},
-        "verify": {"type": "str", "choices": ["readback", "none"], "default": "readback"},
+        "verify": {"type": "str", "choices": ["readback", "mac", "none"], "default": "readback"},
         "bind": {"type": "str", "default": ""},
         "dead_after": {"type": "float", "default": 5.0},
         "stall_timeout": {"type": "float", "default": 30.0},
@@ -100,6 +101,12 @@ def check_checksum(text: str) -> str:
     if lowered and not _CHECKSUM.fullmatch(lowered):
         raise UsageError("checksum", text, "sha256: and 64 hexadecimal digits")
     return lowered
+
+
+def check_verify(level: str) -> None:
+    """Raise Refused where the Python that runs this cannot verify so; it is the one that the engine will run with."""
+    if level == "mac":
+        gmac.check()
 
 
 def decode_secret(text: str) -> bytes:

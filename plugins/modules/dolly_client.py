@@ -281,7 +281,9 @@ covers:
   type: str
   sample: all bytes
 digest:
-  description: The SHA-256 over the digests of all chunks. The same for every node of a run that holds the image.
+  description:
+    - The SHA-256 over the digests of all chunks. The same for every node of a run that holds the image.
+    - Empty with O(verify=mac), whose digests mean nothing without the secret of the run.
   returned: with O(state=finished)
   type: str
 position:
@@ -447,6 +449,8 @@ def start(params, folder, check_mode):
     port, dummy = ring_options.check_ports(params["port"])
     if is_classic:
         classic_ring.check_client(params)
+    else:
+        ring_options.check_verify(params["verify"])
     source = source_facts(params["source"]) if params["source"] else None
     address, rule = choose_address(
         params["name"], params["address"], params["interface"], params["ansible_host"]

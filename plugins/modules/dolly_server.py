@@ -377,7 +377,7 @@ covers:
   type: str
   sample: mapped blocks, 479232 of 821752 bytes
 digest:
-  description: The SHA-256 over the digests of all chunks.
+  description: The SHA-256 over the digests of all chunks. Empty with O(verify=mac).
   returned: with O(state=finished)
   type: str
 sha256:
@@ -432,7 +432,7 @@ nodes:
       description: Its mean rate in MB/s.
       type: float
     digest:
-      description: The SHA-256 over the digests of all chunks.
+      description: The SHA-256 over the digests of all chunks. Empty with O(verify=mac).
       type: str
     verified:
       description: Whether every chunk was read back from the target, through the page cache, and matched.
@@ -625,8 +625,10 @@ def argument_spec():
 
 
 def inspect(params):
-    """Return the facts about the source. Raises SourceError and UsageError."""
+    """Return the facts about the source. Raises SourceError, UsageError and Refused."""
     ring_options.check_checksum(params["checksum"])
+    if not classic_ring.is_classic(params):
+        ring_options.check_verify(params["verify"])
     path = params["source"]
     if not os.path.isabs(path):
         raise UsageError("source", path, "an absolute path")

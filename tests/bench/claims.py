@@ -47,6 +47,7 @@ def _speed(results: Results) -> List[Claim]:
         ("unverified, to mbuffer", 2.0, "dolly-unverified", "mbuffer"),
         ("unverified, to nc and tee", 2.0, "dolly-unverified", "nc"),
         ("verified, to mbuffer without any verification", 1.2, "dolly", "mbuffer"),
+        ("verified by MAC, to mbuffer without any verification", 1.2, "dolly-mac", "mbuffer"),
     ]
     return [
         Claim(chain + sentence, True, limit, _pair(results, over, under, rate))

@@ -156,6 +156,7 @@ _EVERY_KIND = ("matrix", "small", "dense", "sparse")
 
 CONTENDERS = (
     Contender("dolly", "dolly, verified", _dolly("readback"), kinds=_EVERY_KIND),
+    Contender("dolly-mac", "dolly, `--verify mac`", _dolly("mac")),
     Contender("dolly-unverified", "dolly, `--verify none`", _dolly("none"), kinds=_EVERY_KIND),
     Contender("bare", "bare pipeline", _bare),
     Contender("mbuffer", "mbuffer", _mbuffer(()), ("mbuffer",), packages=("mbuffer",)),

@@ -169,6 +169,16 @@ class BytesGone(DollyError):
         self._explain({"holder": holder, "offset": offset})
 
 
+class CryptoError(DollyError):
+    """The cryptographic library of this Python failed in {call}: the same run with verify readback needs less of it."""
+
+    fault = "node"
+    exit_code = 3
+
+    def __init__(self, call: str) -> None:
+        self._explain({"call": call})
+
+
 class PeerLost(DollyError):
     """The connection to {peer} was lost ({reason}): check that machine and the network to it."""
 
@@ -331,8 +341,7 @@ _KINDS: Dict[str, Type[DollyError]] = {
     kind.__name__: kind
     for kind in (
         DollyError, UsageError, Refused, SourceError, SourceChanged, ChecksumMismatch, MapMismatch, TargetError,
-        BadChunk, BadArchive, BytesGone, PeerLost, CannotConnect, ProtocolError, AuthError, IllegalTransition,
-        TimedOut, TooSlow, Aborted,
-        NotEnoughNodes,
+        BadChunk, BadArchive, BytesGone, CryptoError, PeerLost, CannotConnect, ProtocolError, AuthError,
+        IllegalTransition, TimedOut, TooSlow, Aborted, NotEnoughNodes,
     )
 }

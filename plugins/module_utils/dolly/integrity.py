@@ -1,17 +1,20 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SHA-256 digests of chunks: computing them, collecting them, and the root digest over all of them."""
+"""Digests of chunks, SHA-256 or a keyed MAC: computing them, collecting them, and the root digest over all of them."""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from functools import lru_cache
-from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Protocol, Tuple, Union
 
+from . import gmac
 from .errors import ProtocolError
 from .plan.job import Image
 from .ranges import Range, RangeSet
+from .wire import keys
 
 DIGEST_SIZE = 32
 SLICE_DIGESTS = 1024  # 32 KiB: half a frame
@@ -24,11 +27,72 @@ _SHA256_HEX = re.compile(r"[0-9A-Fa-f]{64}\Z")
 Slice = Tuple[int, bytes]
 
 
+class Digest(Protocol):
+    """What `hashlib.sha256()` returns."""
+
+    def update(self, data: Any) -> None:
+        """Go on with these bytes."""
+
+    def digest(self) -> bytes:
+        """Return the 32 bytes for all that came."""
+
+
+class Hashing:
+    """How the bytes of a chunk become its digest. `new` begins one; `check` raises Refused where that cannot be.
+
+    `is_lasting`: whether the digests say anything to somebody who has not the secret of the run.
+    """
+
+    def __init__(
+        self, new: Callable[[], Digest], is_lasting: bool, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self.new = new
+        self.is_lasting = is_lasting
+        self.check = check
+        self._zero = lru_cache(maxsize=64)(self._digest_zeros)
+
+    def zero(self, length: int) -> bytes:
+        """Return the digest of ``length`` zero bytes, which is computed once. ValueError: a negative length."""
+        return self._zero(length)
+
+    def _digest_zeros(self, length: int) -> bytes:
+        if length < 0:
+            raise ValueError("length is %d, expected at least 0" % length)
+        digest, zeros = self.new(), memoryview(bytearray(min(length, _ZERO_STEP)))
+        for offset in range(0, length, _ZERO_STEP):
+            digest.update(zeros[:length - offset])
+        return digest.digest()
+
+
+class _Mac:
+    """GMAC, and HMAC over its tag, which is no secret any more then: see docs/decisions/mac.md."""
+
+    def __init__(self, first: bytes, second: bytes) -> None:
+        self._gmac = gmac.Gmac(first)
+        self._second = second
+        self.update = self._gmac.update
+
+    def digest(self) -> bytes:
+        return hmac.digest(self._second, self._gmac.digest(), "sha256")
+
+
+SHA256 = Hashing(hashlib.sha256, True)
+
+
+def hashing_of(verify: str, secret: bytes, run_id: str) -> Hashing:
+    """Return how the chunks of a run are digested, by its level of verifying."""
+    if verify != "mac":
+        return SHA256
+    first, second = keys.chunk_keys(secret, run_id)
+    return Hashing(lambda: _Mac(first, second), False, gmac.check)
+
+
 class Manifest:
     """The digests of an image by chunk index, as far as they are known. Not thread-safe."""
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: Image, hashing: Hashing = SHA256) -> None:
         self.image = image
+        self.hashing = hashing
         self._digests: Dict[int, bytes] = {}
         self._known = RangeSet()  # of chunk indexes
 
@@ -58,7 +122,7 @@ class Manifest:
         for index in range(first, first + count):
             at = (index - first) * DIGEST_SIZE
             new[index] = bytes(digests[at:at + DIGEST_SIZE])
-            if new[index] != zero_digest(0) and not self.image.chunk_parts(index):
+            if new[index] != self.hashing.zero(0) and not self.image.chunk_parts(index):
                 # It could never be met, nor be repaired.
                 raise _broken("a digest of some bytes for chunk %d, which is empty" % index)
             if self._digests.get(index, new[index]) != new[index]:
@@ -106,6 +170,10 @@ class Manifest:
                 last = min(first + SLICE_DIGESTS, end)
                 yield first, b"".join(self._digests[index] for index in range(first, last))
 
+    def lasting_root(self) -> str:
+        """Return what `root` does; empty when digests are missing, or mean nothing once the run is over."""
+        return self.root() if self.is_complete and self.hashing.is_lasting else ""
+
     def root(self) -> str:
         """Return the hex SHA-256 over all digests in order. ValueError: some are not known."""
         if not self.is_complete:
@@ -125,15 +193,18 @@ class Manifest:
 
 
 def digest_regions(
-    read: Callable[[int, memoryview], int], regions: Iterable[Range], buffer: Union[bytearray, memoryview]
+    read: Callable[[int, memoryview], int],
+    regions: Iterable[Range],
+    buffer: Union[bytearray, memoryview],
+    hashing: Hashing = SHA256,
 ) -> bytes:
-    """Return the SHA-256 of the bytes of ``regions`` in turn, read through ``buffer`` piece by piece.
+    """Return the digest of the bytes of ``regions`` in turn, read through ``buffer`` piece by piece.
 
     Of no region it is that of no byte. ``read(offset, view)`` fills the beginning of ``view`` and returns the
     number of bytes, like preadv. EOFError: it returned 0 early. ValueError: ``buffer`` is empty or a region
     is none.
     """
-    digest = hashlib.sha256()
+    digest = hashing.new()
     with memoryview(buffer) as whole, whole[:PIECE] as view:
         for start, end in regions:
             if not buffer or not 0 <= start <= end:
@@ -154,17 +225,6 @@ def digest_region(
 ) -> bytes:
     """Return what ``digest_regions`` does of the one region [start, end)."""
     return digest_regions(read, ((start, end),), buffer)
-
-
-@lru_cache(maxsize=64)
-def zero_digest(length: int) -> bytes:
-    """Return the SHA-256 of ``length`` zero bytes. ValueError: a negative length."""
-    if length < 0:
-        raise ValueError("length is %d, expected at least 0" % length)
-    digest, zeros = hashlib.sha256(), memoryview(bytes(min(length, _ZERO_STEP)))
-    for offset in range(0, length, _ZERO_STEP):
-        digest.update(zeros[:length - offset])
-    return digest.digest()
 
 
 def parse_checksum(text: str) -> str:

@@ -5,6 +5,7 @@
     slow-source=BYTES     the server sends from its source no faster than so many bytes a second
     slow-digest=BYTES     the server reads what it digests no faster than so many bytes a second
     slow-target=BYTES     the target takes no more than so many bytes a second
+    no-library            this Python has no OpenSSL to call
     flip-once=OFFSET      the target's byte at OFFSET turns over behind the node's back, after its first write
     flip-always=OFFSET    the same after every write
     record-writes=FILE    every range that is written is noted in FILE
@@ -90,6 +91,15 @@ def _flip(place, times):
         return count
 
     DescriptorStore.receive = corrupting
+
+
+def no_library(_nothing):
+    """As where Python was built without OpenSSL, or without ctypes; what is loaded by then goes on with it."""
+    import hashlib
+    import hmac
+
+    sys.modules.update(_hashlib=None)
+    return hashlib, hmac
 
 
 def slow_look(seconds):
@@ -190,6 +200,7 @@ FAULTS = {
     "slow-source": slow_source,
     "slow-digest": slow_digest,
     "slow-target": slow_target,
+    "no-library": no_library,
     "flip-once": flip_once,
     "flip-always": flip_always,
     "record-writes": record_writes,

@@ -19,7 +19,7 @@ from .interfaces import MAX_EXTRA
 from .streams import PLAIN_IN, PLAIN_OUT, Infile, Outfile
 from .transport import UNTOUCHED, Transport
 
-VERIFY_LEVELS = ("none", "readback")
+VERIFY_LEVELS = ("none", "readback", "mac")
 MAX_NODES = 65535
 MAX_SIZE = 2 ** 63 - 1  # off_t
 MAX_CHUNK_SIZE = 2 ** 47  # 65,536 of them make the largest image

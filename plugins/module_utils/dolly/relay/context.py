@@ -7,8 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
+from ..integrity import Hashing, hashing_of
 from ..net.reactor import Reactor
-from ..plan.job import Timeouts
+from ..plan.job import Plan, Timeouts
 from ..plan.transport import UNTOUCHED, Transport
 from ..profile import Profile
 
@@ -37,6 +38,10 @@ class Context:
         if self.name:
             return name == self.name
         return self.answers_to is None or self.answers_to(name)
+
+    def hashing(self, plan: Plan) -> Hashing:
+        """How the chunks of the run are digested."""
+        return hashing_of(plan.verify, self.secret, plan.run_id)
 
     def __repr__(self) -> str:
         return "Context(%s of run %s)" % (self.name, self.run_id)  # never the secret

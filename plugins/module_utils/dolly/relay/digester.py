@@ -13,7 +13,7 @@ from typing import Callable, Iterable, List, Optional
 
 from ..buffers import is_zero, make_buffer
 from ..errors import SourceChanged
-from ..integrity import PIECE, digest_regions, zero_digest
+from ..integrity import PIECE, digest_regions
 from ..plan.blockmap import Checker
 from ..profile import IDLE, Stopwatch
 from ..ranges import RangeSet
@@ -46,6 +46,7 @@ class Digester:
         self._watch = watch or Stopwatch()
         self._checker = checker
         self._buffer = make_buffer(PIECE)
+        self._hashing = ledger.manifest.hashing
         self._whole: Optional["hashlib._Hash"] = None
         self._whole_end = 0
 
@@ -79,7 +80,7 @@ class Digester:
         """Digest chunks again that came out wrong elsewhere. Raises SourceChanged when the fault is here."""
         for index in chunks:
             parts = self._ledger.image.chunk_parts(index)
-            if digest_regions(self._read, parts, self._buffer) != self._ledger.digest(index):
+            if digest_regions(self._read, parts, self._buffer, self._hashing) != self._ledger.digest(index):
                 raise SourceChanged(self._source.path, self._ledger.image.chunk_bounds(index)[0])
         self._watch.turn_to(IDLE)
 
@@ -90,7 +91,7 @@ class Digester:
                 return known
             zero_length = self._ledger.zero_length(index)
             if zero_length is not None:
-                return zero_digest(zero_length)
+                return self._hashing.zero(zero_length)
         zeros = RangeSet()
 
         def read(offset: int, view: memoryview) -> int:
@@ -101,7 +102,7 @@ class Digester:
             return length
 
         parts = self._ledger.image.chunk_parts(index)
-        digest = digest_regions(read, parts, self._buffer)
+        digest = digest_regions(read, parts, self._buffer, self._hashing)
         self._ledger.hold(RangeSet(parts), zeros)
         return digest
 

@@ -54,7 +54,8 @@ class Intake:
         """Read until the end, or until the ledger is closed. Raises SourceError, ChecksumMismatch."""
         whole = hashlib.sha256() if wants_sha256 or self._checksum else None
         chunk_size = self._ledger.image.chunk_size
-        chunk = hashlib.sha256()
+        hashing = self._ledger.manifest.hashing
+        chunk = hashing.new()
         index = 0
         while True:
             room = min(PIECE, chunk_size - self._size % chunk_size)
@@ -70,7 +71,7 @@ class Intake:
             self._hold(piece)
             if self._size % chunk_size == 0:
                 self._learn(index, chunk.digest())
-                index, chunk = index + 1, hashlib.sha256()
+                index, chunk = index + 1, hashing.new()
         if self._ledger.is_closed:
             return
         self._finish(index, chunk.digest(), whole)

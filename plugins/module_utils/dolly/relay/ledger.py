@@ -14,7 +14,7 @@ import time
 from typing import Callable, Counter, Deque, List, Optional, Set, Tuple
 
 from ..errors import ProtocolError, Refused
-from ..integrity import DIGEST_SIZE, Manifest
+from ..integrity import DIGEST_SIZE, SHA256, Hashing, Manifest
 from ..plan.job import MAX_SIZE, Image
 from ..ranges import RangeSet
 from .pulse import Pulse
@@ -38,9 +38,11 @@ class Ledger:
     In a node whose store is a window these say what has been there; what is there still begins at `base`.
     """
 
-    def __init__(self, image: Image, verifies: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, image: Image, verifies: bool, clock: Callable[[], float] = time.monotonic, hashing: Hashing = SHA256
+    ) -> None:
         self.image = image
-        self.manifest = Manifest(image)
+        self.manifest = Manifest(image, hashing)
         self.pulse = Pulse(clock)
         lock = threading.RLock()
         #: Held while anything here is used; notified when there may be something new to send.
@@ -79,10 +81,7 @@ class Ledger:
         self.window: Optional[int] = None
         #: The children of this node will never want a byte below it.
         self.below = 0
-        self._sunk = 0
-        self._kept = 0
-        self._step = 0
-        self._told = 0
+        self._sunk = self._kept = self._step = self._told = 0
         self._on_progress: Optional[Callable[[], None]] = None
 
     @property

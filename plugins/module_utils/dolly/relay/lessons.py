@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from ..errors import ProtocolError
+from ..errors import DollyError
 from ..wire.messages import Manifest
 from .downstream import Downstream
 from .ledger import Ledger
@@ -37,7 +37,7 @@ class Lessons:
     def _learns(self, parent: str, learn: Callable[[], None]) -> bool:
         try:
             learn()
-        except (ProtocolError, ValueError) as error:
+        except (DollyError, ValueError) as error:
             self._log("what %s said was refused: %s" % (parent, error))
             return False
         return True

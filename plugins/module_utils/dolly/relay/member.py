@@ -113,7 +113,7 @@ class Member(Node):
     def _take_place(self, plan: Plan, rank: int, is_late: bool) -> None:
         self.context.timeouts = plan.timeouts  # one set of limits for the whole ring: the server's
         self._word.change(rank=rank, total=plan.image.covered)
-        ledger = Ledger(plan.image, plan.verify != "none", self.context.reactor.now)
+        ledger = Ledger(plan.image, plan.verify != "none", self.context.reactor.now, self.context.hashing(plan))
         downstream = self.set_up(plan, rank, ledger)
         self._lessons = Lessons(ledger, downstream, self.context.log)
         if is_late:  # its children have got other parents meanwhile
@@ -123,6 +123,7 @@ class Member(Node):
             downstream.handle(heal.SetUp(tuple(topology.children(rank, plan.fanout, len(plan.nodes)))))
 
         def prepare() -> None:
+            ledger.manifest.hashing.check()
             self._target = self._choose_target(plan)
             self._target.prepare()
 
@@ -258,8 +259,7 @@ class Member(Node):
             self.fail(error)
         elif self._finisher.is_published:
             self._update()
-            digest = self.ledger.manifest.root() if self.ledger.manifest.is_complete else ""
-            self._say(state="done", digest=digest, blocked_on="", **self._finisher.outcome)
+            self._say(state="done", digest=self.ledger.manifest.lasting_root(), blocked_on="", **self._finisher.outcome)
             self._leave_if_idle()
 
     def _called_off(self, error: Optional[Dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ import threading
 from typing import Callable, Optional
 
 from ..errors import TargetError
-from ..integrity import digest_regions, zero_digest
+from ..integrity import digest_regions
 from ..ranges import RangeSet
 from ..recovery import journal
 from ..storage.base import Store
@@ -73,15 +73,15 @@ def settle(ledger: Ledger, index: int, matches: bool, is_zero: bool = False) -> 
 
 def check_claim(store: Store, ledger: Ledger, index: int, buffer: memoryview) -> None:
     """Digest a claimed chunk where it is said to be; what cannot be read there is missing."""
-    parts = ledger.image.chunk_parts(index)
+    parts, hashing = ledger.image.chunk_parts(index), ledger.manifest.hashing
     expected = ledger.digest(index)
     try:
-        actual = digest_regions(store.read, parts, buffer)
+        actual = digest_regions(store.read, parts, buffer, hashing)
     except (TargetError, EOFError):
         actual = b""  # writing there may go well; if it does not, that is the error to tell
     matches = expected is not None and hmac.compare_digest(expected, actual)
     length = sum(end - start for start, end in parts)
-    settle(ledger, index, matches, is_zero=matches and actual == zero_digest(length))
+    settle(ledger, index, matches, is_zero=matches and actual == hashing.zero(length))
 
 
 class Journalist:

@@ -54,7 +54,7 @@ class Root(Node):
         self.seconds = 0.0
         self._source = source
         self._policy = policy
-        ledger = Ledger(plan.image, False)
+        ledger = Ledger(plan.image, False, hashing=context.hashing(plan))
         self._let_go(ledger, plan.verify != "none")
         self.set_up(plan, 0, ledger)
         self._ranks = range(1, len(plan.nodes))

@@ -10,7 +10,7 @@ from typing import Callable, Counter, Optional
 
 from ..buffers import make_buffer
 from ..errors import BadChunk
-from ..integrity import PIECE, digest_regions, zero_digest
+from ..integrity import PIECE, digest_regions
 from ..profile import IDLE, Stopwatch
 from ..storage.base import Store
 from .ledger import Ledger
@@ -34,6 +34,7 @@ class Verifier:
         self._watch = watch or Stopwatch()
         self._tries: Counter[int] = collections.Counter()
         self._buffer = make_buffer(PIECE)
+        self._hashing = ledger.manifest.hashing
 
     def run(self) -> None:
         """Verify chunks as they become whole."""
@@ -58,9 +59,9 @@ class Verifier:
         zero_length = ledger.zero_length(index)
         if zero_length is not None:
             # `zero` of the store has returned: the range was punched, zeroed or written.
-            actual = zero_digest(zero_length)
+            actual = self._hashing.zero(zero_length)
         else:
-            actual = digest_regions(self._read, ledger.image.chunk_parts(index), self._buffer)
+            actual = digest_regions(self._read, ledger.image.chunk_parts(index), self._buffer, self._hashing)
         expected = ledger.digest(index)
         if expected is not None and hmac.compare_digest(expected, actual):
             ledger.accept(index)

@@ -80,7 +80,11 @@ def _add_server(group: "argparse._ArgumentGroup") -> None:
     )  # fmt: skip
     add("-f", dest="config", metavar="FILE", help="configuration file: the original's dollytab, or its keys as YAML")
     add("--fanout", type=int, metavar="N", help="to how many others each node sends (default 1)")
-    add("--verify", choices=VERIFY_LEVELS, help="default: readback")
+    add(
+        "--verify", choices=VERIFY_LEVELS,
+        help="readback (the default): read every chunk back from the target and compare its SHA-256; mac: compare a "
+        "MAC under a key of the run instead, which is faster and leaves no digest; none: for measuring",
+    )  # fmt: skip
     add("--checksum", default="", metavar="sha256:HEX", help="refuse any other source")
     add("--bmap", default="", metavar="FILE", help="clone only the blocks that this map names")
     add("--compare", action="store_true", help="look at what is on the targets first, and send only what differs")

@@ -10,7 +10,7 @@ import time
 from typing import Any, Dict, List, Optional, cast
 
 from ..errors import UsageError
-from ..integrity import parse_checksum
+from ..integrity import hashing_of, parse_checksum
 from ..net import sockets
 from ..plan.blockmap import BlockMap, Checker
 from ..plan.job import Image, NodeSpec, Plan, default_chunk_size
@@ -148,13 +148,15 @@ def plan_of(
     chunk_size = int(config.get("chunk_size") or 0) or default_chunk_size(source.size)
     if config.get("compare") and config.get("verify") == "none":
         raise UsageError("compare", True, "false with verify none, which leaves out the digests that are compared")
+    verify = "none" if source.infile.kind == "dummy" else str(config.get("verify") or "readback")
+    hashing_of(verify, context.secret, context.run_id).check()
     fanout = 1 if config.get("fanout") is None else int(config["fanout"])
     return Plan(
         run_id=context.run_id,
         nodes=(server, *nodes),
         fanout=fanout,
         image=Image(source.size, chunk_size, mapped=block_map.mapped() if block_map is not None else None),
-        verify="none" if source.infile.kind == "dummy" else str(config.get("verify") or "readback"),
+        verify=verify,
         sync=config.get("sync") is not False,
         timeouts=context.timeouts,
         compare=bool(config.get("compare")),
@@ -194,16 +196,13 @@ def percent(root: Root) -> float:
 def result_of(root: Root) -> Dict[str, Any]:
     """How it went: `done` on all nodes, `partial`, or `failed`."""
     nodes: List[Dict[str, Any]] = root.nodes()
-    digest: Optional[str] = None
-    if root.ledger is not None and root.ledger.manifest.is_complete:
-        digest = root.ledger.manifest.root()
     return {
         "state": root.state,
         "bytes": root.source_size,
         "seconds": round(root.seconds, 3),
         "rate": round(root.source_size / root.seconds) if root.seconds else 0,
         "covers": root.plan.image.coverage if root.plan is not None else "",
-        "digest": digest,
+        "digest": (root.ledger.manifest.lasting_root() or None) if root.ledger is not None else None,
         "sha256": root.sha256,
         "sent": root.sent,
         "times": root.times(),

@@ -59,3 +59,9 @@ def frame_keys(secret: bytes, transcript: bytes, kind: str, lane: int) -> Tuple[
     purpose = kind.encode("ascii") + struct.pack(">H", lane)
     from_dialer = hkdf(secret, salt, b"dolly frame from dialer " + purpose)
     return from_dialer, hkdf(secret, salt, b"dolly frame from listener " + purpose)
+
+
+def chunk_keys(secret: bytes, run_id: str) -> Tuple[bytes, bytes]:
+    """Return the keys of the chunks' MACs in a run: that of GMAC, and that of the HMAC which hides its tag."""
+    salt = hashlib.sha256(run_id.encode("utf-8")).digest()
+    return hkdf(secret, salt, b"dolly chunk gmac"), hkdf(secret, salt, b"dolly chunk hmac")

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly import gmac
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import TargetFacts
 from ansible_collections.dolly.ring.plugins.modules import dolly_client
@@ -274,3 +277,15 @@ def test_every_option_of_the_receiver_is_passed_on():
         "stall_timeout": 30.0,
     }
     assert "secret" not in config
+
+
+def test_a_python_that_cannot_verify_by_mac_is_refused_before_anything_is_started(monkeypatch, tmp_path):
+    params = {name: spec.get("default") for name, spec in dolly_client.argument_spec().items()}
+    params.update(run_id="r", name="n1", dest=str(tmp_path / "out.img"), source={"x": 1}, secret="0f" * 32)
+    monkeypatch.setitem(sys.modules, "_hashlib", None)
+    gmac.check.cache_clear()
+    gmac._library.cache_clear()
+    with pytest.raises(Refused, match=r"verify mac.*_hashlib.*What would allow it: verify readback"):
+        dolly_client.start({**params, "verify": "mac"}, Folder(is_there=False), False)
+    with pytest.raises(UsageError, match="source"):  # the next thing to be looked at
+        dolly_client.start({**params, "verify": "readback"}, Folder(is_there=False), False)

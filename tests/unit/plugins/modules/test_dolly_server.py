@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 
 import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly import gmac
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
     ChecksumMismatch,
     MapMismatch,
+    Refused,
     UsageError,
 )
 from ansible_collections.dolly.ring.plugins.modules import dolly_server
@@ -253,3 +256,15 @@ def test_check_mode_compares_the_mapped_blocks(mapped, tmp_path):
     (tmp_path / "a.img").write_bytes(IMAGE[:-1] + b"x")
     with pytest.raises(MapMismatch, match="blocks 1 to 1, from byte 4096 on"):
         dolly_server.predict(mapped)
+
+
+def test_a_python_that_cannot_verify_by_mac_is_refused_with_the_first_look(monkeypatch, tmp_path):
+    image = tmp_path / "a.img"
+    image.write_bytes(b"image")
+    params = params_for(source=str(image), verify="mac")
+    monkeypatch.setitem(sys.modules, "_hashlib", None)
+    gmac.check.cache_clear()
+    gmac._library.cache_clear()
+    with pytest.raises(Refused, match=r"verify mac.*_hashlib.*What would allow it: verify readback"):
+        dolly_server.inspect(params)
+    assert dolly_server.inspect({**params, "protocol": "classic"})["size"] == 5  # it verifies nothing anyway

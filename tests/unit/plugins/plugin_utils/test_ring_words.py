@@ -83,3 +83,11 @@ def test_a_forecast_says_what_would_happen_to_each_host():
         "n1      predicted    would overwrite /dev/sdb (block device)",
         "host12  failed       it is mounted  (/srv)",
     ]
+
+
+@pytest.mark.parametrize("level, digest, told", [
+    ("readback", "ab" * 32, "ab" * 8), ("mac", "", "none (by MAC)"), ("none", "", ""), ("failed", "ab" * 32, ""),
+])  # fmt: skip
+def test_a_digest_or_why_there_is_none(level, digest, told):
+    state = "failed" if level == "failed" else "done"
+    assert ring_words.digest_cell({"state": state, "digest": digest, "verified": level != "none"}) == told

@@ -27,6 +27,7 @@ EXAMPLES = [
     (errors.BadChunk("/dev/sda", 4194304, 3), "node", 3),
     (errors.BadArchive("/dev/sda", 1024, "it ends in the middle"), "source", 3),
     (errors.BytesGone("n0", 4096), "peer", 3),
+    (errors.CryptoError("EVP_EncryptUpdate"), "node", 3),
     (errors.PeerLost("node7", "silent for 5 s"), "peer", 3),
     (errors.CannotConnect("node6", "node7", "10.0.0.7", 9998, "timed out"), "peer", 3),
     (errors.ProtocolError("node7", "DATA outside of its claim"), "peer", 3),

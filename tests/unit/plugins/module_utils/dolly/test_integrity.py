@@ -5,15 +5,18 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly import integrity
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import ProtocolError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly import gmac, integrity
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import ProtocolError, Refused
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire import keys
+from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly import gmac_reference
 
 
 def digest(index):
@@ -183,15 +186,13 @@ def test_digest_of_several_regions():
 
 @pytest.mark.parametrize("length", [0, 1, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 4 << 20])
 def test_zero_digest(length):
-    assert integrity.zero_digest(length) == hashlib.sha256(bytes(length)).digest()
+    assert integrity.SHA256.zero(length) == hashlib.sha256(bytes(length)).digest()
 
 
 def test_zero_digest_is_computed_once():
-    integrity.zero_digest.cache_clear()
-    assert integrity.zero_digest(12345) is integrity.zero_digest(12345)
-    assert integrity.zero_digest.cache_info().hits == 1
+    assert integrity.SHA256.zero(12345) is integrity.SHA256.zero(12345)
     with pytest.raises(ValueError, match="-1"):
-        integrity.zero_digest(-1)
+        integrity.SHA256.zero(-1)
 
 
 def test_parse_checksum():
@@ -205,3 +206,60 @@ def test_parse_checksum():
 def test_parse_checksum_refuses(text):
     with pytest.raises(ValueError, match="expected sha256:"):
         integrity.parse_checksum(text)
+
+
+# --- with a key -----------------------------------------------------------------------------------
+
+SECRET = bytes(range(32))
+
+
+def mac_of(data, secret=SECRET, run_id="run-1"):
+    """By the documentation: HMAC over GMAC, with two keys of the run."""
+    salt = hashlib.sha256(run_id.encode()).digest()
+    first, second = (keys.hkdf(secret, salt, b"dolly chunk " + label) for label in (b"gmac", b"hmac"))
+    return hmac.new(second, gmac_reference.gmac(first, bytes(12), data), "sha256").digest()
+
+
+MAC = integrity.hashing_of("mac", SECRET, "run-1")
+
+
+@given(st.binary(max_size=200), st.integers(1, 64), st.integers(1, 64))
+def test_a_mac_of_regions_read_in_any_pieces(data, most, buffer_size):
+    cut = len(data) // 3
+    regions = [(0, cut), (cut, cut), (2 * cut, len(data))]
+    found = integrity.digest_regions(Source(data, most).read, regions, bytearray(buffer_size), MAC)
+    assert found == mac_of(data[:cut] + data[2 * cut:]) and len(found) == integrity.DIGEST_SIZE
+
+
+@pytest.mark.parametrize("secret, run_id", [(SECRET[1:] + b"x", "run-1"), (SECRET, "run-2")])
+def test_another_run_has_other_macs(secret, run_id):
+    other = integrity.hashing_of("mac", secret, run_id).new()
+    other.update(b"data")
+    assert other.digest() == mac_of(b"data", secret, run_id) != mac_of(b"data")
+
+
+@pytest.mark.parametrize("length", [0, 1, 16, 12345])
+def test_macs_of_zeros(length):
+    assert MAC.zero(length) == mac_of(bytes(length))
+    assert MAC.zero(length) is MAC.zero(length) != integrity.SHA256.zero(length)
+
+
+def test_only_a_mac_needs_more_than_every_python_has(monkeypatch):
+    def check():
+        raise Refused("verify mac", "nothing")
+
+    monkeypatch.setattr(gmac, "check", check)
+    for verify in ("readback", "none"):
+        integrity.hashing_of(verify, SECRET, "run-1").check()
+    with pytest.raises(Refused):
+        integrity.hashing_of("mac", SECRET, "run-1").check()
+
+
+def test_a_root_that_lasts():
+    """One over MACs would be taken for a fingerprint of the image."""
+    assert manifest(30, 10, (0, 2)).lasting_root() == ""
+    whole = manifest(30, 10, (0, 3))
+    assert whole.lasting_root() == whole.root()
+    keyed = integrity.Manifest(Image(30, 10), MAC)
+    keyed.add(0, run_of(0, 3))
+    assert keyed.is_complete and keyed.lasting_root() == ""

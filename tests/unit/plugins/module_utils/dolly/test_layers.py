@@ -18,7 +18,7 @@ FLOORS = {
     "relay": 6,
     "net": 5, "storage": 5,
     "recovery": 4, "integrity": 4, "progress": 4, "profile": 4, "bottleneck": 4,
-    "wire": 3, "plan": 3,
+    "wire": 3, "plan": 3, "gmac": 3,
     "ranges": 1, "rates": 1, "units": 1, "errors": 1, "buffers": 1, "happened": 1,
 }
 PURE = {"recovery", "wire", "plan", "bottleneck"}
