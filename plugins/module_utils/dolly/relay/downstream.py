@@ -293,7 +293,6 @@ class Downstream:
             self._context.log("%s -> %s" % (sight, action))
             link.eject(action.reason)
 
-
     def _carry_out(self, verdict: Verdict) -> None:
         if isinstance(verdict, Demote):
             orphans = self.kinship.orphans_of(verdict.rank)

@@ -79,5 +79,3 @@ def test_mistakes(capsys, arguments, parts):
     assert main(["--classic", *arguments]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert all(part in line for part in parts), line
-
-
