@@ -24,10 +24,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-import tests.conftest  # noqa: E402, F401
+from tests import conftest  # noqa: E402
 from tests.integration.ansible.conftest import Rack  # noqa: E402
 from tests.integration.ansible.real_hosts import NAMES, STORE, RealHosts, why_no_real_hosts  # noqa: E402
 
+assert conftest  # its import makes ansible_collections importable
 MIB = 1 << 20
 TASK = re.compile(r"TASK \[(?:dolly\.ring\.dolly_ring : )?(.*?)\] \**$")
 
