@@ -122,7 +122,8 @@ class Manifest:
         for index in range(first, first + count):
             at = (index - first) * DIGEST_SIZE
             new[index] = bytes(digests[at:at + DIGEST_SIZE])
-            if new[index] != self.hashing.zero(0) and not self.image.chunk_parts(index):
+            is_empty = self.image.mapped is not None and not self.image.chunk_parts(index)
+            if is_empty and new[index] != self.hashing.zero(0):
                 # It could never be met, nor be repaired.
                 raise _broken("a digest of some bytes for chunk %d, which is empty" % index)
             if self._digests.get(index, new[index]) != new[index]:

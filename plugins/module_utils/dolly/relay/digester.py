@@ -13,14 +13,14 @@ from typing import Callable, Iterable, List, Optional
 
 from ..buffers import is_zero, make_buffer
 from ..errors import SourceChanged
-from ..integrity import PIECE, digest_regions
+from ..integrity import PIECE, SLICE_DIGESTS, digest_regions
 from ..plan.blockmap import Checker
 from ..profile import IDLE, Stopwatch
 from ..ranges import RangeSet
 from ..storage.source import Source
 from .ledger import Ledger
 
-#: Digests are published in groups of this many chunks.
+#: Digests are published in groups of so many chunks that were read; known zeros are quick, and come in between.
 _GROUP = 4
 
 
@@ -49,6 +49,7 @@ class Digester:
         self._hashing = ledger.manifest.hashing
         self._whole: Optional["hashlib._Hash"] = None
         self._whole_end = 0
+        self._reads = 0
 
     def digest_all(self, wants_sha256: bool) -> None:
         """Digest every chunk that has no digest yet; and the whole image once, where that is asked for.
@@ -65,9 +66,9 @@ class Digester:
             group.append(self._digest(index))
             if index == count - 1:
                 self._source.check_unchanged()  # without the last digests no node can be done
-            if len(group) == _GROUP or index == count - 1:
+            if self._reads >= _GROUP or len(group) == SLICE_DIGESTS or index == count - 1:
                 self._learn(index + 1 - len(group), group)
-                group = []
+                group, self._reads = [], 0
         self._watch.turn_to(IDLE)
         self._source.check_unchanged()
         self._checker = None
@@ -101,6 +102,7 @@ class Digester:
                 zeros.add(offset, offset + length)
             return length
 
+        self._reads += 1
         parts = self._ledger.image.chunk_parts(index)
         digest = digest_regions(read, parts, self._buffer, self._hashing)
         self._ledger.hold(RangeSet(parts), zeros)
@@ -131,6 +133,5 @@ class Digester:
     def _learn(self, first: int, group: List[bytes]) -> None:
         digests = b"".join(group)
         self._ledger.learn(first, digests)
-        for index in range(first, first + len(group)):
-            self._ledger.accept(index)
+        self._ledger.accept(first, len(group))
         self._publish(first, digests)

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Tuple
+from typing import Iterator, Sequence, Tuple
 
 from ..buffers import make_buffer
 from ..errors import ProtocolError
 from ..net.lane import Lane
+from ..ranges import RangeSet
 from ..recovery.laggards import LaneSight
 from ..storage.base import Readable, Store
 from ..wire.codec import HEADER_LENGTH, LaneOpener, PieceHeader, Sealer
@@ -18,6 +19,8 @@ from .ledger import Ledger
 from .resume import claim
 
 _SCRATCH = 64 * 1024
+#: Zeros are stored and counted in steps of this: where they have to be written it takes a while, and progress shows.
+_ZERO_STEP = 64 * 1024 * 1024
 
 
 class Receiving:
@@ -59,28 +62,47 @@ class Receiving:
         mapped = self._ledger.image.mapped
         if mapped is not None and not mapped.covers(piece.offset, end):
             raise ProtocolError(self.lane.peer, "a piece at %d that the block map leaves out" % piece.offset)
-        for start, stop in self._by_chunk(piece.offset, end):
-            if not self._ledger.begin_write(start, stop):
-                self._skip(piece.kind, stop - start)
-                continue
-            try:
-                if self._store.begin_changes():
-                    # What was compared in one place is in another one now, and is looked at again there.
-                    claim(self._ledger, self._ledger.verified.copy())
-                self._store_runs(piece.kind, start, stop)
-            finally:
-                self._ledger.end_write(start)
+        if piece.kind == ZERO:
+            for start in range(piece.offset, end, _ZERO_STEP):
+                self._take_zeros(start, min(end, start + _ZERO_STEP))
+        else:
+            self._take_data(piece.offset, end)
         self._is_amid = False
         with self._ledger.changed:
             self.received += 1
 
+    def _take_data(self, start: int, end: int) -> None:
+        for begin, stop in self._by_chunk(start, end):
+            if self._ledger.begin_write(begin, stop):
+                self._write(DATA, RangeSet.span(begin, stop), [begin])
+            else:
+                self._skip(stop - begin)
+
+    def _take_zeros(self, start: int, end: int) -> None:
+        """Several chunks at once: of a sparse image there are many thousands."""
+        taken = [part for part in self._by_chunk(start, end) if self._ledger.begin_write(*part)]
+        if taken:
+            self._write(ZERO, RangeSet(taken), [begin for begin, _stop in taken])
+
+    def _write(self, kind: int, ranges: RangeSet, begun: Sequence[int]) -> None:
+        """Store what `begin_write` has given, and release it."""
+        try:
+            if self._store.begin_changes():
+                # What was compared in one place is in another one now, and is looked at again there.
+                claim(self._ledger, self._ledger.verified.copy())
+            for start, stop in ranges:
+                self._store_runs(kind, start, stop)
+        finally:
+            for start in begun:
+                self._ledger.end_write(start)
+
     def _store_runs(self, kind: int, start: int, stop: int) -> None:
         """In a window the place of a byte that was here before may belong to a later one by now."""
         for run_start, run_stop, is_held in self._ledger.runs(start, stop):
-            if is_held:
-                self._skip(kind, run_stop - run_start)
-            else:
+            if not is_held:
                 self._store_part(kind, run_start, run_stop)
+            elif kind == DATA:
+                self._skip(run_stop - run_start)
 
     def _store_part(self, kind: int, start: int, stop: int) -> None:
         if kind == ZERO:
@@ -95,10 +117,8 @@ class Receiving:
             self._taken += count
             start += count
 
-    def _skip(self, kind: int, length: int) -> None:
+    def _skip(self, length: int) -> None:
         """Throw away bytes of a chunk that is whole already; a piece can come twice when a lane has died."""
-        if kind == ZERO:
-            return
         with self._ledger.changed:
             self._ledger.received += length
         scratch = make_buffer(_SCRATCH)

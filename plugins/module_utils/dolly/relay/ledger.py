@@ -201,22 +201,28 @@ class Ledger:
         """Wait for a chunk that is whole, has a digest and was not verified; None when closed or in vain."""
         with self.changed:
             self.verifying = None
-            self._whole.wait_for(lambda: self.is_closed or bool(self._queue) or self.is_complete, timeout_s)
-            if self.is_closed or not self._queue:
-                return None
-            self.verifying = self._queue.popleft()
-            self._queued.discard(self.verifying)
+            while self.verifying is None:
+                self._whole.wait_for(lambda: self.is_closed or bool(self._queue) or self.is_complete, timeout_s)
+                if self.is_closed or not self._queue:
+                    return None
+                index = self._queue.popleft()
+                self._queued.discard(index)
+                bounds = self.image.chunk_bounds(index)
+                if self.claimed.covers(*bounds) or not self.verified.covers(*bounds):  # else: part of a run of zeros
+                    self.verifying = index
             return self.verifying
 
-    def accept(self, index: int) -> None:
-        """Chunk `index` was read back and matched."""
+    def accept(self, index: int, count: int = 1) -> None:
+        """Chunk `index` was read back and matched; and those behind it, `count` in all."""
         with self.changed:
             self._end_verifying(index)
-            bounds = self.image.chunk_bounds(index)
-            if not self.verified.covers(*bounds):
-                self._given_verified += self.image.given_in(index)
-            self.verified.add(*bounds)
-            self.rejected.discard(*bounds)
+            start, end = self.image.chunk_bounds(index)[0], self.image.chunk_bounds(index + count - 1)[1]
+            if self.image.mapped is not None:
+                for each in range(index, index + count):
+                    if not self.verified.covers(*self.image.chunk_bounds(each)):
+                        self._given_verified += self.image.given_in(each)
+            self.verified.add(start, end)
+            self.rejected.discard(start, end)
             self._notice()
             self.changed.notify_all()
 
@@ -267,6 +273,20 @@ class Ledger:
             if all(self.is_zero(*part) for part in parts):
                 return sum(end - start for start, end in parts)
             return None
+
+    def zero_run(self, index: int, digest: bytes, most: int) -> int:
+        """How many chunks from `index` on, at most `most`, are held as zeros and have this digest by the server."""
+        with self.changed:
+            if self.image.mapped is not None:
+                return 0  # there a digest covers other bytes in each chunk
+            start, size = index * self.image.chunk_size, self.image.chunk_size
+            end = min(start + most * size, self.size)
+            gap = self.zeros.first_gap(start, end)
+            count = -(-(end - start) // size) if gap is None else (gap[0] - start) // size
+            for number in range(count):
+                if self.manifest.get(index + number) != digest or index + number in self._writers:
+                    return number
+            return count
 
     def digest(self, index: int) -> Optional[bytes]:
         """The server's digest of a chunk, where it has come."""

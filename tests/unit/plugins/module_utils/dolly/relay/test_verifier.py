@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import BadChunk, TargetError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.verifier import MAX_TRIES, Verifier
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.memory import MemoryStore
@@ -153,3 +158,62 @@ def test_closing_the_ledger_ends_it(bench):
     bench.ledger.close()
     run.result()
     assert not bench.ledger.is_complete
+
+
+class TestZeroRuns:
+    """Runs of zeros are accepted together, and none too many."""
+
+    COUNT = 7  # the last chunk is a short one
+
+    def make(self, wrong=None, held=range(7)):
+        size = (self.COUNT - 1) * CHUNK + 10
+        ledger = Ledger(Image(size, CHUNK), True)
+        digests = [hashlib.sha256(bytes(min(CHUNK, size - index * CHUNK))).digest() for index in range(self.COUNT)]
+        if wrong is not None:
+            digests[wrong] = hashlib.sha256(b"data").digest()
+        ledger.learn(0, b"".join(digests))
+        for index in held:
+            start, end = ledger.image.chunk_bounds(index)
+            assert ledger.begin_write(start, end)
+            ledger.add(start, end, is_zero=True)
+            ledger.end_write(start)
+        return ledger
+
+    def run(self, ledger):
+        bad = []
+        background = Background(Verifier(MemoryStore(ledger.size), ledger, bad.append).run)
+        until(lambda: ledger.verifying is None and not ledger._queue)
+        ledger.close()
+        background.result()
+        return bad
+
+    def test_all_of_them(self):
+        ledger = self.make()
+        assert self.run(ledger) == []
+        assert ledger.is_complete
+
+    @pytest.mark.parametrize("wrong", range(7))
+    def test_one_that_is_no_zeros_by_its_digest(self, wrong):
+        ledger = self.make(wrong)
+        assert self.run(ledger) == [wrong]
+        assert list(RangeSet.span(0, ledger.size) - ledger.verified) == [ledger.image.chunk_bounds(wrong)]
+
+    @pytest.mark.parametrize("missing", range(7))
+    def test_one_that_is_not_there(self, missing):
+        ledger = self.make(held=[index for index in range(7) if index != missing])
+        assert self.run(ledger) == []
+        assert list(RangeSet.span(0, ledger.size) - ledger.verified) == [ledger.image.chunk_bounds(missing)]
+
+    @given(st.integers(0, 6), st.integers(1, 9), st.sets(st.integers(0, 6)))
+    def test_against_counting(self, first, most, missing):
+        ledger = self.make(held=[index for index in range(7) if index not in missing])
+        expected = 0
+        while expected < most and first + expected < 6 and first + expected not in missing:
+            expected += 1
+        assert ledger.zero_run(first, hashlib.sha256(bytes(CHUNK)).digest(), most) == expected
+
+    def test_one_that_is_being_written(self):
+        ledger = self.make(held=[0, 1, 3])
+        assert ledger.begin_write(2 * CHUNK, 3 * CHUNK)
+        ledger.add(2 * CHUNK, 3 * CHUNK, is_zero=True)
+        assert ledger.zero_run(0, hashlib.sha256(bytes(CHUNK)).digest(), 10) == 2
