@@ -21,7 +21,7 @@ import pytest
 
 #: How long something may take to go away by itself, such as a thread that has been told to stop. On a busy machine one
 #: second was not enough for a thread that had only to be given a processor once more.
-GRACE_S = 5.0
+GRACE_S = 3.0
 #: Engine threads are daemons, so that a hung disk cannot keep a process alive; they have to end all the same.
 ENGINE_THREADS = "dolly-"
 #: Opened once by the interpreter or a library, whenever it is first needed, and kept.
