@@ -11,6 +11,12 @@ import shutil
 import sys
 import tempfile
 
+from hypothesis import HealthCheck, settings
+
+# How long an example takes tells how busy the machine is: a limit on that fails tests that are good.
+settings.register_profile("dolly", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dolly")
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
