@@ -80,7 +80,7 @@ def test_every_command_is_known_here(readme):
         "ansible-playbook -i inventory.yml playbooks/clone.yml -l rack3",
         "ansible-doc dolly.ring.dolly_client dolly.ring.dolly_server",
         "make pyz",
-        "head -c 32 /dev/urandom > run.key",
+        "(umask 077 && head -c 32 /dev/urandom > run.key)",
         "python3 dolly.pyz -v --key-file run.key",
         "python3 dolly.pyz -v --key-file run.key -S 10.0.0.1 -H 10.0.0.11,10.0.0.12 -I node.img -O /dev/sda",
     ]

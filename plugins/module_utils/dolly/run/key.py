@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import stat
 from typing import Callable, Mapping, Optional
 
 from ..errors import Refused, UsageError
@@ -32,12 +33,12 @@ def find_key(
         warn("WARNING: in which every machine may do that.")
         return _NO_SECRET
     if key_file:
-        return read_key("--key-file", key_file)
+        return read_key("--key-file", key_file, warn)
     environment = os.environ if environment is None else environment
     if environment.get(KEY_VARIABLE):
-        return read_key(KEY_VARIABLE, environment[KEY_VARIABLE])
+        return read_key(KEY_VARIABLE, environment[KEY_VARIABLE], warn)
     if os.path.exists(DEFAULT_KEY):
-        return read_key("the key", DEFAULT_KEY)
+        return read_key("the key", DEFAULT_KEY, warn)
     raise Refused(
         "to start without a key",
         "anybody who reaches this machine could send or overwrite the image",
@@ -46,16 +47,21 @@ def find_key(
     )
 
 
-def read_key(option: str, path: str) -> bytes:
-    """The content of a file, all of it: a key is bytes, not text. Raises UsageError."""
+def read_key(option: str, path: str, warn: Callable[[str], None]) -> bytes:
+    """The content of a file, all of it: a key is bytes, not text. Raises UsageError.
+
+    That others can read it is no more than a warning: on a rescue system there is nobody else.
+    """
     smallest, largest = _SIZES
     try:
         with open(path, "rb") as file:
-            key = file.read(largest + 1)
+            key, mode = file.read(largest + 1), os.fstat(file.fileno()).st_mode
     except OSError as error:
         raise UsageError(option, path, "a file that can be read (%s)" % error.strerror) from error
     if not smallest <= len(key) <= largest:
         raise UsageError(option, "%s of %d bytes" % (path, len(key)), "%d to %d bytes" % _SIZES)
+    if mode & stat.S_IROTH:
+        warn("warning: every user of this machine can read the key %s: chmod 600 %s" % (path, path))
     return key
 
 

@@ -18,6 +18,7 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.
 @pytest.fixture
 def key(tmp_path):
     path = tmp_path / "key"
+    path.touch(0o600)
     path.write_bytes(b"k" * 32)
     return str(path)
 

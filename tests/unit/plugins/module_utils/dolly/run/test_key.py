@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
@@ -29,6 +31,7 @@ def written(tmp_path, name, size=32):
 @pytest.mark.parametrize("size", [32, 33, 4096])
 def test_sizes(tmp_path, size):
     path = tmp_path / "key"
+    path.touch(0o600)
     path.write_bytes(b"\n" * size)  # not stripped: a key is bytes, not text
     assert find(str(path)) == (b"\n" * size, [])
 
@@ -37,6 +40,15 @@ def test_sizes(tmp_path, size):
 def test_other_sizes(tmp_path, size):
     with pytest.raises(UsageError, match="of %d bytes.*32 to 4096 bytes" % size):
         find(written(tmp_path, "key", size))
+
+
+def test_a_key_that_everybody_can_read(tmp_path):
+    path = written(tmp_path, "key")
+    os.chmod(path, 0o604)
+    _key, warnings = find(path)
+    assert warnings == ["warning: every user of this machine can read the key %s: chmod 600 %s" % (path, path)]
+    os.chmod(path, 0o640)  # a group may be meant to
+    assert find(path)[1] == []
 
 
 def test_missing(tmp_path):
