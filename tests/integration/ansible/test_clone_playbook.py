@@ -268,3 +268,10 @@ def test_how_it_travels_and_what_is_noted(lab):
     assert {result["verified"] for result in outcome.results().values()} == {True}
     header, line = log.read_text().splitlines()
     assert header.startswith("Trans. data [MB]") and line.split()[1:3] == ["536", "4"]
+
+
+def test_verifying_by_mac(lab):
+    outcome = lab.clone("-l", "rack3", "-e", "dolly_ring_verify=mac")
+    assert lab.copies() == set(RACK3)
+    assert {(result["verified"], result["digest"]) for result in outcome.results().values()} == {(True, "")}
+    assert outcome.summary()["digest"] == "" and outcome.output.count("none (by MAC)") == len(RACK3)
