@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Compressed images and images in parts: what dolly_server is asked for, what dolly_client checks."""
+"""Compressed images, images in parts, and no image: what dolly_server is asked for, what dolly_client checks."""
 
 from __future__ import annotations
 
@@ -25,27 +25,70 @@ Params = t.Mapping[str, t.Any]
 
 _FLAGS = ("compressed", "source_split", "dest_compressed")
 _SIZES = ("dest_split", "uncompressed_size")
+_DUMMY = ("dummy_size", "dummy_seconds")
+#: What a run without disks has no use for: on the server, and on a node.
+_OF_IMAGES = ("source", "source_facts", "dest", "checksum", "bmap", "compare", "sha256")
+_OF_TARGETS = ("dest", "source", "expect_size", "expect_serial", "expect_wwn", "move_gpt", "purge")
 _LARGEST = 2 ** 63 - 1
 
 
 def spec() -> t.Dict[str, t.Any]:
     """Return the argument spec of the options of dolly_server for this."""
     found: t.Dict[str, t.Any] = {name: {"type": "bool", "default": False} for name in _FLAGS}
-    found.update((name, {"type": "str", "default": ""}) for name in _SIZES)
+    found.update((name, {"type": "str", "default": ""}) for name in (*_SIZES, "dummy_size"))
+    found["dummy_seconds"] = {"type": "float", "default": 0.0}
     return found
+
+
+def is_dummy(params: Params) -> bool:
+    """Whether these options of dolly_server measure the network, without disks."""
+    return any(params[name] for name in _DUMMY)
+
+
+def dummy_bytes(params: Params) -> t.Optional[int]:
+    """How many bytes a run without disks sends, None for one that goes by time, and for others. Raises UsageError."""
+    return _size(params, "dummy_size") or None
 
 
 def files_of(params: Params) -> t.Tuple[Infile, Outfile]:
     """Return what is read and what is written. Raises UsageError for options that do not go together."""
+    _check_protocol(params)
+    if is_dummy(params):
+        return _nothing(params), Outfile()
     split, uncompressed = (_size(params, name) for name in _SIZES)
     if uncompressed and not params["compressed"]:
         raise UsageError("uncompressed_size", params["uncompressed_size"], "none without compressed")
     kind = "compressed" if params["compressed"] else "plain"
     infile = Infile(kind, is_split=bool(params["source_split"]), uncompressed_size=uncompressed or None)
     outfile = Outfile(bool(params["dest_compressed"]), split)
-    _check_protocol(params)
     _check_others(params, infile, outfile)
     return infile, outfile
+
+
+def _nothing(params: Params) -> Infile:
+    """What is read in a run without disks. Raises UsageError for options that need an image."""
+    for name in (*_OF_IMAGES, *_FLAGS, *_SIZES):
+        if params.get(name):
+            raise UsageError(name, params[name], "none in a run that measures the network and has no image")
+    seconds = params["dummy_seconds"]
+    size = dummy_bytes(params)
+    if size and seconds:
+        raise UsageError("dummy_seconds", seconds, "none with dummy_size: a run without disks ends by one of them")
+    try:
+        return Infile("dummy", dummy_seconds=None if size else seconds)
+    except ValueError:
+        raise UsageError("dummy_seconds", seconds, "seconds, more than 0 and up to 30 days") from None
+
+
+def check_dummy_client(params: Params) -> None:
+    """Raise UsageError for options of dolly_client that a node without a target has no use for."""
+    if params["dummy"] and classic_ring.is_classic(params):
+        raise UsageError("dummy", True, "false with protocol=classic")
+    for name in _OF_TARGETS if params["dummy"] else ():
+        if params[name]:
+            raise UsageError(name, params[name], "none with dummy: nothing is read or written")
+    if not params["dummy"] and not params["dest"]:
+        raise UsageError("dest", params["dest"], "the absolute path of what is overwritten, or dummy=true")
 
 
 def _size(params: Params, name: str) -> int:
@@ -60,7 +103,7 @@ def _size(params: Params, name: str) -> int:
 
 
 def _check_protocol(params: Params) -> None:
-    asked = [name for name in (*_FLAGS, *_SIZES) if params[name]]
+    asked = [name for name in (*_FLAGS, *_SIZES, *_DUMMY) if params[name]]
     if asked and classic_ring.is_classic(params):
         raise UsageError(asked[0], params[asked[0]], "nothing of that kind with protocol=classic")
 

@@ -55,13 +55,22 @@ options:
       - What is overwritten. An absolute path, of a block device or of a regular file.
       - A file is written beside its final name and takes that name when it is verified.
       - With O(dolly.ring.dolly_server#module:dest_split) the begin of names, C(DEST_0), C(DEST_1) and so on.
-      - Required with O(state=started) and with O(purge=true).
+      - Required with O(state=started) and with O(purge=true), but not with O(dummy=true).
     type: path
+  dummy:
+    description:
+      - Measure the network without disks. The node takes what comes and passes it on, and nothing is written, so that it
+        has not changed. There can be no O(dest) or O(source) then, and nothing that is expected of a target.
+      - The server has to be told so by O(dolly.ring.dolly_server#module:dummy_size) or
+        O(dolly.ring.dolly_server#module:dummy_seconds). A node refuses a server that means something else.
+      - Give it with O(state=finished), too.
+    type: bool
+    default: false
   source:
     description:
       - The image, as RV(dolly.ring.dolly_server#module:source) describes it.
       - Required with O(state=started), but not with O(protocol=classic), for an original server does not tell. A
-        disk that is too small is found out then when it is full.
+        disk that is too small is found out then when it is full. Nor with O(dummy=true).
     type: dict
   address:
     description:
@@ -389,6 +398,7 @@ from ansible_collections.dolly.ring.plugins.module_utils import (
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import others, rundir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import checks, facts, target
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.dummy import DummyTarget
 from ansible_collections.dolly.ring.plugins.module_utils.node_address import choose_address, extra_addresses
 
 #: How long a receiver may go on waiting for its start after the server has ended.
@@ -414,6 +424,7 @@ def argument_spec():
         state={"type": "str", "choices": ["started", "finished", "absent"], "default": "started"},
         name={"type": "str", "required": True},
         dest={"type": "path"},
+        dummy={"type": "bool", "default": False},
         source={"type": "dict"},
         address={"type": "str", "default": ""},
         interface={"type": "str", "default": ""},
@@ -442,11 +453,12 @@ def argument_spec():
 
 def start(params, folder, check_mode):
     """Check everything, then start the receiver unless *check_mode*."""
-    classic_ring.require_native(params, ("source", "secret"))
+    ring_streams.check_dummy_client(params)
+    classic_ring.require_native(params, ("secret",) if params["dummy"] else ("source", "secret"))
     is_classic = classic_ring.is_classic(params)
     secret = b"" if is_classic else ring_options.decode_secret(params["secret"])
     timeouts = ring_options.check_seconds(params)
-    port, dummy = ring_options.check_ports(params["port"])
+    port = ring_options.check_ports(params["port"])[0]
     if is_classic:
         classic_ring.check_client(params)
     else:
@@ -456,12 +468,15 @@ def start(params, folder, check_mode):
         params["name"], params["address"], params["interface"], params["ansible_host"]
     )
     extra = extra_addresses(address, params["extra_addresses"], params["extra_interfaces"])
-    others.refuse_taken(folder.base, params["dest"])
-    found = check_dest(params, source)
+    if params["dummy"]:
+        found = DummyTarget().facts
+    else:
+        others.refuse_taken(folder.base, params["dest"])
+        found = check_dest(params, source)
     if not check_mode:
         port = listen(folder, receiver_config(params, timeouts), secret, classic_ring.mode(params, "client"))
     return {
-        "changed": True,
+        "changed": not (check_mode and params["dummy"]),
         "msg": "%s %s" % ("would" if check_mode else "is ready to", describe_write(found)),
         "address": address,
         "address_rule": rule,
@@ -505,7 +520,8 @@ def receiver_config(params, timeouts):
     config = {
         "run_id": params["run_id"],
         "name": params["name"],
-        "target": params["dest"],
+        "target": params["dest"] or "",
+        "dummy": params["dummy"],
         "bind": params["bind"],
         "port": port,
         "last_port": last_port,
@@ -529,6 +545,8 @@ def listen(folder, config, secret, mode="receiver"):
 
 def describe_write(found):
     """Return what a run does to *found*, a TargetFacts, with what identifies the disk."""
+    if found.kind == "dummy":
+        return "measure the network and write nothing"
     if found.kind == "missing":
         return "make the file %s" % found.path
     parts = ["%s of %d bytes" % ({"block": "block device"}.get(found.kind, found.kind), found.size)]
@@ -548,7 +566,9 @@ def finish(params, folder, check_mode):
         return {"changed": False, "msg": "check mode: no receiver was started, there is no result to collect"}
     result = await_result(folder, params["timeout"], params["reported"])
     returned = result_fields(result)
-    reason = shortcoming(result, "none" if classic_ring.is_classic(params) else params["verify"], params["sync"])
+    verifies = not params["dummy"] and not classic_ring.is_classic(params)
+    syncs = params["sync"] and not params["dummy"]
+    reason = shortcoming(result, params["verify"] if verifies else "none", syncs)
     if reason:
         if returned["half_written"]:
             disk = (result.get("target") or {}).get("path", "The disk")
@@ -558,6 +578,8 @@ def finish(params, folder, check_mode):
         log = folder.log_tail(engine_process.LOG_LINES)
         raise engine_process.TaskFailed(reason, log=log, **dict(returned, **extra))
     returned["msg"] = "%(bytes)d bytes in %(seconds).1f s, %(rate_mb_s).1f MB/s" % returned
+    if params["dummy"]:
+        returned["msg"] += ", nothing written"
     return returned
 
 
@@ -655,7 +677,6 @@ def main():
     module = AnsibleModule(
         argument_spec=argument_spec(),
         supports_check_mode=True,
-        required_if=[("state", "started", ("dest",))],
     )
     params = module.params
     common = {"run_id": params["run_id"], "name": params["name"], "changed": False}

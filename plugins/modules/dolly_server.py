@@ -63,8 +63,21 @@ options:
   source:
     description:
       - The image to send, the absolute path of a regular file, a block device or a partition.
-      - Required except with O(state=absent).
+      - Required with O(state=inspected) and to start the sender, but not with O(dummy_size) or O(dummy_seconds).
     type: path
+  dummy_size:
+    description:
+      - Measure the network without disks, by sending so many bytes, such as V(10G). Nothing is read or written, no
+        node has changed, and RV(rate_mb_s) and those in RV(nodes) are the result. O(verify) and O(sync) have no effect.
+      - Every node needs O(dolly.ring.dolly_client#module:dummy). There can be no option that is about an image, and
+        no O(protocol=classic).
+    type: str
+    default: ''
+  dummy_seconds:
+    description:
+      - The same, for so many seconds. One of both.
+    type: float
+    default: 0
   compressed:
     description:
       - The source is compressed with gzip, xz, bzip2 or zstd, which its first bytes tell. It is sent as it is, and the
@@ -329,10 +342,10 @@ source:
       description: The path of the image.
       type: str
     kind:
-      description: V(file) or V(block).
+      description: V(file) or V(block), and V(dummy) for none.
       type: str
     size:
-      description: The size of the image in bytes.
+      description: The size of the image in bytes. 0 with O(dummy_seconds).
       type: int
     allocated:
       description: How many bytes of it take room. Less than C(size) for a file with holes.
@@ -348,7 +361,7 @@ size:
   type: int
   sample: 67108864
 kind:
-  description: What the source is, V(file) or V(block).
+  description: What the source is, V(file), V(block), or V(dummy) for none.
   returned: with O(state=inspected), and in check mode
   type: str
   sample: file
@@ -630,7 +643,9 @@ def inspect(params):
     if not classic_ring.is_classic(params):
         ring_options.check_verify(params["verify"])
     path = params["source"]
-    if not os.path.isabs(path):
+    if ring_streams.is_dummy(params):
+        return inspect_nothing(params)
+    if not os.path.isabs(path or ""):
         raise UsageError("source", path, "an absolute path")
     found, written = ring_streams.inspect(params)
     block_map = read_block_map(params["bmap"], found)
@@ -642,6 +657,20 @@ def inspect(params):
         "source": dict(found.to_dict(), written=written),
         "size": found.size,
         "kind": found.kind,
+    }
+
+
+def inspect_nothing(params):
+    """Return what stands for the facts about the source in a run without disks. Raises UsageError."""
+    ring_streams.files_of(params)
+    size = ring_streams.dummy_bytes(params) or 0
+    told = "%d bytes" % size if size else "%g seconds" % params["dummy_seconds"]
+    return {
+        "changed": False,
+        "msg": "%s to measure the network with, and no image" % told,
+        "source": {"path": "no disk", "kind": "dummy", "size": size},
+        "size": size,
+        "kind": "dummy",
     }
 
 
@@ -660,8 +689,7 @@ def read_block_map(path, source):
 def finish(params, folder, check_mode):
     """Start the sender unless it runs already, and wait for its end. Raises TaskFailed."""
     if check_mode or not folder.exists():
-        needed = ("source", "nodes") if classic_ring.is_classic(params) else ("source", "nodes", "secret")
-        absent = [name for name in needed if not params[name]]
+        absent = [name for name in needed_to_start(params) if not params[name]]
         if absent:
             raise UsageError(absent[0], params[absent[0]], "a value: this run has no sender here yet")
         secret = b"" if classic_ring.is_classic(params) else ring_options.decode_secret(params["secret"])
@@ -674,13 +702,23 @@ def finish(params, folder, check_mode):
         progress = ring_progress.aggregate(folder.read_status() or {})
         return {"changed": False, "state": "running", "msg": "the sender is at work", "progress": progress}
     returned = result_fields(result)
+    if ring_streams.is_dummy(params):
+        returned["changed"] = False
     if returned["state"] not in ("done", "partial"):
         reason = ring_options.sentence_of(result.get("error")) or "the run failed without a reason"
         if result.get("error"):
             returned["error"] = result["error"]
         raise engine_process.TaskFailed(reason, log=folder.log_tail(engine_process.LOG_LINES), **returned)
     returned["msg"] = summary(returned, params["compare"])
+    if ring_streams.is_dummy(params):
+        returned["msg"] += "; %.1f MB/s, nothing written" % returned["rate_mb_s"]
     return returned
+
+
+def needed_to_start(params):
+    """The options without which no sender can be started."""
+    needed = ["nodes"] if ring_streams.is_dummy(params) else ["source", "nodes"]
+    return needed if classic_ring.is_classic(params) else [*needed, "secret"]
 
 
 def sender_config(params, check_mode):
@@ -693,6 +731,7 @@ def sender_config(params, check_mode):
         "source": params["source"],
         "infile": infile.to_dict(),
         "outfile": outfile.to_dict(),
+        "dummy_size": ring_streams.dummy_bytes(params),
         "source_facts": params["source_facts"],
         "nodes": check_nodes(params["nodes"], params["name"], check_mode),
         "fanout": ring_options.check_at_least(params["fanout"], 1, "fanout"),
@@ -762,6 +801,9 @@ def check_nodes(nodes, server_name, check_mode):
 def predict(params):
     """Look at the source as closely as a run would, and return what would happen."""
     returned = inspect(params)
+    if ring_streams.is_dummy(params):
+        told = "would measure the network with %d nodes and write nothing" % len(params["nodes"])
+        return dict(returned, state="predicted", msg=told)
     compare_checksum(params)
     if params["bmap"]:
         check_blocks(params["source"], params["bmap"])
@@ -931,7 +973,6 @@ def main():
         argument_spec=argument_spec(),
         supports_check_mode=True,
         required_if=[
-            ("state", "inspected", ("source",)),
             ("state", "finished", ("run_id",)),
             ("state", "recorded", ("run_id",)),
             ("state", "absent", ("run_id",)),

@@ -81,10 +81,12 @@ def headline(summary: t.Mapping[str, t.Any]) -> str:
     nodes = summary["nodes"]
     good = sum(1 for node in nodes if node["state"] in ("done", "predicted"))
     state = "done" if good == len(nodes) else "partial" if good else "failed"
+    is_dummy = (summary["source"] or {}).get("kind") == "dummy"
+    does, do = ("could be measured",) * 2 if is_dummy else ("holds the image", "hold the image")
     line = {
-        "done": "All %d hosts hold the image." % len(nodes),
-        "partial": "%d of %d hosts hold the image. Not %s." % (good, len(nodes), names_of_bad(nodes)),
-        "failed": "No host holds the image: %s" % summary["msg"],
+        "done": "All %d hosts %s." % (len(nodes), do),
+        "partial": "%d of %d hosts %s. Not %s." % (good, len(nodes), do, names_of_bad(nodes)),
+        "failed": "No host %s: %s" % (does, summary["msg"]),
     }[state]
     if summary["state"] == "predicted":
         line = "Check mode: nothing was written."

@@ -51,6 +51,8 @@ def make_plan(run_id: str, me: str, wishes: t.Mapping[str, Wish], play: Play) ->
     servers = {wish["agreed"]["dolly_ring_server"] for wish in current.values()}
     nodes = [name for name in play.batch if name in current and name not in servers]
     first = current[nodes[0]] if nodes else current[me]
+    is_dummy = measures(first["agreed"])
+    images = [{}] if is_dummy else first["images"]
     lost = [name for name in play.everyone if name not in play.batch and name not in servers]
     expected = nodes + lost
     plan = {
@@ -61,15 +63,21 @@ def make_plan(run_id: str, me: str, wishes: t.Mapping[str, Wish], play: Play) ->
         "needed": needed(int(first["agreed"]["dolly_ring_min_nodes"]), len(expected), play),
         "agreed": first["agreed"],
         "own": first["own"],
-        "images": [shared(image, first["agreed"]) for image in first["images"]],
+        "is_dummy": is_dummy,
+        "images": [shared(image, first["agreed"]) for image in images],
         "problem": "",
         "problems": {},
     }
-    plan["problem"] = problem_of_play(play, current) or problem_of_images(plan, first["images"])
+    plan["problem"] = problem_of_play(play, current) or problem_of_images(plan, images)
     if not plan["problem"]:
         plan["problems"] = differences([current[name] for name in nodes]) or lacks([current[name] for name in nodes])
         plan["is_refused"] = bool(differences([current[name] for name in nodes]))
     return plan
+
+
+def measures(agreed: t.Mapping[str, t.Any]) -> bool:
+    """Whether there is no image, and the network is measured. What says neither size nor time clones."""
+    return bool(agreed.get("dolly_ring_dummy_size") or agreed.get("dolly_ring_dummy_seconds"))
 
 
 def shared(image: t.Mapping[str, t.Any], agreed: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
@@ -133,6 +141,8 @@ def problem_of_images(plan: t.Mapping[str, t.Any], images: t.Sequence[t.Mapping[
     if not plan["nodes"]:
         return "There is no host to clone to: the play has no host besides the server, %s." % plan["server"]
     is_list = len(images) > 1 or bool(plan["agreed"].get("dolly_ring_images"))
+    if plan["is_dummy"]:
+        return problem_of_measuring(plan["agreed"])
     names = [image["name"] for image in plan["images"]]
     for number, image in enumerate(images):
         where = "Entry %d of dolly_ring_images" % (number + 1) if is_list else ""
@@ -147,6 +157,17 @@ def problem_of_images(plan: t.Mapping[str, t.Any], images: t.Sequence[t.Mapping[
         return "The entries of dolly_ring_images need names that differ, but they are: %s." % ", ".join(
             name or "(none)" for name in names
         )
+    return ""
+
+
+def problem_of_measuring(agreed: t.Mapping[str, t.Any]) -> str:
+    """What a run without disks cannot heed, or the empty string. The rest the module refuses."""
+    for name in ("images", "checksum", "bmap"):
+        if agreed.get("dolly_ring_" + name):
+            return (
+                "dolly_ring_%s is set, but dolly_ring_dummy_size and dolly_ring_dummy_seconds measure the network without"
+                " an image. Leave out one or the other." % name
+            )
     return ""
 
 
@@ -175,7 +196,7 @@ def lacks(wishes: t.Sequence[Wish]) -> t.Dict[str, str]:
     """Which hosts lack what only they can know; they alone fail."""
     found = {}
     for wish in wishes:
-        if not all(image.get("dest") for image in wish["images"]):
+        if not measures(wish["agreed"]) and not all(image.get("dest") for image in wish["images"]):
             found[wish["host"]] = (
                 "dolly_ring_dest is not set, but expected is the absolute path of what is to be overwritten."
                 " It has no default."

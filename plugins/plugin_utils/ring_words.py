@@ -73,7 +73,8 @@ def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
     digest = "; digest %s" % summary["digest"] if summary["digest"] else ""
     good = sum(1 for node in nodes if node["state"] == "done")
     # The server counts the nodes of the ring, which not all hosts have come to.
-    count = "; %d of %d hosts hold it" % (good, len(nodes)) if 0 < good < len(nodes) else ""
+    does = "could be measured" if summary["source"].get("kind") == "dummy" else "hold it"
+    count = "; %d of %d hosts %s" % (good, len(nodes), does) if 0 < good < len(nodes) else ""
     title = (summary["source"].get("path", "no image"), summary["server"], summary["msg"], count, digest)
     lines = [
         printable("%s from %s: %s%s%s" % title),

@@ -9,7 +9,7 @@ import socket
 import time
 from typing import Any, Callable, Dict, Optional
 
-from ..errors import UsageError
+from ..errors import Refused, UsageError
 from ..net import sockets
 from ..plan.job import Plan
 from ..relay.context import Context
@@ -33,7 +33,9 @@ def _receive(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str,
     context = make_context(str(config["run_id"]), str(config["name"]), secret, timeouts_of(config))
     policy = TargetPolicy(**(config.get("policy") or {}))
     resumes = config.get("resume") is not False
-    choose = TargetChooser(str(config["target"]), policy, resumes, str(config.get("state_dir") or ""))
+    choose = TargetChooser(
+        str(config["target"]), policy, resumes, str(config.get("state_dir") or ""), measures=config.get("dummy")
+    )
     status = StatusFile(rundir, describe)
     port, last_port = (int(config.get(name) or 0) for name in ("port", "last_port"))
     member = make_member(context, str(config.get("bind") or ""), port, status, choose, last_port)
@@ -48,7 +50,8 @@ class TargetChooser:
 
     `path` empty: where the server says, which it could not without the run's secret. `resumes`: what a run left
     that was broken off is used, and a journal kept for a later one, for devices in `state_dir`. `stdout`: the
-    descriptor that the name "-" stands for; a process in the background has none.
+    descriptor that the name "-" stands for; a process in the background has none. `measures`: whether this node is
+    there to measure the network, which a server that means something else is refused by; None: as the server says.
     """
 
     def __init__(
@@ -58,8 +61,10 @@ class TargetChooser:
         resumes: bool = True,
         state_dir: str = "",
         stdout: Optional[int] = None,
+        measures: Optional[bool] = None,
     ) -> None:
         self.facts: Dict[str, Any] = {}
+        self._measures = measures
         self._path = path
         self._policy = policy
         self._resumes = resumes
@@ -68,6 +73,7 @@ class TargetChooser:
 
     def __call__(self, plan: Plan) -> Target:
         """Look at the target and open it. Raises Refused, UsageError."""
+        self._compare_purpose(plan)
         source = SourceFacts.from_dict(plan.source) if plan.source else None
 
         def check(facts: TargetFacts, size: Optional[int]) -> None:
@@ -85,6 +91,16 @@ class TargetChooser:
         elif self._policy.move_gpt and self.facts.get("kind") == "block":
             raise UsageError("move_gpt", True, "false with a compressed source, which is not read back as a disk")
         return target
+
+    def _compare_purpose(self, plan: Plan) -> None:
+        """Raise Refused where nothing was to be written and an image comes, or the other way round."""
+        if self._measures is None or self._measures == (plan.infile.kind == "dummy"):
+            return
+        if self._measures:
+            found, allow = "this node measures the network (dummy), and the server sends an image", "a dummy server"
+        else:
+            found, allow = "the server measures the network, and this node was told to write", "dummy on this node"
+        raise Refused("the run", found, allow)
 
 
 def make_member(
@@ -118,7 +134,8 @@ def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[st
     verifies = member.plan is not None and member.plan.verify != "none"
     compares = member.plan is not None and member.plan.compare
     facts = choose.facts if choose is not None else {}
-    changed = word.changed or (not is_done and word.held > word.resumed)
+    writes = facts.get("kind") != "dummy"
+    changed = word.changed or (not is_done and writes and word.held > word.resumed)
     return {
         "state": "done" if is_done else "failed",
         "changed": changed,

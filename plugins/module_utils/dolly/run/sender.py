@@ -157,7 +157,7 @@ def plan_of(
         fanout=fanout,
         image=Image(source.size, chunk_size, mapped=block_map.mapped() if block_map is not None else None),
         verify=verify,
-        sync=config.get("sync") is not False,
+        sync=config.get("sync") is not False and source.infile.kind != "dummy",
         timeouts=context.timeouts,
         compare=bool(config.get("compare")),
         output=str(config.get("output") or ""),

@@ -75,6 +75,10 @@ class DummyStore(_Pattern, Store):
     def zero(self, offset: int, length: int) -> None:
         pass
 
+    @property
+    def is_untouched(self) -> bool:
+        return True
+
     def read(self, offset: int, view: memoryview) -> int:
         return len(view[: max(0, self.size - offset)])
 

@@ -125,3 +125,40 @@ def test_what_was_said_of_a_source_is_checked():
 
 def test_parts_are_looked_at_by_their_first_name():
     assert (Written(1).path("/d"), Written(1, is_split=True).path("/d")) == ("/d", "/d_0")
+
+
+def test_a_run_without_disks_has_a_size_or_a_time():
+    def asked(**more):
+        return params_for(source=None, **more)
+
+    by_size, by_time = asked(dummy_size="10M"), asked(dummy_seconds=2.5)
+    assert ring_streams.files_of(by_size) == (Infile("dummy"), Outfile())
+    assert ring_streams.dummy_bytes(by_size) == 10 << 20
+    assert ring_streams.files_of(by_time) == (Infile("dummy", dummy_seconds=2.5), Outfile())
+    assert ring_streams.dummy_bytes(by_time) is None
+    assert ring_streams.is_dummy(by_time) and ring_streams.is_dummy(by_size) and not ring_streams.is_dummy(asked())
+
+
+@pytest.mark.parametrize(
+    "more, option",
+    [
+        ({"dummy_size": "1M", "dummy_seconds": 1.0}, "dummy_seconds"),
+        ({"dummy_seconds": -1.0}, "dummy_seconds"),
+        ({"dummy_seconds": float("nan")}, "dummy_seconds"),
+        ({"dummy_size": "0"}, "dummy_seconds"),
+        ({"dummy_size": "much"}, "dummy_size"),
+        ({"dummy_size": "1M", "source": "/a"}, "source"),
+        ({"dummy_size": "1M", "source_facts": {"size": 1}}, "source_facts"),
+        ({"dummy_size": "1M", "dest": "/a"}, "dest"),
+        ({"dummy_size": "1M", "checksum": "sha256:" + "0" * 64}, "checksum"),
+        ({"dummy_size": "1M", "sha256": True}, "sha256"),
+        ({"dummy_size": "1M", "bmap": "/m"}, "bmap"),
+        ({"dummy_seconds": 1.0, "compare": True}, "compare"),
+        ({"dummy_seconds": 1.0, "source_split": True}, "source_split"),
+        ({"dummy_seconds": 1.0, "dest_split": "1M"}, "dest_split"),
+        ({"dummy_seconds": 1.0, "protocol": "classic"}, "dummy_seconds"),
+    ],
+)
+def test_a_run_without_disks_has_nothing_to_do_with_images(more, option):
+    with pytest.raises(UsageError, match=r"^%s is " % option):
+        ring_streams.files_of(params_for(**{"source": None, **more}))

@@ -127,7 +127,7 @@ def test_a_receiver_that_the_server_lost_sight_of_may_still_end_well():
 
 
 def test_a_good_result_is_returned_in_megabytes_per_second():
-    params = {"timeout": 1.0, "reported": None, "verify": "readback", "sync": True}
+    params = {"timeout": 1.0, "reported": None, "verify": "readback", "dummy": False, "sync": True}
     returned = dolly_client.finish(params, Folder({"result": {**GOOD, "times": {"write": 0.25}}}), False)
     assert returned["times"] == {"write": 0.25}
     assert (returned["received_bytes"], returned["sent_bytes"], returned["resumed_bytes"]) == (3000000, 0, 2000000)
@@ -146,7 +146,7 @@ def test_a_good_result_is_returned_in_megabytes_per_second():
     ],
 )
 def test_a_result_that_lacks_something_is_a_failure(change, reason):
-    params = {"timeout": 1.0, "reported": None, "verify": "readback", "sync": True}
+    params = {"timeout": 1.0, "reported": None, "verify": "readback", "dummy": False, "sync": True}
     with pytest.raises(dolly_client.engine_process.TaskFailed, match=reason) as caught:
         dolly_client.finish(params, Folder({"result": {**GOOD, **change}}), False)
     assert caught.value.returned["bytes"] == 5000000
@@ -289,3 +289,29 @@ def test_a_python_that_cannot_verify_by_mac_is_refused_before_anything_is_starte
         dolly_client.start({**params, "verify": "mac"}, Folder(is_there=False), False)
     with pytest.raises(UsageError, match="source"):  # the next thing to be looked at
         dolly_client.start({**params, "verify": "readback"}, Folder(is_there=False), False)
+
+
+@pytest.mark.parametrize(
+    "more, option",
+    [
+        ({"dummy": True, "dest": "/a.img"}, "dest"),
+        ({"dummy": True, "source": {"size": 1}}, "source"),
+        ({"dummy": True, "expect_size": 4096}, "expect_size"),
+        ({"dummy": True, "move_gpt": True}, "move_gpt"),
+        ({"dummy": True, "protocol": "classic"}, "dummy"),
+        ({}, "dest"),
+    ],
+)
+def test_either_a_target_or_a_measurement(more, option):
+    params = {name: spec.get("default") for name, spec in dolly_client.argument_spec().items()}
+    with pytest.raises(UsageError, match=r"^%s is " % option):
+        dolly_client.start({**params, "run_id": "r", "name": "n1", "secret": "0f" * 32, **more}, Folder(), False)
+
+
+def test_a_node_that_measured_is_good_without_verifying_or_flushing():
+    params = {"timeout": 1.0, "reported": None, "verify": "readback", "sync": True}
+    measured = {**GOOD, "verified": False, "synced": False, "changed": False}
+    returned = dolly_client.finish({**params, "dummy": True}, Folder({"result": measured}), False)
+    assert returned["changed"] is False and returned["msg"].endswith("MB/s, nothing written")
+    with pytest.raises(dolly_client.engine_process.TaskFailed, match="verified"):
+        dolly_client.finish({**params, "dummy": False}, Folder({"result": measured}), False)

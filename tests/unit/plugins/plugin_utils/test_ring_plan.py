@@ -141,3 +141,14 @@ def test_an_image_says_how_it_is_compressed_or_else_the_role():
     told = [(image["compressed"], image["source_split"], image["dest_split"]) for image in images]
     assert told == [(False, False, ""), (True, True, "2G")]
     assert [image["uncompressed_size"] for image in images] == ["", ""]
+
+
+@pytest.mark.parametrize("how", [{"dolly_ring_dummy_size": "1G"}, {"dolly_ring_dummy_seconds": 10.0}])
+def test_a_measurement_needs_neither_source_nor_target(how):
+    bare = {**wish("a", **how), "images": [{"source": "", "dest": ""}]}
+    made = plan(bare)
+    assert made["is_dummy"] and not made["problem"] and made["problems"] == {}
+    assert made["images"][0]["source"] == ""
+    assert plan(wish("a", **how))["images"][0]["source"] == ""  # whatever the inventory says for a clone
+    assert "dolly_ring_images is set" in plan(wish("a", dolly_ring_images=[FIRST], **how))["problem"]
+    assert not plan(wish("a", dolly_ring_dummy_size="", dolly_ring_dummy_seconds=0.0))["is_dummy"]

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import receiver
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import TargetFacts, TargetPolicy
 
@@ -26,3 +26,18 @@ def test_a_table_that_could_not_be_moved(monkeypatch, kind, is_refused):
             choose(plan)
     else:
         assert choose(plan) is opened
+
+
+@pytest.mark.parametrize("measures", [True, False])
+@pytest.mark.parametrize("kind", ["dummy", "plain"])
+def test_a_server_that_means_something_else_is_refused(tmp_path, kind, measures):
+    """Else a node that was to measure would write to where the server says, and another would call nothing an image."""
+    choose = receiver.TargetChooser("", TargetPolicy(), measures=measures)
+    output = tmp_path / "image"
+    plan = types.SimpleNamespace(source=None, output=str(output), infile=types.SimpleNamespace(kind=kind))
+    if measures == (kind == "dummy"):
+        choose._compare_purpose(plan)
+    else:
+        with pytest.raises(Refused, match=r"the run: .* (dummy|write)"):
+            choose(plan)
+    assert not output.exists()
