@@ -127,3 +127,16 @@ def test_a_client_that_nobody_talks_to_ends(loopback):
     assert client.wait(20) != 0
     assert "join_timeout" in client.log
     assert not loopback.target(1).exists()
+
+
+def test_a_client_that_nobody_had_linked_hears_of_the_end(loopback):
+    """The first client hangs, so nobody has dialled the others when the server gives up: they need not wait on."""
+    loopback.start_clients(4, *SHORT)
+    loopback.clients[1].send(signal.SIGSTOP)
+    loopback.start_server(loopback.image(IMAGE_SIZE), "--barrier-timeout", "1")
+    assert loopback.server.wait() == 4
+    for index in (2, 3, 4):
+        assert loopback.clients[index].wait(10) != 0
+        assert "nothing was written" in loopback.clients[index].log
+        assert not loopback.target(index).exists() and not loopback.partial(index).exists()
+    loopback.clients[1].kill()

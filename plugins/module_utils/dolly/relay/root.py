@@ -22,6 +22,7 @@ from ..wire.messages import Need, Start
 from .context import Context
 from .digester import Digester
 from .downstream import SETTLED
+from .farewell import Farewell
 from .ledger import Ledger
 from .node import Node, Reporter, as_fields
 from .threads import Worker
@@ -70,6 +71,7 @@ class Root(Node):
         self._progress: Tuple[Any, ...] = ()
         self._progress_at = 0.0
         self._latecomers = Latecomers()
+        self._farewell: Optional[Farewell] = None
 
     def _let_go(self, ledger: Ledger, verifies: bool) -> None:
         """Say what may be sent from the beginning."""
@@ -260,8 +262,23 @@ class Root(Node):
         if self.downstream is not None:
             if self.state == "waiting":
                 self.downstream.start(Start((), fields), None)
+                self._tell_unlinked(fields)
             self.downstream.bye("aborted", fields)
         self._end("failed")
+
+    def _tell_unlinked(self, fields: Dict[str, Any]) -> None:
+        """Whoever has not been heard of may be without a parent, and hear of the end from nobody else."""
+        if self.plan is not None and self.ledger is not None and self._farewell is None:
+            ranks = [rank for rank in self._ranks if self.board.get(rank) is None]
+            self._farewell = Farewell(self.context, self.plan, self.ledger, ranks, fields, self._try_to_leave)
+
+    def _has_said_goodbye(self) -> bool:
+        return super()._has_said_goodbye() and (self._farewell is None or self._farewell.is_over)
+
+    def _end_links(self) -> None:
+        super()._end_links()
+        if self._farewell is not None:
+            self._farewell.abort()
 
     @property
     def source_size(self) -> int:
@@ -295,6 +312,8 @@ class Root(Node):
 
     def _on_beat(self, now: float) -> None:
         """Nothing may hang: without any progress anywhere the run ends."""
+        if self._farewell is not None:
+            self._farewell.beat(now)
         snapshots = self.board.all()
         if self.state == "streaming" and not self.is_leaving:
             self._look_for_latecomers(snapshots, now)
