@@ -200,6 +200,23 @@ def test_an_output_in_parts(loopback, size, part):
     assert all(row.verified for row in loopback.rows().values())
 
 
+def test_blocks_that_cover_thousands_of_parts(loopback):
+    """What the original does not survive: parts of 1 KiB, blocks of 4 MiB, from its own configuration file."""
+    size = 5 * MIB + 333
+    loopback.start_clients(2)
+    tab = loopback.folder / "tab"
+    lines = ["infile %s" % loopback.image(size), "outfile out.img split 1k", "server srv", "clients 2"]
+    tab.write_text("\n".join([*lines, loopback.address(1), loopback.address(2), "endconfig", ""]))
+    loopback.start_configured(tab, "-b", str(4 * MIB))
+    assert loopback.finish() == 0
+    content = image_bytes(loopback, size)
+    for index in (1, 2):
+        parts = parts_of(loopback.target(index))
+        assert len(parts) == 5121 and {len(part) for part in parts[:-1]} == {1024}
+        assert b"".join(parts) == content
+    assert all(row.verified for row in loopback.rows().values())
+
+
 def test_parts_to_one_file_and_compressed_parts_to_parts(loopback):
     content = image_bytes(loopback, SIZE)
     packed = gzip.compress(content, 1)
