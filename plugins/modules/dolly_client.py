@@ -59,8 +59,8 @@ options:
     type: path
   dummy:
     description:
-      - Measure the network without disks. The node takes what comes and passes it on, and nothing is written, so that it
-        has not changed. There can be no O(dest) or O(source) then, and nothing that is expected of a target.
+      - Measure the network without disks. The node takes what comes and passes it on, and nothing is written, so that
+        it has not changed. There can be no O(dest) or O(source) then, and nothing that is expected of a target.
       - The server has to be told so by O(dolly.ring.dolly_server#module:dummy_size) or
         O(dolly.ring.dolly_server#module:dummy_seconds). A node refuses a server that means something else.
       - Give it with O(state=finished), too.

@@ -165,8 +165,8 @@ def problem_of_measuring(agreed: t.Mapping[str, t.Any]) -> str:
     for name in ("images", "checksum", "bmap"):
         if agreed.get("dolly_ring_" + name):
             return (
-                "dolly_ring_%s is set, but dolly_ring_dummy_size and dolly_ring_dummy_seconds measure the network without"
-                " an image. Leave out one or the other." % name
+                "dolly_ring_%s is set, but dolly_ring_dummy_size and dolly_ring_dummy_seconds measure the network"
+                " without an image. Leave out one or the other." % name
             )
     return ""
 

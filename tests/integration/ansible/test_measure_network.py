@@ -34,7 +34,7 @@ def test_by_size(lab):
 
 
 def test_by_time(lab):
-    lab.write_inventory({"rack3": dict.fromkeys(sorted(HOSTS), {})}, dolly_ring_source="", dolly_ring_dest="")
+    lab.write_inventory({"rack3": {name: {} for name in sorted(HOSTS)}}, dolly_ring_source="", dolly_ring_dest="")
     report = lab.folder / "report.html"
     outcome = lab.clone("-l", "rack3", "-e", "dolly_ring_dummy_seconds=1.5 dolly_ring_report=%s" % report)
     results = check_measured(lab, outcome)

@@ -77,7 +77,7 @@ def list_hosts(text: str) -> List[str]:
     try:
         return parse_hosts(text)
     except ValueError as error:
-        raise UsageError("-H", text, str(error)) from error
+        raise UsageError("-H", text, "the names or addresses of the clients (%s)" % error) from error
 
 
 def _compare_server(
