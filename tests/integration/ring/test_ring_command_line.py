@@ -80,7 +80,7 @@ def test_without_a_key(loopback, arguments):
 def test_nobody_comes_and_nothing_moves(loopback):
     client = loopback.start_client(1, "-a", "1")
     assert client.wait() == 4
-    assert "Gave up anything to move after 1 s" in client.log
+    assert "Gave up waiting for anything to move after 1 s" in client.log
 
 
 def test_a_node_is_tried_as_often_as_told(loopback):

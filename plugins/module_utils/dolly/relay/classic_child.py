@@ -139,7 +139,8 @@ class Child:
         try:
             self._control.sendall(data)
         except socket.timeout as error:
-            raise TimedOut("%s to read its control connection" % self.name, self._options.stall_s, "-a") from error
+            what = "waiting for %s to read its control connection" % self.name
+            raise TimedOut(what, self._options.stall_s, "-a") from error
         except OSError as error:
             raise PeerLost(self.name, str(error)) from error
 

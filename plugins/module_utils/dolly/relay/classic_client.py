@@ -219,7 +219,7 @@ class ClassicClient:
             return window
         room = window - (self.flow.held - slowest.sent)
         if room <= 0 and self.flow.idle_s > self._options.stall_s * _SHARE:
-            slowest.fail(TimedOut("%s to take what it is sent" % slowest.name, self._options.stall_s, "-a"))
+            slowest.fail(TimedOut("waiting for %s to take what it is sent" % slowest.name, self._options.stall_s, "-a"))
         return room
 
     def _wait(self, stream: Stream) -> None:
@@ -269,7 +269,7 @@ class ClassicClient:
         has_begun = self.flow.held > 0 or self.flow.total is not None
         limit = self._options.stall_s if has_begun else self._options.join_s
         if self.flow.idle_s > limit:
-            what = "after %d bytes" % self.flow.held if has_begun else "waiting for the first byte"
+            what = "waiting for more than %d bytes" % self.flow.held if has_begun else "waiting for the first byte"
             raise TimedOut(what, limit, "-a")
 
     def _check_whole(self) -> None:

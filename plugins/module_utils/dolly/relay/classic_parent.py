@@ -145,7 +145,7 @@ class Door:
             if len(found) == count:
                 break
             if time.monotonic() > began_at + self._options.setup_s:
-                what = "%s to make its data connection %d of %d" % (parent.name, len(found) + 1, count)
+                what = "waiting for %s to make its data connection %d of %d" % (parent.name, len(found) + 1, count)
                 raise TimedOut(what, self._options.setup_s, "-a")
             waiting = [self._data_door, *[sock for sock, _head in self._data]]
             if self._data_door in wait_readable(waiting, _TICK_S / 4):

@@ -214,7 +214,7 @@ class Member(Node):
             self.leave()  # it has heard our last word
         if goodbye is not None and goodbye.reason == "ejected":
             # Whoever took it in next would wait as long again, and the run with it.
-            hung = TimedOut("its own target to take anything", self.context.timeouts.stall, "stall_timeout")
+            hung = TimedOut("waiting for its own target to take anything", self.context.timeouts.stall, "stall_timeout")
             self.fail(from_dict(goodbye.error) if goodbye.error else hung)
         if self.is_leaving or self.downstream is None:
             self.context.reactor.call(self._try_to_leave)

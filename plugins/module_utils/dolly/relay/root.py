@@ -152,7 +152,7 @@ class Root(Node):
         for rank in self._ranks:
             if rank not in self._members and self._state_of(rank) == "waiting":
                 limit = self.context.timeouts.barrier
-                late = TimedOut("%s to get ready" % self.plan.nodes[rank].name, limit, "barrier_timeout")
+                late = TimedOut("waiting for %s to get ready" % self.plan.nodes[rank].name, limit, "barrier_timeout")
                 self.board.declare(rank, self.plan.nodes[rank].name, "excluded", late.to_dict())
         self.context.log("start with %d of %d nodes" % (len(ready), len(self._ranks)))
         self.serve(Start(tuple(ready)), self._source)
@@ -325,7 +325,7 @@ class Root(Node):
         if is_slow_by_right:
             limit = max(limit, self.context.timeouts.flush)
         if self.state == "streaming" and not self.is_leaving and now - self._progress_at > limit:
-            self.fail(TimedOut("any node to make progress", limit, "stall_timeout"))
+            self.fail(TimedOut("waiting for any node to make progress", limit, "stall_timeout"))
 
     def _is_busy(self) -> bool:
         return self._digesting is not None or super()._is_busy()

@@ -48,8 +48,8 @@ def await_listening(rundir: RunDir, timeout_s: float) -> Dict[str, Any]:
         if result is not None:
             raise DollyError(str((result.get("error") or {}).get("message", "it ended without a reason")))
         if time.monotonic() > give_up_at:
-            log = " / ".join(rundir.log_tail(5))
-            raise TimedOut("the engine to start (its log: %s)" % (log or "empty"), timeout_s, "start_timeout")
+            log = " / ".join(rundir.log_tail(5)) or "empty"
+            raise TimedOut("waiting for the engine to start (its log: %s)" % log, timeout_s, "start_timeout")
         time.sleep(_POLL_S)
 
 

@@ -47,7 +47,7 @@ def sender_config(
         **_timeouts(options, numbers["tries"]),
         "server_name": server or "dolly server",
         "server_address": _address(options.server or "", options.ip_version),
-        "server_extra": _extra(server, tab.interfaces, options.ip_version) if server else [],
+        "server_extra": _server_extra(server, tab.interfaces, options.ip_version),
         "port": 0,
         "nodes": [_node(host, tab.interfaces, options) for host in hosts],
         "fanout": tab.fanout if options.fanout is None else options.fanout,
@@ -174,6 +174,14 @@ def _extra(host: str, interfaces: Interfaces, ip_version: Optional[int]) -> List
         return [_address(name, ip_version) for name in interfaces.extra(host)]
     except ValueError as error:
         raise UsageError("add", host, "names of which those of interfaces can be made (%s)" % error) from error
+
+
+def _server_extra(server: str, interfaces: Interfaces, ip_version: Optional[int]) -> List[str]:
+    """Its further addresses. The clients need theirs; a server without such names is reached by its own one alone."""
+    try:
+        return _extra(server, interfaces, ip_version) if server else []
+    except UsageError:
+        return []
 
 
 def _address(host: str, ip_version: Optional[int]) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan import dollytab
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import statistics, version
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import request, statistics, version
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.options import is_server, make_parser
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.request import sender_config
 
@@ -78,6 +78,27 @@ def test_streams():
     assert (config["infile"]["kind"], config["dummy_size"]) == ("dummy", 5000000)
     config, _warnings = ask("--dummy", "-t", "5", "-H", "x")
     assert (config["infile"]["dummy_seconds"], config["dummy_size"]) == (5.0, None)
+
+
+@pytest.mark.parametrize("server", ["10.0.0.9", "boss"])
+@pytest.mark.parametrize("how", ["add 1:-fast", "add2 1:-fast"])
+def test_the_server_needs_no_names_of_interfaces(server, how):
+    """The clients have them; an address, or a name without a number for add2, only means that it has one interface."""
+    config, _warnings = ask("-S", server, "-f", "ring", tab="infile a\n%s\nn1\nn2" % how)
+    expected = [["n1-fast"], ["n2-fast"]] if how.startswith("add ") else [["n-fast1"], ["n-fast2"]]
+    assert [node["extra"] for node in config["nodes"]] == expected
+    assert config["server_extra"] in ([], ["boss-fast"])
+
+
+def test_a_name_of_the_server_that_leads_nowhere_is_left_out(monkeypatch):
+    def resolve(host, version):
+        if host.endswith("-fast") and host.startswith("boss"):
+            raise UsageError("host", host, "a name with an IPv4 address")
+        return "10.0.0.1"
+
+    monkeypatch.setattr(request.sockets, "resolve", resolve)
+    config, _warnings = ask("-S", "boss", "-4", "-f", "ring", tab="infile a\nadd 1:-fast\nn1")
+    assert config["server_extra"] == [] and config["nodes"][0]["extra"] == ["10.0.0.1"]
 
 
 def test_addresses_of_a_version():
