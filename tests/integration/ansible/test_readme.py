@@ -78,6 +78,7 @@ def test_every_command_is_known_here(readme):
         "make install",
         "export ANSIBLE_COLLECTIONS_PATH=$PWD/build/collections",
         "ansible-playbook -i inventory.yml playbooks/clone.yml -l rack3",
+        "ansible-playbook -i inventory.yml dolly.ring.clone -l rack3 -e dolly_ring_dummy_seconds=5",
         "ansible-doc dolly.ring.dolly_client dolly.ring.dolly_server",
         "make pyz",
         "(umask 077 && head -c 32 /dev/urandom > run.key)",
@@ -107,7 +108,8 @@ def test_make_install_is_where_the_export_says(lab, readme):
 
 
 def test_the_example(lab, readme, rack):
-    check, clone, by_path = [shlex.split(line) for line in commands(readme) if line.startswith("ansible-playbook")]
+    plays = [shlex.split(line) for line in commands(readme) if line.startswith("ansible-playbook")]
+    check, clone, by_path, _measure = plays
 
     outcome = playbook(lab, check)
     assert {result["state"] for result in outcome.results().values()} == {"predicted"}
@@ -124,6 +126,13 @@ def test_the_example(lab, readme, rack):
         path.unlink()
     playbook(lab, by_path)
     assert lab.copies() == set(rack)
+
+
+def test_the_network_is_measured(lab, readme, rack):
+    measure = [shlex.split(line) for line in commands(readme) if line.startswith("ansible-playbook")][-1]
+    outcome = playbook(lab, measure)
+    assert [node["state"] for node in outcome.summary()["nodes"]] == ["done"] * len(rack)
+    assert outcome.summary()["seconds"] >= 5 and list(lab.targets.iterdir()) == []
 
 
 def test_a_playbook_of_your_own(lab, readme, rack):
