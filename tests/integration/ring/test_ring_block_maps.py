@@ -19,11 +19,16 @@ RANGES = [(0, 0), (100, 511), (1024, 1535), (3072, 3072)]
 MAPPED = (1 + 412 + 512) * BLOCK + 700
 
 
-@pytest.fixture
-def bmap(loopback):
+def write_map(loopback):
+    """A block map beside the rack's image; its path."""
     path = loopback.folder / "image.bmap"
     path.write_bytes(make_map(loopback.image(IMAGE_SIZE).read_bytes(), RANGES))
     return path
+
+
+@pytest.fixture
+def bmap(loopback):
+    return write_map(loopback)
 
 
 def mapped_over(old, image):

@@ -15,7 +15,7 @@ from ansible_collections.dolly.ring.tests.integration.ring.processes import resu
 from ansible_collections.dolly.ring.tests.integration.ring.test_ring_block_maps import (
     IMAGE_SIZE as MAPPED_SIZE,
 )
-from ansible_collections.dolly.ring.tests.integration.ring.test_ring_block_maps import bmap, mapped_over  # noqa: F401
+from ansible_collections.dolly.ring.tests.integration.ring.test_ring_block_maps import mapped_over, write_map
 from ansible_collections.dolly.ring.tests.integration.ring.test_ring_compare import copy_of, received
 from ansible_collections.dolly.ring.tests.integration.ring.test_ring_resume import IMAGE_SIZE as RESUMED_SIZE
 from ansible_collections.dolly.ring.tests.integration.ring.test_ring_resume import (
@@ -120,11 +120,11 @@ def test_in_parts_and_to_a_device(loopback, make_disk):
     assert images.digest(backing, IMAGE_SIZE) == images.digest(image)
 
 
-def test_a_block_map(loopback, bmap):  # noqa: F811
+def test_a_block_map(loopback):
     image = loopback.image(MAPPED_SIZE)
     loopback.start_client(1, fault=["flip-once=%d" % (1100 * 4096)])
     loopback.start_clients(2)
-    loopback.start_server(image, "--bmap", str(bmap), *MAC)
+    loopback.start_server(image, "--bmap", str(write_map(loopback)), *MAC)
     assert loopback.finish() == 0
     assert loopback.rows()[1].repaired == 1
     for index in (1, 2):
