@@ -33,6 +33,11 @@ class ClassicRack(Rack):
         )
         return self.clients[index]
 
+    def start_ring(self, letters: str) -> None:
+        """One client for each letter: o for ours, x for an original."""
+        for index, letter in enumerate(letters, 1):
+            (self.start_ours if letter == "o" else self.start_original)(index)
+
     def serve_ours(self, image: Path, *options: str, hosts: Sequence[str] = ()) -> Program:
         """The server is ours; with -f the dollytab says the rest."""
         names = ",".join(hosts or [self.address(index) for index in sorted(self.clients)])

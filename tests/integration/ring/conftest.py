@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.dolly.ring.tests.integration.ring.classic_rack import ClassicRack
 from ansible_collections.dolly.ring.tests.integration.ring.images import make_image
 from ansible_collections.dolly.ring.tests.integration.ring.networks import (
     Loopback,
@@ -43,8 +44,8 @@ def folder(tmp_path):
 def make_rack(engine, folder):
     racks = []
 
-    def make(network):
-        rack = Rack(network, engine, folder)
+    def make(network, kind=Rack):
+        rack = kind(network, engine, folder)
         racks.append(rack)
         return rack
 
@@ -59,6 +60,12 @@ def make_rack(engine, folder):
 def loopback(make_rack):
     """Nodes on addresses of the loopback device; needs no privileges."""
     return make_rack(Loopback())
+
+
+@pytest.fixture
+def classic(make_rack):
+    """The same place for nodes of which some are originals."""
+    return make_rack(Loopback(), ClassicRack)
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +89,12 @@ def machines(_machines):
 def namespaces(make_rack, machines):
     """Nodes in network namespaces with addresses of their own, up to eight and the server."""
     return make_rack(machines)
+
+
+@pytest.fixture
+def machines_classic(make_rack, machines):
+    """The same place for nodes of which some are originals."""
+    return make_rack(machines, ClassicRack)
 
 
 @pytest.fixture(params=["loopback", "namespaces"])

@@ -9,19 +9,9 @@ import socket
 
 import pytest
 
-from ansible_collections.dolly.ring.tests.integration.ring.classic_rack import ClassicRack
 from ansible_collections.dolly.ring.tests.integration.ring.images import MIB
-from ansible_collections.dolly.ring.tests.integration.ring.networks import Loopback
 
 SIZE = 2 * MIB + 4321
-
-
-@pytest.fixture
-def classic(engine, folder):
-    rack = ClassicRack(Loopback(), engine, folder)
-    yield rack
-    rack.clear()
-    print(rack.report())
 
 
 def test_documents_and_statistics(classic):

@@ -6,42 +6,16 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.dolly.ring.tests.integration.ring.classic_rack import ClassicRack
 from ansible_collections.dolly.ring.tests.integration.ring.images import MIB
-from ansible_collections.dolly.ring.tests.integration.ring.networks import Loopback, call
+from ansible_collections.dolly.ring.tests.integration.ring.networks import call
 from ansible_collections.dolly.ring.tests.integration.ring.rack import EVERYWHERE
 
 SIZE = 2 * MIB + 4321
 
 
-@pytest.fixture
-def classic(engine, folder):
-    rack = ClassicRack(Loopback(), engine, folder)
-    yield rack
-    rack.clear()
-    print(rack.report())
-
-
-@pytest.fixture
-def machines_classic(engine, folder, machines):
-    rack = ClassicRack(machines, engine, folder)
-    yield rack
-    rack.clear()
-    print(rack.report())
-
-
-def start(rack, ring, *options):
-    """One client for each letter: o for ours, x for an original."""
-    for index, letter in enumerate(ring, 1):
-        if letter == "o":
-            rack.start_ours(index, *options)
-        else:
-            rack.start_original(index)
-
-
 @pytest.mark.parametrize("ring", ["o", "oo", "oxx", "xox", "xxo", "oxo"])
 def test_a_server_that_is_an_original(classic, ring):
-    start(classic, ring)
+    classic.start_ring(ring)
     classic.serve_original(classic.image(SIZE))
     classic.check_classic(classic.image(SIZE))
     assert "Clients done." in classic.server.log
@@ -52,7 +26,7 @@ def test_a_server_that_is_an_original(classic, ring):
 
 @pytest.mark.parametrize("ring", ["x", "xx", "oxo", "xox"])
 def test_a_server_that_is_ours(classic, ring):
-    start(classic, ring)
+    classic.start_ring(ring)
     classic.serve_ours(classic.image(SIZE))
     classic.check_classic(classic.image(SIZE))
     rows = classic.rows()
@@ -63,21 +37,21 @@ def test_a_server_that_is_ours(classic, ring):
 @pytest.mark.parametrize("ring", ["oxoxox", "xoxxxx", "oooooo"])
 def test_trees(classic, ring):
     """Fanout 2, depth 3. An original with two children of its own is no part of it: 0.64 hangs there."""
-    start(classic, ring)
+    classic.start_ring(ring)
     classic.serve_original(classic.image(SIZE), extra="fanout 2")
     classic.check_classic(classic.image(SIZE))
     assert "Clients done." in classic.server.log
 
 
 def test_a_tree_of_our_server(classic):
-    start(classic, "oxxo")
+    classic.start_ring("oxxo")
     classic.serve_ours(classic.image(SIZE), "--fanout", "3")
     classic.check_classic(classic.image(SIZE))
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 300_000])
 def test_sizes(classic, size):
-    start(classic, "oxo")
+    classic.start_ring("oxo")
     classic.serve_original(classic.image(size))
     classic.check_classic(classic.image(size))
 
@@ -90,7 +64,7 @@ def test_texts_of_any_length_however_they_are_cut(classic, length, drip):
 
     What is more than 1448 bytes here lies behind endconfig.
     """
-    start(classic, "oox" if length != 2896 else "oo")
+    classic.start_ring("oox" if length != 2896 else "oo")
     text = classic.text(extra="segsize 1400", length=length)
     assert len(text) == length and (text.endswith(b"endconfig\n") or length > 1449)
     classic.serve_original(classic.image(1), "drip=%d" % drip, text=text)
@@ -99,7 +73,7 @@ def test_texts_of_any_length_however_they_are_cut(classic, length, drip):
 
 @pytest.mark.parametrize("length", [1447, 1448, 1449])
 def test_our_server_sends_a_text_as_it_stands(classic, tmp_path, length):
-    start(classic, "x")
+    classic.start_ring("x")
     image = classic.image(1)
     text = classic.text(extra="segsize 1400", length=length)
     path = tmp_path / "dollytab"
@@ -111,13 +85,13 @@ def test_our_server_sends_a_text_as_it_stands(classic, tmp_path, length):
 
 @pytest.mark.parametrize("pieces", ["drip-length=1", "drip-length=5", "repeat=2"])
 def test_a_length_in_pieces_or_more_than_once(classic, pieces):
-    start(classic, "o" if pieces != "repeat=2" else "oo")
+    classic.start_ring("o" if pieces != "repeat=2" else "oo")
     classic.serve_original(classic.image(SIZE), pieces)
     classic.check_classic(classic.image(SIZE))
 
 
 def test_a_length_before_the_data(classic):
-    start(classic, "oo")
+    classic.start_ring("oo")
     classic.serve_original(classic.image(SIZE), "early=1")
     classic.check_classic(classic.image(SIZE))
 

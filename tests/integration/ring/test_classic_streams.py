@@ -12,29 +12,14 @@ import sys
 import pytest
 
 from ansible_collections.dolly.ring.tests.integration.ring import images
-from ansible_collections.dolly.ring.tests.integration.ring.classic_rack import ClassicRack
 from ansible_collections.dolly.ring.tests.integration.ring.images import MIB
-from ansible_collections.dolly.ring.tests.integration.ring.networks import Loopback
 from ansible_collections.dolly.ring.tests.integration.ring.processes import Program
 
 SIZE = 3 * MIB + 4321
 
 
-@pytest.fixture
-def classic(engine, folder):
-    rack = ClassicRack(Loopback(), engine, folder)
-    yield rack
-    rack.clear()
-    print(rack.report())
-
-
 def quick_xz(data):
     return lzma.compress(data, preset=0)
-
-
-def start(rack, ring):
-    for index, letter in enumerate(ring, 1):
-        (rack.start_ours if letter == "o" else rack.start_original)(index)
 
 
 def dollytab(rack, *changes):
@@ -58,7 +43,7 @@ def test_a_compressed_image_is_stored_decompressed(classic, compress, suffix):
     image = classic.image(SIZE)
     archive = classic.folder / ("image" + suffix)
     archive.write_bytes(compress(image.read_bytes()))
-    start(classic, "oxo")
+    classic.start_ring("oxo")
     text = dollytab(classic, ("infile /image", "compressed infile " + str(archive)))
     classic.serve_original(archive, text=text.read_bytes())
     ended(classic, [0, 0, 0, 0])
@@ -70,7 +55,7 @@ def test_a_compressed_image_is_stored_decompressed(classic, compress, suffix):
 def test_an_archive_that_is_broken(classic):
     archive = classic.folder / "image.gz"
     archive.write_bytes(gzip.compress(classic.image(SIZE).read_bytes())[:-100])
-    start(classic, "o")
+    classic.start_ring("o")
     text = dollytab(classic, ("infile /image", "compressed infile /image.gz"))
     classic.serve_original(archive, text=text.read_bytes())
     assert classic.clients[1].wait() == 4
@@ -81,7 +66,7 @@ def test_an_archive_that_is_broken(classic):
 
 def test_an_image_that_is_stored_compressed(classic):
     image = classic.image(SIZE)
-    start(classic, "xo")
+    classic.start_ring("xo")
     path = dollytab(classic, ("outfile elsewhere.img", "compressed outfile elsewhere.img.gz"))
     classic.serve_ours(image, "-f", str(path))
     ended(classic, [0, 0, 0])
@@ -93,7 +78,7 @@ def test_both_compressed_is_stored_as_it_was(classic):
     """As an original does it: the server compresses once more, and each client decompresses once."""
     archive = classic.folder / "image.gz"
     archive.write_bytes(gzip.compress(classic.image(SIZE).read_bytes()))
-    start(classic, "oo")
+    classic.start_ring("oo")
     path = dollytab(
         classic,
         ("infile /image", "compressed infile /image.gz"),
@@ -111,7 +96,7 @@ def test_parts(classic):
     data = image.read_bytes()
     for number, start_at in enumerate(range(0, SIZE, 3 << 19)):
         (classic.folder / ("in_%d" % number)).write_bytes(data[start_at : start_at + (3 << 19)])
-    start(classic, "oxo")
+    classic.start_ring("oxo")
     path = dollytab(
         classic,
         ("infile /image", "infile %s split" % (classic.folder / "in")),
@@ -151,7 +136,7 @@ def test_more_than_fits_into_any_window(classic):
     image = classic.image(80 * MIB)
     archive = classic.folder / "image.gz"
     archive.write_bytes(gzip.compress(image.read_bytes(), 0))
-    start(classic, "ox")
+    classic.start_ring("ox")
     path = dollytab(classic, ("infile /image", "compressed infile /image.gz"))
     serve_pipe(classic, archive, "-f", str(path))
     ended(classic, [0, 0, 0])
