@@ -18,7 +18,6 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.blockmap import Checker, parse
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import node as node_module
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.claims import Claims
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.digester import Digester
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
@@ -37,7 +36,6 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.
     CHUNK,
     FlippingStore,
     MemoryTarget,
-    RingBench,
     UsedStore,
     make_image,
 )
@@ -50,11 +48,6 @@ PER_CHUNK = CHUNK // BLOCK
 IMAGE = make_image(6 * CHUNK + 777)
 #: Chunk 0 in two parts, 2 in part, 3 whole, 1, 4 and 5 not at all, the last one whole.
 RANGES = [(1, 2), (5, 5), (2 * PER_CHUNK + 3, 4 * PER_CHUNK - 1), (6 * PER_CHUNK, 6 * PER_CHUNK)]
-
-
-@pytest.fixture(autouse=True)
-def quick_beats(monkeypatch):
-    monkeypatch.setattr(node_module, "BEAT_S", 0.05)
 
 
 def as_set(ranges):
@@ -222,19 +215,14 @@ class TestDigester:
 
 
 @pytest.fixture
-def ring(tmp_path):
-    made = []
-
+def ring(make_ring):
     def make(image=IMAGE, ranges=None, map_of=None, count=3, **options):
         block_map = parse(make_map(map_of or image, ranges or RANGES))
         checker = Checker(block_map, "image", "map")
         policy = Policy(checker=checker, **options.pop("policy", {}))
-        made.append(RingBench(tmp_path, image, count, mapped=block_map.mapped(), policy=policy, **options))
-        return made[-1]
+        return make_ring(image, count, mapped=block_map.mapped(), policy=policy, **options)
 
-    yield make
-    for bench in made:
-        bench.close()
+    return make
 
 
 def used(count=3):

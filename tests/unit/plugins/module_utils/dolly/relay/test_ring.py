@@ -15,7 +15,6 @@ import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Aborted, SourceChanged
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Timeouts
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import node as node_module
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import result_of as root_result
@@ -27,7 +26,6 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.
     FlippingStore,
     MemoryTarget,
     RefusingTarget,
-    RingBench,
     SlowCommitStore,
     SlowStore,
     SlowTarget,
@@ -39,23 +37,9 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.
 IMAGE = make_image(5 * CHUNK + 777)
 
 
-@pytest.fixture(autouse=True)
-def quick_beats(monkeypatch):
-    """What a node looks at twice a second it looks at more often, so that no test waits for it."""
-    monkeypatch.setattr(node_module, "BEAT_S", 0.05)
-
-
 @pytest.fixture
-def ring(tmp_path):
-    made = []
-
-    def make(image=IMAGE, count=3, **options):
-        made.append(RingBench(tmp_path, image, count, **options))
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.close()
+def ring(make_ring):
+    return lambda image=IMAGE, count=3, **options: make_ring(image, count, **options)
 
 
 def flipping(flip_at, times=1):
@@ -366,13 +350,12 @@ class TestStopping:
         # Whatever was opened is closed again: by the store, once there is one.
         assert opening.store is not None and opening.store.events == ["abort"]
 
-    def test_a_member_that_nobody_calls(self, tmp_path):
+    def test_a_member_that_nobody_calls(self, ring):
         timeouts = Timeouts(join=0.2, barrier=6, connect=1, orphan=1, dead_after=3, stall=6, flush=6, handshake=2)
-        bench = RingBench(tmp_path, IMAGE, 2, timeouts=timeouts, absent=(1,))
+        bench = ring(count=2, timeouts=timeouts, absent=(1,))
         bench.members[2].join()
         assert bench.members[2].node.word.error["kind"] == "TimedOut"
         assert bench.targets[2].calls == []
-        bench.close()
 
 
 class TestSuperseded:

@@ -10,7 +10,6 @@ import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import node as node_module
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.resume import check_claim, claim
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy
@@ -21,7 +20,6 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.
     CHUNK,
     FlippingStore,
     MemoryTarget,
-    RingBench,
     make_context,
     make_image,
 )
@@ -29,22 +27,9 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.
 IMAGE = make_image(3 * CHUNK) + bytes(CHUNK) + make_image(700, seed=2)
 
 
-@pytest.fixture(autouse=True)
-def quick_beats(monkeypatch):
-    monkeypatch.setattr(node_module, "BEAT_S", 0.05)
-
-
 @pytest.fixture
-def ring(tmp_path):
-    made = []
-
-    def make(image=IMAGE, count=3, **options):
-        made.append(RingBench(tmp_path, image, count, verify="mac", **options))
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.close()
+def ring(make_ring):
+    return lambda image=IMAGE, count=3, **options: make_ring(image, count, verify="mac", **options)
 
 
 def assert_all_done(bench):

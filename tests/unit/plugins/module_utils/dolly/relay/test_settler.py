@@ -19,7 +19,6 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.memory im
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import Background
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     MemoryTarget,
-    RingBench,
     WatchedStore,
     make_image,
     until,
@@ -173,17 +172,13 @@ class ForgetfulStore(WatchedStore):
         self._image[offset : offset + length] = b"!" * length
 
 
-def test_a_ring_never_lets_go_of_what_somebody_needs(tmp_path, monkeypatch):
+def test_a_ring_never_lets_go_of_what_somebody_needs(make_ring, monkeypatch):
     monkeypatch.setattr(settling, "_PAUSE_S", 0.002)
     monkeypatch.setattr(settling, "_DROP_EVERY", 1)
     monkeypatch.setattr(settling, "_GRAIN", 4096)
     monkeypatch.setattr(node, "is_large", lambda size: True)
     image = make_image(6 * MIB)
     forgetful = {rank: MemoryTarget(ForgetfulStore) for rank in (1, 2)}
-    bench = RingBench(tmp_path, image, 3, targets=forgetful)
-    try:
-        bench.join()
-        assert bench.states == ["done"] * 3
-        assert bench.content(3) == image
-    finally:
-        bench.close()
+    bench = make_ring(image, targets=forgetful).join()
+    assert bench.states == ["done"] * 3
+    assert bench.content(3) == image

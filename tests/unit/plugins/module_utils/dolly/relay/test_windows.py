@@ -30,7 +30,6 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages imp
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     PATIENCE_S,
     MemoryTarget,
-    RingBench,
     make_context,
     make_image,
     until,
@@ -252,7 +251,7 @@ class GatedStore(WindowStore):
         return super().receive(lane, offset, length)
 
 
-def test_an_orphan_whose_need_the_window_has_let_go_of_climbs_to_the_server(tmp_path):
+def test_an_orphan_whose_need_the_window_has_let_go_of_climbs_to_the_server(make_ring):
     """The last node lags by more than what its grandparent keeps; chunks are large, so that sockets hide none of it."""
     chunk, room = 1 << 20, 16
     image = make_image(40 * chunk)
@@ -264,7 +263,7 @@ def test_an_orphan_whose_need_the_window_has_let_go_of_climbs_to_the_server(tmp_
         )
         for rank in sinks
     }
-    bench = RingBench(tmp_path, image, 3, chunk=chunk, targets=targets)
+    bench = make_ring(image, chunk=chunk, targets=targets)
     last = bench.members[3].node
     try:
         until(lambda: targets[3].store is not None)
@@ -280,7 +279,6 @@ def test_an_orphan_whose_need_the_window_has_let_go_of_climbs_to_the_server(tmp_
     finally:
         if targets[3].store is not None:
             targets[3].store.released.set()
-        bench.close()
 
 
 @pytest.mark.parametrize("pass_on", [lambda down: down.manifest(0, bytes(32)), lambda down: down.end(5)])
