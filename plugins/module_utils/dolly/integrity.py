@@ -221,13 +221,6 @@ def digest_regions(
     return digest.digest()
 
 
-def digest_region(
-    read: Callable[[int, memoryview], int], start: int, end: int, buffer: Union[bytearray, memoryview]
-) -> bytes:
-    """Return what ``digest_regions`` does of the one region [start, end)."""
-    return digest_regions(read, ((start, end),), buffer)
-
-
 def parse_checksum(text: str) -> str:
     """Return the lower-case hex digest of ``sha256:<64 hex digits>``. ValueError: anything else."""
     kind, _unused, digits = text.partition(":")

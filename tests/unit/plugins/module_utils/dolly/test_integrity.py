@@ -144,7 +144,7 @@ def test_digest_of_a_region(data, most, buffer_size, draw):
     start = draw.draw(st.integers(0, len(data)))
     end = draw.draw(st.integers(start, len(data)))
     source = Source(data, most)
-    found = integrity.digest_region(source.read, start, end, bytearray(buffer_size))
+    found = integrity.digest_regions(source.read, [(start, end)], bytearray(buffer_size))
     assert found == hashlib.sha256(data[start:end]).digest()
     assert all(offset + length <= end for offset, length in source.reads)
 
@@ -153,7 +153,7 @@ def test_digest_reads_piece_by_piece():
     size = 2 * integrity.PIECE + 175712
     source = Source(bytes(size), 10 ** 9)
     buffer = bytearray(2 * integrity.PIECE)
-    integrity.digest_region(source.read, 0, size, buffer)
+    integrity.digest_regions(source.read, [(0, size)], buffer)
     assert source.reads == [
         (0, integrity.PIECE), (integrity.PIECE, integrity.PIECE), (2 * integrity.PIECE, 175712),
     ]
@@ -162,19 +162,19 @@ def test_digest_reads_piece_by_piece():
 
 def test_a_source_that_ends_early_is_an_error_that_names_the_offset():
     with pytest.raises(EOFError, match="offset 50"):
-        integrity.digest_region(Source(bytes(50), 20).read, 10, 60, bytearray(16))
+        integrity.digest_regions(Source(bytes(50), 20).read, [(10, 60)], bytearray(16))
 
 
 @pytest.mark.parametrize("answer", [-1, 17])
 def test_a_read_that_lies_is_an_error(answer):
     with pytest.raises(EOFError, match="offset 0"):
-        integrity.digest_region(lambda offset, view: answer, 0, 16, bytearray(16))
+        integrity.digest_regions(lambda offset, view: answer, [(0, 16)], bytearray(16))
 
 
 @pytest.mark.parametrize("start, end, size", [(0, 5, 0), (5, 4, 8), (-1, 4, 8)])
 def test_impossible_regions_are_refused(start, end, size):
     with pytest.raises(ValueError):
-        integrity.digest_region(Source(bytes(50), 20).read, start, end, bytearray(size))
+        integrity.digest_regions(Source(bytes(50), 20).read, [(start, end)], bytearray(size))
 
 
 def test_digest_of_several_regions():
