@@ -1,18 +1,26 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is said of the time that a run took."""
+"""What is said of a run while it goes on, and of the time that it took."""
 
 from __future__ import annotations
 
 import io
+import time
+from types import SimpleNamespace
 
+import pytest
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.classic_server import ClassicServer
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import classic_process
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.console import (
     LiveLine,
+    Progress,
     table,
     times_line,
     verdict_lines,
 )
 
+MIB = 1 << 20
 RESULT = {
     "times": {"read": 1.04, "hash": 3.0, "children": {"n1": {"send": 4.0, "lack": 0.26}}},
     "nodes": [{"name": "n1", "times": {"receive": 1.0, "write": 2.0}}, {"name": "n2"}],
@@ -59,3 +67,79 @@ def test_one_line_on_a_terminal_and_many_in_a_log():
         line.finish()
         assert stream.getvalue() == expected
     assert not LiveLine(io.StringIO(), True).is_due(100.0)
+
+
+class Shown:
+    """What a reporter writes, at moments that the test chooses."""
+
+    def __init__(self, kind, monkeypatch, **options):
+        self.now = 100.0
+        self.stream = io.StringIO()
+        self.reporter = kind(self.stream, False, **options)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+    def after(self, seconds, runner):
+        """The lines that are new."""
+        self.now += seconds
+        begin = len(self.stream.getvalue())
+        self.reporter(runner)
+        return self.stream.getvalue()[begin:].splitlines()
+
+
+def a_node(*held, size=10 * MIB, states=()):
+    rows = [SimpleNamespace(held=count, state="receiving") for count in held]
+    for row, state in zip(rows, states):
+        row.state = state
+    ledger = SimpleNamespace(image=SimpleNamespace(covered=size))
+    return SimpleNamespace(board=SimpleNamespace(all=lambda: rows), ledger=ledger)
+
+
+def test_how_far_a_ring_is(monkeypatch):
+    shown = Shown(Progress, monkeypatch)
+    assert shown.after(0, SimpleNamespace(board=SimpleNamespace(all=list), ledger=None)) == []
+    assert shown.after(0, a_node(0, size=None)) == []  # nobody knows how much a pipe will bring
+    assert shown.after(0, a_node(0, 0)) == ["  0.0 %  0 B of 10 MiB  0 B/s  ETA -  nodes done 0 of 2"]
+    assert shown.after(1, a_node(5, 5)) == []
+    assert shown.after(4, a_node(9 * MIB, 5 * MIB)) == [
+        " 50.0 %  5 MiB of 10 MiB  1 MB/s  ETA 5 s  nodes done 0 of 2"
+    ]
+    # Those that have ended are not waited for.
+    assert shown.after(5, a_node(10 * MIB, 10, states=["done", "lost"]))[0].endswith("nodes done 1 of 2")
+    assert shown.after(5, a_node(9 * MIB, 10, states=["verifying", "lost"]))[0].startswith(" 90.0 %")
+
+
+def test_how_far_a_ring_is_in_bytes_of_what_comes_out(monkeypatch):
+    shown = Shown(Progress, monkeypatch, uncompressed_size=40 * MIB)
+    assert shown.after(0, a_node(5 * MIB // 2))[0].startswith(" 25.0 %  10 MiB of 40 MiB  0 B/s  ETA -")
+
+
+def a_runner(progress, total, hosts=0):
+    runner = ClassicServer.__new__(ClassicServer) if hosts else SimpleNamespace(progress=progress)
+    runner.flow = SimpleNamespace(total=total)
+    if hosts:
+        runner._children = [SimpleNamespace(error=None, sent=progress)]
+        runner.ring = SimpleNamespace(hosts=["host"] * hosts)
+    return runner
+
+
+@pytest.mark.parametrize("hosts, who", [(0, ""), (3, "  nodes 3")])
+def test_how_far_a_classic_ring_is(monkeypatch, hosts, who):
+    shown = Shown(classic_process.Progress, monkeypatch)
+    assert shown.after(0, a_runner(0, None, hosts)) == []
+    assert shown.after(5, a_runner(1000, None, hosts)) == []  # a rate needs two of them
+    assert shown.after(5, a_runner(5 * MIB, None, hosts)) == ["5 MiB  1 MB/s" + who]
+    assert shown.after(5, a_runner(10 * MIB, 15 * MIB, hosts)) == [
+        " 66.7 %  10 MiB of 15 MiB  1 MB/s  ETA 5 s" + who
+    ]
+    assert shown.after(5, a_runner(15 * MIB, 15 * MIB, hosts)) == [
+        "100.0 %  15 MiB of 15 MiB  waiting for the last answer" + who
+    ]
+
+
+def test_how_far_a_classic_ring_is_in_bytes_of_what_comes_out(monkeypatch):
+    shown = Shown(classic_process.Progress, monkeypatch, uncompressed_size=40 * MIB)
+    shown.after(0, a_runner(1000, 10 * MIB))
+    assert shown.after(5, a_runner(5 * MIB, 10 * MIB)) == [" 50.0 %  20 MiB of 40 MiB  4.2 MB/s  ETA 5 s"]
+    assert shown.after(5, a_runner(10 * MIB, 10 * MIB)) == [
+        "100.0 %  40 MiB of 40 MiB  waiting for the last answer"
+    ]
