@@ -293,8 +293,7 @@ class Member(Node):
         self._part_by = self.context.reactor.now() + patience_s
         self._part()
 
-    def stop(self, error: BaseException) -> None:
-        """End, whatever this node is doing."""
+    def _stop(self, error: BaseException) -> None:
         if self.word.is_terminal:
             self.leave()
         else:

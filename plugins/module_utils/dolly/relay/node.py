@@ -119,7 +119,10 @@ class Node:
         raise NotImplementedError
 
     def stop(self, error: BaseException) -> None:
-        """End, whatever this node is doing."""
+        """End, whatever this node is doing; from any thread or a signal handler's."""
+        self.context.reactor.call(lambda: self._stop(error))
+
+    def _stop(self, error: BaseException) -> None:
         self.fail(error)
         self.leave()
 

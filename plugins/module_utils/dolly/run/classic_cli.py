@@ -16,11 +16,12 @@ from ..storage.facts import TargetPolicy
 from ..storage.registry import STANDARD
 from . import activation, classic_receiver, classic_sender, statistics
 from .classic_options import check_possible
-from .classic_process import Progress, stop_on_signals
+from .classic_process import Progress
 from .console import half_written_line, table
 from .names import own_names
 from .outcome import count, tell, warn
 from .request import compare_server, list_hosts
+from .serve import stop_on_signals
 
 EXIT_OK, EXIT_REFUSED, EXIT_SOME_FAILED, EXIT_RUN_FAILED = 0, 1, 3, 4
 _KNOCK_S = 5.0

@@ -1,30 +1,25 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What receivers and senders of a classic ring share: options, own names, signals, status, what a terminal shows."""
+"""What receivers and senders of a classic ring share: options, own names, what a terminal shows."""
 
 from __future__ import annotations
 
 import dataclasses
-import signal
 import socket
-import time
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, TextIO, Tuple, Union
+from typing import Any, Mapping, Sequence, Tuple, Union
 
-from ..errors import Aborted, UsageError
+from ..errors import UsageError
 from ..plan import classic as plan
 from ..plan import transport
-from ..rates import RateMeter, eta
 from ..relay.classic_child import RETRY_S, HopOptions
 from ..relay.classic_client import ClassicClient
 from ..relay.classic_server import ClassicServer
-from ..units import format_duration, format_rate, format_size
+from ..units import format_size
 from ..wire import classic
-from .console import LiveLine
+from .console import ProgressLine
 from .names import is_own_address
-from .rundir import RunDir
 from .serve import timeouts_of
 
-_STATUS_INTERVAL_S = 0.4
 MAX_BLOCK = 1 << 20
 _OPTIONS = {"segsize": "--segsize", "socket_buffer": "-u", "tries": "-r"}
 _ALL_LIMITS = ("connect_timeout", "join_timeout", "barrier_timeout", "stall_timeout", "flush_timeout")
@@ -87,71 +82,17 @@ def leads_here(host: str) -> bool:
     return any(is_own_address(str(entry[4][0])) for entry in found)
 
 
-def stop_on_signals(runner: Runner) -> None:
-    """End the run in good order when the process is told to end. Only for the main thread."""
-
-    def on_signal(number: int, _frame: Any) -> None:
-        runner.stop(Aborted("the process was told to end by %s" % signal.Signals(number).name))
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, on_signal)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-
-
-class StatusFile:
-    """Writes the status of a run when it has changed, but not for every step."""
-
-    def __init__(self, rundir: RunDir, describe: Callable[[Any], Dict[str, Any]]) -> None:
-        self._rundir = rundir
-        self._describe = describe
-        self._last: Dict[str, Any] = {}
-        self._written_at = 0.0
-
-    def __call__(self, runner: Runner) -> None:
-        """Report, if it is time."""
-        now = time.monotonic()
-        if now - self._written_at < _STATUS_INTERVAL_S:
-            return
-        status = self._describe(runner)
-        if status != self._last:
-            self._last, self._written_at = status, now
-            self._rundir.write_json("status.json", dict(status, updated=time.time()))
-
-
-class Progress(LiveLine):
-    """Shows how far a run is. The size is known to a receiver only at the end."""
-
-    def __init__(self, stream: TextIO, is_quiet: bool, uncompressed_size: Optional[int] = None) -> None:
-        super().__init__(stream, is_quiet)
-        self._uncompressed_size = uncompressed_size
-        self._meter = RateMeter()
-
-    def __call__(self, runner: Runner) -> None:
-        """Show a line, if it is time."""
-        now = time.monotonic()
-        if self._shown_at == 0.0 and runner.progress > 0:  # a rate needs two of them
-            self._meter.add(now, 0)
-            self._shown_at = now
-        if self.is_due(now) and runner.progress > 0:
-            self.show(self._line(runner, now), now)
+class Progress(ProgressLine):
+    """How far a run is. The size is known to a receiver only at the end."""
 
     def _line(self, runner: Runner, now: float) -> str:
         done, total = runner.progress, runner.flow.total
-        if total and self._uncompressed_size:
-            done, total = done * self._uncompressed_size // total, self._uncompressed_size
-        self._meter.add(now, done)
-        rate = self._meter.rate(now)
+        if self._shown_at == 0.0 and done > 0:  # a rate needs two of them
+            self._meter.add(now, 0)
+            self._shown_at = now
+            return ""
         who = "  nodes %d" % len(runner.ring.hosts) if isinstance(runner, ClassicServer) else ""
-        if not total:
-            return "%s  %s%s" % (format_size(done), format_rate(rate), who)
-        if done >= total:
-            return "100.0 %%  %s of %s  waiting for the last answer%s" % (format_size(done), format_size(total), who)
-        left = eta(total, done, rate)
-        return "%5.1f %%  %s of %s  %s  ETA %s%s" % (
-            100.0 * done / total,
-            format_size(done),
-            format_size(total),
-            format_rate(rate),
-            format_duration(left) if left is not None else "-",
-            who,
-        )
+        if total and done >= total:
+            size = format_size(self._uncompressed_size or total)
+            return "100.0 %%  %s of %s  waiting for the last answer%s" % (size, size, who)
+        return self._tell(now, done, total, who) if done > 0 else ""

@@ -16,10 +16,10 @@ from ..storage.base import Target
 from ..storage.facts import TargetFacts, TargetPolicy
 from ..storage.registry import STANDARD, OutputOpener
 from ..storage.target import check_target, inspect_target
-from .classic_process import StatusFile, find_self, hop_options, stop_on_signals
+from .classic_process import find_self, hop_options
 from .names import own_names
 from .rundir import RunDir
-from .serve import log, serve
+from .serve import StatusFile, log, serve, stop_on_signals
 
 _CODECS = {".xz": "xz", ".bz2": "bzip2", ".zst": "zstd"}
 

@@ -16,9 +16,9 @@ from ..plan.tabfields import File
 from ..relay.classic_server import ClassicServer
 from ..storage.registry import open_source
 from ..wire import classic
-from .classic_process import StatusFile, hop_options, stop_on_signals
+from .classic_process import hop_options
 from .rundir import RunDir
-from .serve import log, serve
+from .serve import StatusFile, log, serve, stop_on_signals
 
 _MAX_FILE = 1 << 20
 

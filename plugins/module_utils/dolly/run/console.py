@@ -57,42 +57,55 @@ class LiveLine:
             self._has_line = False
 
 
-class Progress(LiveLine):
-    """A reporter for nodes that run in the foreground."""
+class ProgressLine(LiveLine):
+    """A reporter for whatever runs in the foreground; `_line` says how far that is."""
 
     def __init__(self, stream: TextIO, is_quiet: bool, uncompressed_size: Optional[int] = None) -> None:
         super().__init__(stream, is_quiet)
         self._uncompressed_size = uncompressed_size
         self._meter = RateMeter()
 
-    def __call__(self, node: Node) -> None:
-        """Show how far the ring below `node` is, if it is time."""
+    def __call__(self, runner: Any) -> None:
+        """Show how far `runner` is, if it is time."""
         now = time.monotonic()
         if self.is_due(now):
-            self.show(self._line(node, now), now)
+            self.show(self._line(runner, now), now)
 
-    def _line(self, node: Node, now: float) -> str:
-        snapshots = node.board.all()
-        size = (node.ledger.image.covered or 0) if node.ledger is not None else 0
+    def _line(self, runner: Any, now: float) -> str:
+        """Empty where there is nothing to show yet."""
+        raise NotImplementedError
+
+    def _tell(self, now: float, done: int, total: Optional[int], who: str) -> str:
+        """The line for `done` of `total` bytes, if that is known, with `who` at its end."""
+        if total and self._uncompressed_size:  # what a person knows of a compressed image is how large it will be
+            done, total = done * self._uncompressed_size // total, self._uncompressed_size
+        self._meter.add(now, done)
+        rate = self._meter.rate(now)
+        if not total:
+            return "%s  %s%s" % (format_size(done), format_rate(rate), who)
+        left = eta(total, done, rate)
+        return "%5.1f %%  %s of %s  %s  ETA %s%s" % (
+            100.0 * done / total,
+            format_size(done),
+            format_size(total),
+            format_rate(rate),
+            format_duration(left) if left is not None else "-",
+            who,
+        )
+
+
+class Progress(ProgressLine):
+    """How far the ring below a node is."""
+
+    def _line(self, runner: Node, now: float) -> str:
+        snapshots = runner.board.all()
+        size = runner.ledger.image.covered if runner.ledger is not None else None
         if not snapshots or not size:
             return ""
         moving = [one for one in snapshots if one.state not in SETTLED] or snapshots
-        slowest = min(moving, key=lambda one: one.held)
-        held = slowest.held
-        if self._uncompressed_size:  # what a person knows of a compressed image is how large it will be
-            size, held = self._uncompressed_size, held * self._uncompressed_size // size
-        self._meter.add(now, held)
-        rate = self._meter.rate(now)
-        left = eta(size, held, rate)
-        return "%5.1f %%  %s of %s  %s  ETA %s  nodes done %d of %d" % (
-            100.0 * held / size,
-            format_size(held),
-            format_size(size),
-            format_rate(rate),
-            format_duration(left) if left is not None else "-",
-            sum(one.state == "done" for one in snapshots),
-            len(snapshots),
-        )
+        ended = sum(one.state == "done" for one in snapshots)
+        who = "  nodes done %d of %d" % (ended, len(snapshots))
+        return self._tell(now, min(one.held for one in moving), size, who)
 
 
 def table(nodes: List[Dict[str, Any]]) -> str:

@@ -12,13 +12,13 @@ import sys
 import syslog
 import time
 import traceback
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Protocol
 
 from ..errors import Aborted, DollyError, UsageError
 from ..net.reactor import Reactor
 from ..plan.job import MAX_SECONDS, Timeouts
 from ..relay.context import Context
-from ..relay.node import Node, as_fields
+from ..relay.node import as_fields
 from .rundir import RunDir
 
 _STATUS_INTERVAL_S = 0.4
@@ -52,12 +52,18 @@ def timeouts_of(config: Dict[str, Any]) -> Timeouts:
     return timeouts
 
 
-def stop_on_signals(node: Node) -> None:
-    """End the node in good order when the process is told to end. Only for the main thread."""
+class Stoppable(Protocol):
+    """Whatever takes part in a run."""
+
+    def stop(self, error: DollyError) -> None:
+        """End it; from any thread or a signal handler's."""
+
+
+def stop_on_signals(runner: Stoppable) -> None:
+    """End it in good order when the process is told to end. Only for the main thread."""
 
     def on_signal(number: int, _frame: Any) -> None:
-        error = Aborted("the process was told to end by %s" % signal.Signals(number).name)
-        node.context.reactor.call(lambda: node.stop(error))
+        runner.stop(Aborted("the process was told to end by %s" % signal.Signals(number).name))
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, on_signal)
@@ -65,7 +71,7 @@ def stop_on_signals(node: Node) -> None:
 
 
 class StatusFile:
-    """Writes the status of a node when it has changed, but not for every step."""
+    """Writes the status of a run when it has changed, but not for every step."""
 
     def __init__(self, rundir: RunDir, describe: Callable[[Any], Dict[str, Any]]) -> None:
         self._rundir = rundir
@@ -73,12 +79,12 @@ class StatusFile:
         self._last: Dict[str, Any] = {}
         self._written_at = 0.0
 
-    def __call__(self, node: Node) -> None:
+    def __call__(self, runner: Any) -> None:
         """Report, if it is time."""
         now = time.monotonic()
         if now - self._written_at < _STATUS_INTERVAL_S:
             return
-        status = self._describe(node)
+        status = self._describe(runner)
         if status != self._last:
             self._last, self._written_at = status, now
             self._rundir.write_json("status.json", dict(status, updated=time.time()))

@@ -33,6 +33,5 @@ class Watchdog:
         if seen != self._seen or self._seen_at is None or node.is_working:
             self._seen, self._seen_at = seen, now
         elif now - self._seen_at > self._limit_s:
-            error = TimedOut("waiting for anything to move", self._limit_s, "-a")
-            node.context.reactor.call(lambda: node.stop(error))
+            node.stop(TimedOut("waiting for anything to move", self._limit_s, "-a"))
             self._limit_s = None

@@ -21,7 +21,7 @@ class Bench:
         self.now = 100.0
         self.snapshot = SimpleNamespace(rank=1, state="unheard", held=0, verified=0)
         self.stopped = []
-        reactor = SimpleNamespace(now=lambda: self.now, call=lambda action: action())
+        reactor = SimpleNamespace(now=lambda: self.now)
         self.node = SimpleNamespace(
             is_leaving=False,
             is_working=False,
