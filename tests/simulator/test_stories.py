@@ -64,6 +64,29 @@ def test_a_last_word_that_the_parent_could_not_pass_on_is_said_again():
     assert states(tell(3, happen)) == ["lost", "done", "done"]
 
 
+def test_nobody_is_left_to_hear_the_last_word():
+    """Everybody before it dies while it says that it is done: its own result has to do, and that soon."""
+
+    def happen(ring, schedule):
+        schedule.broken |= {0, 1}
+        ring.triggers[2, "done"] = [ring.machines[0].kill, ring.machines[1].kill]
+
+    outcome = tell(2, happen)
+    assert outcome.ring.machines[2].node.word.state == "done"
+    assert outcome.world.now - outcome.ring.said_done[2] < heal.ADOPTION_PATIENCE_S + 1.0
+
+
+def test_a_node_that_is_done_serves_its_child_though_nobody_hears_its_last_word():
+    def happen(ring, schedule):
+        schedule.broken |= {0, 1}
+        ring.machines[3].disk_rate = CHUNK / 6
+        ring.triggers[2, "done"] = [ring.machines[0].kill, ring.machines[1].kill]
+
+    outcome = tell(3, happen)
+    assert [machine.node.word.state for machine in outcome.ring.machines[2:]] == ["done", "done"]
+    assert outcome.ring.said_done[3] > outcome.ring.said_done[2] + 40.0  # its own patience is 22 s
+
+
 def test_two_parents_at_once():
     """Both have read the same epoch; only one may have the child."""
 

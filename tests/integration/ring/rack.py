@@ -174,8 +174,7 @@ class Rack:
         # All of them each time: that notes their memory as well.
         until(lambda: [one.has_ended() for one in [*watched, server]][-1], "the end of the run")
         for client in watched:
-            # One whose last word its parent may not have heard looks for somebody to tell it to, 22 s at most.
-            client.wait(30.0)
+            client.wait(15.0)
         return server.wait()
 
     def rows(self) -> Dict[int, Row]:

@@ -9,8 +9,9 @@ data are always made by the parent, so a node that nobody can dial is never need
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
 
 #: How long an orphan waits for its grandparent before it looks for an ancestor itself.
 ADOPTION_PATIENCE_S = 2.0
@@ -86,6 +87,13 @@ class KnockFailed:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """This node lacks nothing any more: it needs a parent only to hear that, and looks no longer than `patience_s`."""
+
+    patience_s: float
+
+
+@dataclass(frozen=True)
 class Ticked:
     """Time went on."""
 
@@ -130,13 +138,23 @@ class KnockAt:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """This node fails: nobody will bring what it lacks."""
+    """Nobody will bring what this node lacks, or hear that it lacks nothing."""
 
     reason: str
 
 
 Event = Union[
-    SetUp, ChildLinked, ChildGone, Knocked, ChildFellBehind, MadeLeaf, ParentFound, ParentGone, KnockFailed, Ticked
+    SetUp,
+    ChildLinked,
+    ChildGone,
+    Knocked,
+    ChildFellBehind,
+    MadeLeaf,
+    ParentFound,
+    ParentGone,
+    KnockFailed,
+    Settled,
+    Ticked,
 ]
 Action = Union[DialChild, DropChild, DemoteChild, DeclareChild, KnockAt, GiveUp]
 
@@ -158,6 +176,9 @@ class Healer:
         self._give_up_at = 0.0
         self._next_knock_at = 0.0
         self._next_ancestor = 0
+        self._settled: Optional[Settled] = None
+        #: Ancestors that could not be reached in the present round, or in the last one until the next begins.
+        self._unreached: Set[int] = set()
 
     @property
     def children(self) -> List[int]:
@@ -232,11 +253,18 @@ class Healer:
             self._orphan_since = None
         elif isinstance(event, ParentGone):
             self._orphan_since = now
-            self._give_up_at = now + event.patience_s
+            self._give_up_at = now + min(event.patience_s, self._settled.patience_s if self._settled else math.inf)
             self._next_knock_at = now + ADOPTION_PATIENCE_S
             self._next_ancestor = self._index_above(event.rank)
-        elif isinstance(event, KnockFailed) and not self._is_round_over:
-            self._next_knock_at = now
+            self._unreached.clear()
+        elif isinstance(event, KnockFailed):
+            self._unreached.add(event.rank)
+            if not (self._is_deserted if self._settled else self._is_round_over):
+                self._next_knock_at = now
+        elif isinstance(event, Settled):
+            self._settled = event
+            self._give_up_at = min(self._give_up_at, now + event.patience_s)
+            self._unreached.clear()  # who was busy or away then is asked once more
         if self._orphan_since is None:
             return []
         return self._look_for_parent(now)
@@ -249,15 +277,24 @@ class Healer:
         return 0
 
     def _look_for_parent(self, now: float) -> List[Action]:
-        if now >= self._give_up_at:
+        is_late = now >= self._give_up_at
+        is_needed = self._settled is not None and bool(self._children)  # they get all that they lack from here
+        if not is_needed and (is_late or (self._settled and self._is_deserted)):
             self._orphan_since = None
-            return [GiveUp("no parent took this node in time")]
+            return [GiveUp("no parent took this node in time" if is_late else "no ancestor can be reached")]
         if now < self._next_knock_at or not self._ancestors:
             return []
+        if self._is_deserted:
+            self._unreached.clear()  # another round
         ancestor = self._ancestors[self._next_ancestor % len(self._ancestors)]
         self._next_ancestor += 1
         self._next_knock_at = now + ANSWER_PATIENCE_S
         return [KnockAt(ancestor)]
+
+    @property
+    def _is_deserted(self) -> bool:
+        """Whether no ancestor is left that can be reached."""
+        return bool(self._ancestors) and self._unreached.issuperset(self._ancestors)
 
     @property
     def _is_round_over(self) -> bool:

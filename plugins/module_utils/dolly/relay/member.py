@@ -31,7 +31,7 @@ _PART_PATIENCE_S = 1.0
 #: A parent that says goodbye because nobody took it in: its children look for an ancestor themselves, but not
 #: for another full patience, or a long chain would end node after node.
 _ORPHANED_PATIENCE_S = 10.0
-#: A node whose last word nobody has heard yet looks for a new parent as long as it takes to find so many
+#: A node whose last word nobody has heard yet looks for a new parent no longer than it takes to find so many
 #: ancestors silent.
 _UNHEARD = 4
 
@@ -224,8 +224,6 @@ class Member(Node):
             # All nodes below look for an ancestor at the same time, or a long chain would end node after node.
             patience_s = min(patience_s, _ORPHANED_PATIENCE_S)
             self.downstream.orphan()
-        if self.word.is_terminal:
-            patience_s = min(patience_s, heal.ADOPTION_PATIENCE_S + _UNHEARD * self.context.timeouts.dead_after)
         self.downstream.handle(heal.ParentGone(self.word.parent or 0, patience_s))
 
     def _interrupt(self) -> None:
@@ -253,13 +251,15 @@ class Member(Node):
             self.fail(error)
 
     def _finished(self, error: Optional[BaseException]) -> None:
-        if self.word.is_terminal or self.ledger is None or self._finisher is None:
+        downstream = self.downstream
+        if self.word.is_terminal or self.ledger is None or self._finisher is None or downstream is None:
             return
         if error is not None:
             self.fail(error)
         elif self._finisher.is_published:
             self._update()
             self._say(state="done", digest=self.ledger.manifest.lasting_root(), blocked_on="", **self._finisher.outcome)
+            downstream.handle(heal.Settled(heal.ADOPTION_PATIENCE_S + _UNHEARD * self.context.timeouts.dead_after))
             self._leave_if_idle()
 
     def _called_off(self, error: Optional[Dict[str, Any]]) -> None:

@@ -26,6 +26,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery.healer i
     MadeLeaf,
     ParentFound,
     ParentGone,
+    Settled,
     SetUp,
     Ticked,
 )
@@ -200,6 +201,80 @@ class TestOrphan:
         assert play(made, [(0.0, ParentGone(0, 5.0)), (1.0, KnockFailed(0)), *ticks(1.0, 4.0)]) == []
 
 
+def knock_around(made, now, heard=()):
+    """Let time pass until the healer gives up: the ranks that it knocked at, and when. All refuse but `heard`."""
+    knocks = []
+    actions = made.handle(Ticked(), now)
+    while now < 100.0:
+        for action in actions:
+            if isinstance(action, GiveUp):
+                return knocks, now
+        if actions:
+            knocks.append(actions[0].rank)
+        if actions and actions[0].rank not in heard:
+            actions = made.handle(KnockFailed(actions[0].rank), now)
+        else:
+            now += 0.5
+            actions = made.handle(Ticked(), now)
+    raise AssertionError("it never gave up")
+
+
+class TestLastWord:
+    """An orphan that lacks nothing looks only for somebody who hears that."""
+
+    def test_one_round_of_refusals_is_enough(self):
+        made = healer()
+        assert made.handle(Settled(22.0), 0.0) == []
+        made.handle(ParentGone(4, 60.0), 1.0)
+        assert knock_around(made, 1.0 + ADOPTION_PATIENCE_S) == ([2, 0, 4], 1.0 + ADOPTION_PATIENCE_S)
+        assert not made.is_orphan
+
+    def test_it_may_be_an_orphan_before(self):
+        """What refused it while it still lacked something is asked once more."""
+        made = healer()
+        made.handle(ParentGone(4, 60.0), 0.0)
+        actions = made.handle(Ticked(), 2.0)
+        while actions:
+            actions = made.handle(KnockFailed(actions[0].rank), 2.0)
+        assert made.handle(Settled(22.0), 3.0) == []
+        knocks, now = knock_around(made, 3.0)
+        assert sorted(knocks) == sorted(ANCESTORS) and now <= 2.0 + ANSWER_PATIENCE_S
+
+    def test_who_has_heard_it_is_waited_for(self):
+        """It may be looking for a parent too; but not for ever."""
+        made = healer()
+        made.handle(Settled(22.0), 0.0)
+        made.handle(ParentGone(4, 60.0), 0.0)
+        assert knock_around(made, ADOPTION_PATIENCE_S, heard=(2,))[1] == 22.0
+
+    def test_an_orphan_that_lacks_nothing_any_more_has_less_patience(self):
+        made = healer()
+        made.handle(ParentGone(4, 60.0), 0.0)
+        made.handle(Settled(22.0), 10.0)
+        assert knock_around(made, 10.0, heard=ANCESTORS)[1] == 32.0
+
+    def test_who_has_children_serves_them(self):
+        made = healer(6)
+        made.handle(Settled(22.0), 0.0)
+        made.handle(ParentGone(4, 60.0), 0.0)
+        actions = made.handle(Ticked(), 2.0)
+        while actions:
+            actions = made.handle(KnockFailed(actions[0].rank), 2.0)
+        assert made.handle(ChildGone(6, "finished", ""), 2.5) == []
+        assert made.handle(Ticked(), 2.6) == [GiveUp("no ancestor can be reached")]
+
+    def test_a_parent_was_found_and_lost_again(self):
+        made = healer()
+        made.handle(Settled(22.0), 0.0)
+        made.handle(ParentGone(4, 60.0), 0.0)
+        made.handle(Ticked(), 2.0)
+        made.handle(KnockFailed(2), 2.0)
+        made.handle(ParentFound(0), 3.0)
+        made.handle(ParentGone(0, 60.0), 4.0)
+        knocks, now = knock_around(made, 6.0)
+        assert sorted(knocks) == sorted(ANCESTORS) and now == 6.0
+
+
 RANKS = st.integers(0, 12)
 OUTCOMES = st.sampled_from(("finished", "failed", "superseded", "unreachable", "lost"))
 EVENTS = st.one_of(
@@ -210,6 +285,7 @@ EVENTS = st.one_of(
     st.builds(ParentFound, st.sampled_from(ANCESTORS)),
     st.builds(ParentGone, st.sampled_from(ANCESTORS), st.floats(0.1, 20.0)),
     st.builds(KnockFailed, st.sampled_from(ANCESTORS)),
+    st.builds(Settled, st.floats(1.0, 30.0)),
     st.just(Ticked()),
 )
 
@@ -219,7 +295,7 @@ EVENTS = st.one_of(
 def test_rules_that_always_hold(events):
     made = Healer(RANK, ANCESTORS)
     links = set()  # children that are dialled or linked, as the caller sees it
-    now, orphan_until = 0.0, None
+    now, orphan_until, settled_s = 0.0, None, None
     for pause, event in events:
         if isinstance(event, (ChildLinked, ChildGone)) and event.rank not in links:
             continue  # nobody can say that of a child that there is no link to
@@ -227,9 +303,12 @@ def test_rules_that_always_hold(events):
         if isinstance(event, ChildGone):
             links.discard(event.rank)
         if isinstance(event, ParentGone):
-            orphan_until = now + event.patience_s
+            orphan_until = now + min(event.patience_s, event.patience_s if settled_s is None else settled_s)
         elif isinstance(event, ParentFound):
             orphan_until = None
+        elif isinstance(event, Settled):
+            settled_s = event.patience_s
+            orphan_until = orphan_until and min(orphan_until, now + settled_s)
         for action in made.handle(event, now):
             if isinstance(action, DialChild):
                 assert action.rank > RANK  # so there are no loops
@@ -239,8 +318,8 @@ def test_rules_that_always_hold(events):
                 links.remove(action.rank)
             elif isinstance(action, KnockAt):
                 assert action.rank < RANK
-                assert orphan_until is not None and now < orphan_until
+                assert orphan_until is not None and (now < orphan_until or (settled_s is not None and links))
             elif isinstance(action, GiveUp):
-                assert orphan_until is not None and now >= orphan_until
+                assert orphan_until is not None and (now >= orphan_until or (settled_s is not None and not links))
                 orphan_until = None
         assert made.children == sorted(links)
