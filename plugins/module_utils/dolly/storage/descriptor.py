@@ -71,6 +71,7 @@ class DescriptorStore(Store):
         self._descriptor = Descriptor(fd)
         self._error: Optional[TargetError] = None
         self._error_lock = threading.Lock()
+        self._flush_lock = threading.Lock()
 
     def receive(self, lane: Lane, offset: int, length: int) -> int:
         self._check_bounds(offset, length)
@@ -103,8 +104,12 @@ class DescriptorStore(Store):
                 offset += count
 
     def read(self, offset: int, view: memoryview) -> int:
+        part = view[: max(0, self.size - offset)]
         with self._reading(offset) as fd:
-            return linux.read_into(fd, view[: max(0, self.size - offset)], offset)
+            count = linux.read_into(fd, part, offset)
+        if count < len(part):  # somebody cut the target short behind our back
+            raise TargetError(self.path, "read", offset + count, errno.EIO)
+        return count
 
     def end(self, size: int) -> None:
         if not 0 <= size <= self.size:
@@ -123,7 +128,9 @@ class DescriptorStore(Store):
             linux.drop_cache(fd, offset, length)
 
     def flush(self) -> None:
-        with self._writing("fsync", 0) as fd:
+        # The kernel tells of a lost write once for each open file (errseq_t): of two who flush at the same time one
+        # is told that all is well, and must not go on before the other has said otherwise.
+        with self._flush_lock, self._writing("fsync", 0) as fd:
             os.fsync(fd)
         self._raise_if_failed()  # another thread's write may have failed meanwhile
 
