@@ -21,6 +21,7 @@ from ..net.reactor import Reactor
 KNOCK_PORT = 9996
 _FIRST_FD = 3
 _AT_ONCE = 64
+_KNOCK_S = 5.0
 
 
 def take_sockets(
@@ -73,12 +74,12 @@ def answer_knocks(reactor: Reactor, knocks: Sequence[socket.socket], log: Callab
         watch(sock)
 
 
-def knock(hosts: Sequence[str], port: int, timeout_s: float, warn: Callable[[str], None]) -> None:
+def knock(hosts: Sequence[str], port: int, warn: Callable[[str], None]) -> None:
     """Knock at every host at once. One that does not answer may run already: it is only said."""
 
     def once(host: str) -> Any:
         try:
-            sockets.connect(host, port, timeout_s).close()
+            sockets.connect(host, port, _KNOCK_S).close()
         except PeerLost as error:
             return "no service was started: %s" % error.sentence
         return None

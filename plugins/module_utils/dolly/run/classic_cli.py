@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 from ..errors import DollyError, Refused, TargetError, UsageError
 from ..net import sockets
@@ -19,12 +19,9 @@ from .classic_options import check_possible
 from .classic_process import Progress
 from .console import half_written_line, table
 from .names import own_names
-from .outcome import count, tell, warn
+from .outcome import EXIT_OK, EXIT_REFUSED, EXIT_RUN_FAILED, EXIT_SOME_FAILED, code_of, count, tell, warn
 from .request import compare_server, list_hosts
 from .serve import stop_on_signals
-
-EXIT_OK, EXIT_REFUSED, EXIT_SOME_FAILED, EXIT_RUN_FAILED = 0, 1, 3, 4
-_KNOCK_S = 5.0
 
 
 def receive(options: argparse.Namespace) -> int:
@@ -41,7 +38,7 @@ def receive(options: argparse.Namespace) -> int:
         measures=options.dummy is not None,
     )
     progress = Progress(sys.stderr, not options.is_verbose)
-    log = _logger(options, progress)
+    log = progress.logger(options.is_verbose)
     client = classic_receiver.make_client(vars(options), choose, progress, log)
     stop_on_signals(client)
     log("listening on port %d and %d" % (client.data_port, client.control_port))
@@ -67,17 +64,15 @@ def serve(options: argparse.Namespace) -> int:
     if options.statistics:
         statistics.check(options.statistics)
     progress = Progress(sys.stderr, options.is_quiet, options.uncompressed_size)
-    server = classic_sender.make_server(config, text, progress, _logger(options, progress))
+    server = classic_sender.make_server(config, text, progress, progress.logger(options.is_verbose))
     if options.knocks:
         hosts = [server.ring.addresses(index)[0] for index in range(len(server.ring.hosts))]
-        activation.knock(hosts, options.knock_port, _KNOCK_S, warn)
+        activation.knock(hosts, options.knock_port, warn)
     stop_on_signals(server)
     server.run()
     progress.finish()
     result = dict(classic_sender.result_of(server), role="server", name=server.ring.server)
-    code = {"done": EXIT_OK, "partial": EXIT_SOME_FAILED}.get(server.state, EXIT_RUN_FAILED)
-    if server.error is not None:
-        code = exit_code(server.error)
+    code = exit_code(server.error) if server.error is not None else code_of(server.state)
     tell(options, result, code, table(result["nodes"]))
     count(options, result, server.ring.segsize)
     if server.error is not None:
@@ -90,10 +85,6 @@ def exit_code(error: DollyError) -> int:
     if isinstance(error, (Refused, UsageError)):
         return EXIT_REFUSED
     return EXIT_SOME_FAILED if isinstance(error, TargetError) else EXIT_RUN_FAILED
-
-
-def _logger(options: argparse.Namespace, progress: Progress) -> Callable[[str], None]:
-    return progress.log if options.is_verbose else lambda line: None
 
 
 def _run_of(options: argparse.Namespace) -> Tuple[bytes, Dict[str, Any]]:

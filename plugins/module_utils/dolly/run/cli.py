@@ -10,11 +10,8 @@ from typing import List, Optional
 
 from ..errors import DollyError
 from . import classic_options, foreground
-from .console import write_line
 from .options import is_server, make_parser
-from .outcome import print_json
-
-EXIT_OK, EXIT_REFUSED = 0, 1
+from .outcome import EXIT_OK, EXIT_REFUSED, print_json, warn
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -29,7 +26,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     except DollyError as error:
         if options.is_json:
             print_json({"state": "failed", "error": error.to_dict()}, error.exit_code)
-        write_line("dolly: %s" % error.sentence, sys.stderr)
+        warn(error.sentence)
         return error.exit_code
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Dict, List, Optional, TextIO
+from typing import Any, Callable, Dict, List, Optional, TextIO
 
 from ..happened import happened
 from ..rates import RateMeter, eta
@@ -42,6 +42,10 @@ class LiveLine:
             self._stream.write("\r%s\x1b[K" % line if self._is_live else line + "\n")
             self._stream.flush()
             self._has_line = self._is_live
+
+    def logger(self, is_verbose: bool) -> Callable[[str], None]:
+        """Where a run's log goes: here, or nowhere."""
+        return self.log if is_verbose else lambda line: None
 
     def log(self, text: str) -> None:
         """A line with the time, which does not stay on the same line as the progress."""

@@ -8,7 +8,7 @@ import argparse
 import os
 import secrets
 import sys
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Dict, Optional
 
 from ..errors import UsageError, from_dict
 from ..plan.dollytab import Dollytab
@@ -16,16 +16,13 @@ from ..plan.interfaces import is_address, is_interface_of
 from ..relay.node import Node, Reporter
 from ..storage.facts import TargetPolicy
 from . import activation, receiver, sender, statistics, tabfile
-from .console import Progress, coverage_line, half_written_line, table, verdict_lines, write_line
+from .console import Progress, coverage_line, half_written_line, table, verdict_lines
 from .key import find_key, run_id
 from .names import is_own_address, own_names
-from .outcome import count, tell, warn
+from .outcome import EXIT_OK, EXIT_RUN_FAILED, code_of, count, tell, warn
 from .request import receiver_options, sender_config
 from .serve import make_context, stop_on_signals, timeouts_of
 from .watchdog import Watchdog
-
-_KNOCK_S = 5.0
-EXIT_OK, EXIT_SOME_FAILED, EXIT_RUN_FAILED = 0, 3, 4
 
 
 def receive(options: argparse.Namespace) -> int:
@@ -33,7 +30,7 @@ def receive(options: argparse.Namespace) -> int:
     ring, knocks = activation.take_sockets()
     key = find_key(options.key_file or "", options.is_insecure, warn)
     progress = Progress(sys.stderr, not options.is_verbose)
-    context = make_context(run_id(key), "", key, timeouts_of(vars(options)), _logger(options, progress))
+    context = make_context(run_id(key), "", key, timeouts_of(vars(options)), progress.logger(options.is_verbose))
     if os.environ.get("MYNODENAME"):
         context.answers_to = _is_me
     resumes, stdout = not options.no_resume, _stdout()
@@ -71,7 +68,7 @@ def serve(options: argparse.Namespace) -> int:
         key = find_key(options.key_file or "", options.is_insecure, warn)
         if options.knocks:
             hosts = [node["host"] for node in config["nodes"]]
-            activation.knock(hosts, options.knock_port, _KNOCK_S, warn)
+            activation.knock(hosts, options.knock_port, warn)
         return _end(options, config, _stream(options, config, key, progress, watchdog))
     if options.key_file or options.is_insecure:
         raise UsageError("--ssh", "with --key-file or --insecure", "neither: it makes a fresh key for the run")
@@ -84,7 +81,7 @@ def serve(options: argparse.Namespace) -> int:
     )
 
     key = secrets.token_bytes(32)
-    with SshRing(options.ssh, receiver_options(options), _logger(options, progress)) as ring:
+    with SshRing(options.ssh, receiver_options(options), progress.logger(options.is_verbose)) as ring:
         asked = config["nodes"]
         config["nodes"] = ring.start(asked, config["min_nodes"], key)
 
@@ -101,7 +98,7 @@ def _stream(
     options: argparse.Namespace, config: Dict[str, Any], key: bytes, progress: Progress, report: Reporter
 ) -> Dict[str, Any]:
     name = config["server_name"]
-    context = make_context(run_id(key), name, key, timeouts_of(config), _logger(options, progress))
+    context = make_context(run_id(key), name, key, timeouts_of(config), progress.logger(options.is_verbose))
     root = sender.make_root(context, config, report)
     _run(root, progress)
     return sender.result_of(root)
@@ -113,15 +110,14 @@ def _end(options: argparse.Namespace, config: Dict[str, Any], result: Dict[str, 
     if error is None:
         is_done = [node["state"] == "done" for node in result["nodes"]]
         result["state"] = "done" if all(is_done) else "partial" if any(is_done) else "failed"
-    code = {"done": EXIT_OK, "partial": EXIT_SOME_FAILED}.get(result["state"], EXIT_RUN_FAILED)
-    code = error.exit_code if error is not None else code
+    code = error.exit_code if error is not None else code_of(result["state"])
     name = config["server_name"]
     lines = verdict_lines(result, name, options.is_verbose)
     text = "\n".join([table(result["nodes"]) + coverage_line(result), *lines])
     tell(options, dict(result, role="server", name=name), code, text)
     count(options, result, config["transport"]["segsize"])
     if error is not None:
-        write_line("dolly: %s" % error.sentence, sys.stderr)
+        warn(error.sentence)
     return code
 
 
@@ -139,10 +135,6 @@ def _is_me(name: str) -> bool:
     if is_address(name):
         return is_own_address(name)
     return any(is_interface_of(name, own, False) for own in own_names())
-
-
-def _logger(options: argparse.Namespace, progress: Progress) -> Callable[[str], None]:
-    return progress.log if options.is_verbose else lambda line: None
 
 
 def _stdout() -> Optional[int]:

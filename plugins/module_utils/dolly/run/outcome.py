@@ -13,6 +13,13 @@ from . import statistics
 from .console import write_line
 from .version import VERSION
 
+EXIT_OK, EXIT_REFUSED, EXIT_SOME_FAILED, EXIT_RUN_FAILED = 0, 1, 3, 4
+
+
+def code_of(state: str) -> int:
+    """The exit status of a server whose run ended so, where no error says another."""
+    return {"done": EXIT_OK, "partial": EXIT_SOME_FAILED}.get(state, EXIT_RUN_FAILED)
+
 
 def print_json(result: Dict[str, Any], code: int, stream: Optional[TextIO] = None) -> None:
     """The result as one document, on standard output."""
