@@ -133,6 +133,20 @@ def test_what_lies_behind_the_image_stays(loop, store):
     assert data[storage_doubles.IMAGE_SIZE :] == b"x" * (DISK_SIZE - storage_doubles.IMAGE_SIZE)
 
 
+def test_a_write_that_fails_half_way_may_have_overwritten_something(store):
+    assert not store.is_written
+    with pytest.raises(TargetError):
+        store.receive(storage_doubles.FailingWriteLane(b"x", errno.EIO), 0, 4096)
+    assert store.is_written
+
+
+def test_zeros_overwrite_too(store, monkeypatch):
+    monkeypatch.setattr(linux, "zero_out", storage_doubles.FailsOnce(linux.zero_out))
+    with pytest.raises(TargetError):
+        store.zero(0, storage_doubles.IMAGE_SIZE)
+    assert store.is_written
+
+
 def test_zeroing_is_on_the_medium_after_flush(loop, store, tmp_path):
     storage_doubles.fill(store, storage_doubles.IMAGE)
     store.zero(0, storage_doubles.IMAGE_SIZE)

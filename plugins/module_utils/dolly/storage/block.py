@@ -48,14 +48,19 @@ class BlockStore(DescriptorStore):
         super().__init__(fd, path, size)
         self.record = record
         self._is_compared = False
-        self._is_written = False
+        #: Whether anything may have been overwritten, also by a call that failed half-way.
+        self.is_written = False
         self._is_whole_disk = is_whole_disk
         self.moves_gpt = False
         self._is_published = False
         self._alignment = max(_PAGE, linux.block_size(fd))
         self._can_zero_out = True
 
+    def _before_write(self, offset: int, length: int) -> None:
+        self.is_written = True
+
     def _zero_step(self, fd: int, offset: int, length: int) -> None:
+        self.is_written = True
         end = offset + length
         first = min(end, -(-offset // self._alignment) * self._alignment)
         last = max(first, end // self._alignment * self._alignment)
@@ -72,11 +77,7 @@ class BlockStore(DescriptorStore):
 
     @property
     def is_untouched(self) -> bool:
-        return self._is_compared and not self._is_written
-
-    def begin_changes(self) -> bool:
-        self._is_written = True
-        return False
+        return self._is_compared and not self.is_written
 
     def close(self) -> None:
         """Let go of it and, where udev runs, wait until it has looked at what is there now.

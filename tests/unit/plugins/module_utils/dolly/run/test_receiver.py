@@ -9,6 +9,7 @@ import types
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Snapshot
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import receiver
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import TargetFacts, TargetPolicy
 
@@ -41,3 +42,19 @@ def test_a_server_that_means_something_else_is_refused(tmp_path, kind, measures)
         with pytest.raises(Refused, match=r"the run: .* (dummy|write)"):
             choose(plan)
     assert not output.exists()
+
+
+@pytest.mark.parametrize("kind, is_written, held, is_told", [
+    ("block", True, 0, True),  # the first write failed half-way, or the only chunk was bad and came no more
+    ("block", True, 4096, True),
+    ("block", False, 0, False),
+    ("file", True, 0, False),  # the file that is there is as it was
+    ("dummy", True, 4096, False),
+])
+def test_a_disk_is_half_written_as_soon_as_a_write_was_tried(kind, is_written, held, is_told):
+    word = Snapshot(1, "node", 1, 1, "failed", held=held, error={"message": "it broke"})
+    store = types.SimpleNamespace(is_written=is_written, notes=[])
+    member = types.SimpleNamespace(word=word, plan=None, ledger=None, store=store, refused=0)
+    result = receiver.result_of(member, types.SimpleNamespace(facts={"kind": kind}))
+    assert result["half_written"] is is_told
+    assert result["changed"] or not is_told
