@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
 import socket
-from typing import Any, Optional, Tuple
+import time
+from typing import Any, Callable, Optional, Tuple
 
 from ..errors import PeerLost, UsageError
 from ..plan.transport import UNTOUCHED, Transport
@@ -31,6 +34,9 @@ _PEER_GONE = frozenset(
         errno.EBADF,
     )
 )
+
+#: How often whoever waits for an answer looks whether it is still wanted.
+_LOOK_S = 0.1
 
 
 def is_peer_gone(error: OSError) -> bool:
@@ -80,10 +86,17 @@ def _resolve_local(bind: str, port: int) -> Tuple[int, Any]:
     return found[0][0], found[0][4]
 
 
-def connect(host: str, port: int, timeout_s: float, transport: Transport = UNTOUCHED) -> socket.socket:
+def connect(
+    host: str,
+    port: int,
+    timeout_s: float,
+    transport: Transport = UNTOUCHED,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> socket.socket:
     """A blocking TCP connection to the first address of `host` that answers within `timeout_s`.
 
-    Raises PeerLost with the reason; resolving the name is bounded by the resolver's own limits.
+    Raises PeerLost with the reason, soon when it `is_wanted` no more; resolving the name is bounded by the
+    resolver's own limits.
     """
     reason: Exception = OSError("it has no address")
     try:
@@ -91,9 +104,7 @@ def connect(host: str, port: int, timeout_s: float, transport: Transport = UNTOU
             sock = socket.socket(family, kind, protocol)
             try:
                 shape(sock, transport)
-                sock.settimeout(timeout_s)
-                sock.connect(address)
-                sock.settimeout(None)
+                _reach(sock, address, timeout_s, is_wanted)
                 return sock
             except OSError as error:
                 sock.close()
@@ -101,6 +112,24 @@ def connect(host: str, port: int, timeout_s: float, transport: Transport = UNTOU
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be one, with 64 letters and no dot
         reason = error
     raise PeerLost("%s port %d" % (host, port), getattr(reason, "strerror", None) or str(reason)) from reason
+
+
+def _reach(sock: socket.socket, address: Any, timeout_s: float, is_wanted: Callable[[], bool]) -> None:
+    sock.setblocking(False)
+    code, give_up_at = sock.connect_ex(address), time.monotonic() + timeout_s
+    poller = select.poll()
+    poller.register(sock, select.POLLOUT)
+    while code == errno.EINPROGRESS:
+        left = give_up_at - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("timed out")
+        if not is_wanted():
+            raise OSError("it is not wanted any more")
+        if poller.poll(min(left, _LOOK_S) * 1000):
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+    sock.setblocking(True)
 
 
 def resolve(host: str, version: int) -> str:

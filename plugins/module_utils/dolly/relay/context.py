@@ -12,6 +12,7 @@ from ..net.reactor import Reactor
 from ..plan.job import Plan, Timeouts
 from ..plan.transport import UNTOUCHED, Transport
 from ..profile import Profile
+from .attempts import Attempts
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Context:
     profile: Profile = field(default_factory=Profile)
     transport: Transport = UNTOUCHED
     answers_to: Optional[Callable[[str], bool]] = None
+    attempts: Attempts = field(default_factory=Attempts)
 
     def is_called(self, name: str) -> bool:
         """Whether a caller that looks for `name` is right here; as long as there is no name, `answers_to` decides."""

@@ -63,14 +63,21 @@ class Dialer:
         self._handshake: Optional[DialerHandshake] = None
         self._sock: Optional[socket.socket] = None
         self._timer = Timer(lambda: None)
+        self._is_connecting = False
+        context.attempts.begun(self)
         self._start()
 
     def cancel(self) -> None:
-        """Give up; nothing is called any more. Harmless when it is over."""
+        """Give up; nothing is called any more. Harmless when it is over.
+
+        A thread that is still connecting ends soon after; the context's `attempts` tell when.
+        """
         self._cancelled.set()
         self._timer.cancel()
         if self._channel is not None:
             self._channel.abort()
+        if not self._is_connecting:
+            self._context.attempts.over(self)
 
     def _new_handshake(self) -> DialerHandshake:
         context = self._context
@@ -80,8 +87,8 @@ class Dialer:
 
     def _start(self) -> None:
         self._sock = None
-        self._worker = Worker("dial-" + self._node.name, self._connect, self._on_connected)
-        self._worker.start()
+        self._is_connecting = True
+        Worker("dial-" + self._node.name, self._connect, self._on_connected).start()
 
     def _connect(self) -> None:
         timeouts, tries = self._context.timeouts, 0
@@ -99,13 +106,23 @@ class Dialer:
 
     def _reach(self, limit: float) -> socket.socket:
         """Connect to the first of the node's addresses that answers."""
-        context, hosts = self._context, self._node.hosts
+        hosts = self._node.hosts
         for host in hosts[:-1]:
             try:
-                return sockets.connect(host, self._node.port, limit, context.transport)
+                return self._call(host, limit)
             except PeerLost as error:
-                context.log("%s does not answer there, its next address is tried: %s" % (self._node.name, error))
-        return sockets.connect(hosts[-1], self._node.port, limit, context.transport)
+                if not self._is_wanted():
+                    raise
+                self._context.log(
+                    "%s does not answer there, its next address is tried: %s" % (self._node.name, error)
+                )
+        return self._call(hosts[-1], limit)
+
+    def _call(self, host: str, limit: float) -> socket.socket:
+        return sockets.connect(host, self._node.port, limit, self._context.transport, self._is_wanted)
+
+    def _is_wanted(self) -> bool:
+        return not self._cancelled.is_set()
 
     def _explain(self, error: PeerLost) -> CannotConnect:
         node = self._node
@@ -116,9 +133,11 @@ class Dialer:
         self._context.reactor.call(lambda: self._shake_hands(error))
 
     def _shake_hands(self, error: Optional[BaseException]) -> None:
+        self._is_connecting = False
         if self._cancelled.is_set():
             if self._sock is not None:
                 self._sock.close()
+            self._context.attempts.over(self)
             return
         if self._sock is None:
             self._fail(error.sentence if isinstance(error, DollyError) else repr(error))
@@ -145,6 +164,7 @@ class Dialer:
         channel, self._channel = self._channel, None
         self._timer.cancel()
         self._cancelled.set()  # from here on the connection's fate is its new owner's business
+        self._context.attempts.over(self)
         channel.write(event.data)
         self._on_established(event.established, channel)
 
@@ -161,6 +181,7 @@ class Dialer:
         self._timer.cancel()
         if self._channel is not None:
             self._channel.abort()
+        self._context.attempts.over(self)
         if not self._cancelled.is_set():
             self._cancelled.set()
             self._on_failed(why)

@@ -89,6 +89,7 @@ class Node:
         """Close every connection; threads that use the storage end soon after."""
         if self.downstream is not None:
             self.downstream.abort()
+        self.context.attempts.cancel()
 
     def _is_busy(self) -> bool:
         """Whether a thread may still use the storage."""
@@ -184,7 +185,7 @@ class Node:
         if self.ledger is not None:
             self.ledger.close()
         is_busy = self._is_busy()
-        if is_busy and not is_late:
+        if (is_busy or self.context.attempts.is_busy) and not is_late:
             self.context.reactor.after(_JOIN_PAUSE_S, self._try_to_leave)
             return
         if not is_busy:  # else a thread hangs in a system call, and the end of the process has to do

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 #: No wait in a test is longer than this.
 PATIENCE_S = 10.0
@@ -27,6 +28,23 @@ def reset(sock: socket.socket) -> None:
     """Close a connection the rude way: the peer gets ECONNRESET."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     sock.close()
+
+
+@contextlib.contextmanager
+def crowded_port() -> Iterator[int]:
+    """A port at which the kernel takes no more connections for now: whoever dials it gets no answer."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        waiting = [socket.socket() for _unused in range(4)]
+        for sock in waiting:
+            sock.setblocking(False)
+            sock.connect_ex(server.getsockname())
+        try:
+            yield server.getsockname()[1]
+        finally:
+            for sock in waiting:
+                sock.close()
 
 
 class FakeClock:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from unittest import mock
 
 import pytest
@@ -12,6 +13,10 @@ import pytest
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import PeerLost, UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.net import sockets
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.transport import UNTOUCHED, Transport
+from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import (
+    Background,
+    crowded_port,
+)
 
 SHAPED = Transport(segsize=500, socket_buffer=64 * 1024)
 
@@ -61,6 +66,22 @@ def test_failures(host, reason):
         port = closed.getsockname()[1]
     with pytest.raises(PeerLost, match=reason):
         sockets.connect(host, port, 5.0)
+
+
+def test_nobody_answers():
+    with crowded_port() as port, pytest.raises(PeerLost, match="timed out"):
+        sockets.connect("127.0.0.1", port, 0.3)
+
+
+def test_a_connection_that_is_not_wanted_any_more_is_given_up_at_once():
+    cancelled = threading.Event()
+    with crowded_port() as port:
+        dialling = Background(
+            lambda: sockets.connect("127.0.0.1", port, 60.0, is_wanted=lambda: not cancelled.is_set())
+        )
+        cancelled.set()
+        with pytest.raises(PeerLost, match="is not wanted any more"):
+            dialling.result(3.0)
 
 
 def test_resolve():

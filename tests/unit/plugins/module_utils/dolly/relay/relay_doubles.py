@@ -259,7 +259,7 @@ class Running:
         self._clean_up()
 
     def _clean_up(self) -> None:
-        if self.node._is_busy():
+        if self.node._is_busy() or self.node.context.attempts.is_busy:
             self.node.context.reactor.after(0.01, self._clean_up)
         else:
             self.node._release()

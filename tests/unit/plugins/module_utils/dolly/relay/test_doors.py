@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import threading
 
 import pytest
 
@@ -26,6 +27,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.auth import 
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import (
     PATIENCE_S,
     Background,
+    crowded_port,
 )
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     RUN_ID,
@@ -106,7 +108,7 @@ class Caller:
                 channel.abort()
 
         self.context.reactor.call(end)
-        until(lambda: not self.dialer._worker._thread.is_alive())
+        until(lambda: not self.context.attempts.is_busy)
         self.context.reactor.call(self.context.reactor.stop)
         self._thread.result()
         self.context.reactor.close()
@@ -389,6 +391,42 @@ class TestDialing:
         finally:
             door.context.reactor.call(second.close)
             door.close()
+
+    def test_a_dialer_that_is_cancelled_while_nobody_answers_is_gone_soon(self, parties):
+        with crowded_port() as port:
+            caller = parties(Caller, port, timeouts=dataclasses.replace(TIMEOUTS, connect=60, dead_after=60))
+            assert caller.context.attempts.is_busy
+            caller.context.reactor.call(caller.context.attempts.cancel)
+            until(lambda: not caller.context.attempts.is_busy, 3.0)
+        assert not caller.established and not caller.failed
+
+    def test_a_connection_that_comes_when_nobody_wants_it_any_more_is_closed(self, door, parties, monkeypatch):
+        dialling, released = threading.Event(), threading.Event()
+        made = []
+        connect = sockets.connect
+
+        def connect_late(*arguments, **options):
+            dialling.set()
+            released.wait(PATIENCE_S)
+            made.append(connect(*arguments[:4]))
+            return made[-1]
+
+        monkeypatch.setattr(sockets, "connect", connect_late)
+        caller = parties(Caller, door.listener.port)
+        assert dialling.wait(PATIENCE_S)
+        caller.context.reactor.call(caller.context.attempts.cancel)
+        until(caller.dialer._cancelled.is_set)
+        assert caller.context.attempts.is_busy
+        released.set()
+        until(lambda: not caller.context.attempts.is_busy)
+        assert made[0].fileno() < 0 and not caller.established
+
+    def test_nobody_is_dialled_again_for_who_has_given_up(self, parties):
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            caller = parties(Caller, closed.getsockname()[1])
+            closed.accept()[0].close()
+            caller.context.reactor.call(caller.context.attempts.cancel)
+            until(lambda: not caller.context.attempts.is_busy)
 
     def test_cancelled_dialers_call_nobody(self, door):
         caller = Caller(door.listener.port)

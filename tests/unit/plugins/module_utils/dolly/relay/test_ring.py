@@ -10,11 +10,14 @@ import hashlib
 import os
 import re
 import socket
+import threading
+import time
 
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Aborted, SourceChanged
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Timeouts
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.dialer import Dialer
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import result_of as root_result
@@ -260,6 +263,32 @@ class TestSource:
         bench = ring().join()
         assert bench.root.node.state == "failed"
         assert [bench.state_of(rank) for rank in (1, 2, 3)] == ["failed"] * 3
+
+
+class TestLeaving:
+    def test_a_node_waits_for_what_it_is_dialling_and_hangs_up(self, ring, monkeypatch):
+        """Its first look at the server takes so long that the run is over meanwhile."""
+        dialling, released = threading.Event(), threading.Event()
+        made = []
+        reach = Dialer._reach
+
+        def reach_late(dialer, limit):
+            if dialer._kind != "probe":
+                return reach(dialer, limit)
+            dialling.set()
+            released.wait(PATIENCE_S)
+            made.append(reach(dialer, limit))
+            return made[-1]
+
+        monkeypatch.setattr(Dialer, "_reach", reach_late)
+        bench = ring(count=1)
+        assert dialling.wait(PATIENCE_S)
+        until(lambda: bench.members[1].node.is_leaving)
+        time.sleep(0.3)  # all else is over by then
+        assert bench.members[1].is_running
+        released.set()
+        assert_all_done(bench.join())
+        assert all(sock.fileno() < 0 for sock in made)
 
 
 class TestDeaths:
