@@ -1,13 +1,17 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Starting and ending the engine's processes, which outlive the module that starts them."""
+"""Starting and ending the engine's processes, which outlive the module that starts them; ending the task."""
 
 from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.module_utils import ring_options
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import launch, rundir
+
+Returned = t.Dict[str, t.Any]
 
 LISTEN_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
@@ -60,3 +64,22 @@ def remove(folder: rundir.RunDir, mode: str, check_mode: bool) -> t.Dict[str, t.
         folder.remove()
     told = "ended the %s and removed its folder" if is_running else "removed the folder of the %s"
     return {"changed": True, "clean": True, "msg": told % mode}
+
+
+def folder_of(params: t.Mapping[str, t.Any], common: Returned) -> rundir.RunDir:
+    """Return the folder of this node in its run; `common` gets what is returned of it. Raises UsageError."""
+    common["run_id"] = ring_options.check_run_id(params["run_id"])
+    name = ring_options.check_name(params["name"])
+    common["run_dir"] = params["run_dir"] or rundir.default_base()
+    return rundir.RunDir(common["run_dir"], common["run_id"], name)
+
+
+def conclude(module: t.Any, act: t.Callable[[t.Any, Returned, bool], Returned], common: Returned) -> None:
+    """End the task with what `act` returns or raises, and with `common` in any case."""
+    try:
+        common.update(act(module.params, common, module.check_mode))
+    except TaskFailed as failure:
+        module.fail_json(**dict(common, **dict(failure.returned, msg=str(failure))))
+    except (DollyError, OSError) as error:
+        module.fail_json(**dict(common, **ring_options.describe(error)))
+    module.exit_json(**common)

@@ -39,6 +39,9 @@ def shared_spec() -> t.Dict[str, t.Any]:
         "secret": {"type": "str", "no_log": True},
         "verify": {"type": "str", "choices": ["readback", "mac", "none"], "default": "readback"},
         "bind": {"type": "str", "default": ""},
+        "port": {"type": "str", "default": "9998"},
+        "sync": {"type": "bool", "default": True},
+        "orphan_timeout": {"type": "float", "default": 60.0},
         "dead_after": {"type": "float", "default": 5.0},
         "stall_timeout": {"type": "float", "default": 30.0},
         "connect_timeout": {"type": "float", "default": 10.0},
@@ -118,6 +121,19 @@ def decode_secret(text: str) -> bytes:
     if len(secret) < SECRET_BYTES_MIN:
         raise UsageError("secret", "(%d bits)" % (8 * len(secret)), "%d bits or more" % (8 * SECRET_BYTES_MIN))
     return secret
+
+
+def result_fields(result: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """Return what both modules tell of a result."""
+    return {
+        "bytes": int(result.get("bytes") or 0),
+        "seconds": round(float(result.get("seconds") or 0.0), 3),
+        "rate_mb_s": megabytes_per_second(result.get("rate")),
+        "covers": result.get("covers") or "",
+        "digest": result.get("digest") or "",
+        "times": result.get("times") or {},
+        "refused_connections": int(result.get("refused_connections") or 0),
+    }
 
 
 def megabytes_per_second(rate: t.Optional[float]) -> float:

@@ -395,8 +395,8 @@ from ansible_collections.dolly.ring.plugins.module_utils import (
     ring_options,
     ring_streams,
 )
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, UsageError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import others, rundir
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import others
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import checks, facts, target
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.dummy import DummyTarget
 from ansible_collections.dolly.ring.plugins.module_utils.node_address import choose_address, extra_addresses
@@ -405,15 +405,6 @@ from ansible_collections.dolly.ring.plugins.module_utils.node_address import cho
 GRACE_S = 5.0
 POLL_S = 0.2
 NOT_STARTED = ("waiting", "ready")
-
-RECEIVER_TIMEOUTS = (
-    "join_timeout",
-    "orphan_timeout",
-    "dead_after",
-    "stall_timeout",
-    "connect_timeout",
-    "handshake_timeout",
-)
 
 
 def argument_spec():
@@ -430,9 +421,7 @@ def argument_spec():
         interface={"type": "str", "default": ""},
         extra_addresses={"type": "list", "elements": "str", "default": []},
         extra_interfaces={"type": "list", "elements": "str", "default": []},
-        sync={"type": "bool", "default": True},
         ansible_host={"type": "str", "default": ""},
-        port={"type": "str", "default": "9998"},
         expect_size={"type": "int"},
         expect_serial={"type": "str"},
         expect_wwn={"type": "str"},
@@ -441,7 +430,6 @@ def argument_spec():
         state_dir={"type": "path"},
         purge={"type": "bool", "default": False},
         join_timeout={"type": "float", "default": 600.0},
-        orphan_timeout={"type": "float", "default": 60.0},
         timeout={"type": "float", "default": 120.0},
         reported={"type": "dict"},
     )
@@ -529,7 +517,7 @@ def receiver_config(params, timeouts):
         "resume": params["resume"],
         "state_dir": params["state_dir"] or "",
     }
-    config.update((name, timeouts[name]) for name in RECEIVER_TIMEOUTS)
+    config.update(timeouts)
     config.update(classic_ring.process_options(params))
     return config
 
@@ -615,13 +603,9 @@ def hopeless(folder, is_running, waited_s, timeout_s, reported):
 
 def result_fields(result):
     return {
+        **ring_options.result_fields(result),
         "changed": bool(result.get("changed")),
-        "bytes": int(result.get("bytes") or 0),
-        "seconds": round(float(result.get("seconds") or 0.0), 3),
-        "rate_mb_s": ring_options.megabytes_per_second(result.get("rate")),
         "equal_bytes": int(result.get("equal_bytes") or 0),
-        "covers": result.get("covers") or "",
-        "digest": result.get("digest") or "",
         "position": result.get("position"),
         "verified": bool(result.get("verified")),
         "synced": bool(result.get("synced")),
@@ -633,10 +617,8 @@ def result_fields(result):
         "demoted": bool(result.get("demoted")),
         "healed": int(result.get("healed") or 0),
         "stalled": float(result.get("stalled") or 0.0),
-        "times": result.get("times") or {},
         "half_written": bool(result.get("half_written")),
         "notes": list(result.get("notes") or ()),
-        "refused_connections": int(result.get("refused_connections") or 0),
     }
 
 
@@ -673,24 +655,19 @@ def remove(params, folder, check_mode):
 ACTIONS = {"started": start, "finished": finish, "absent": remove}
 
 
+def act(params, common, check_mode):
+    """Carry out the state."""
+    folder = engine_process.folder_of(params, common)
+    return ACTIONS[params["state"]](params, folder, check_mode)
+
+
 def main():
     module = AnsibleModule(
         argument_spec=argument_spec(),
         supports_check_mode=True,
     )
-    params = module.params
-    common = {"run_id": params["run_id"], "name": params["name"], "changed": False}
-    try:
-        run_id = ring_options.check_run_id(params["run_id"])
-        name = ring_options.check_name(params["name"])
-        common["run_dir"] = params["run_dir"] or rundir.default_base()
-        folder = rundir.RunDir(common["run_dir"], run_id, name)
-        common.update(ACTIONS[params["state"]](params, folder, module.check_mode))
-    except engine_process.TaskFailed as failure:
-        module.fail_json(**dict(common, **dict(failure.returned, msg=str(failure))))
-    except (DollyError, OSError) as error:
-        module.fail_json(**dict(common, **ring_options.describe(error)))
-    module.exit_json(**common)
+    common = {"run_id": module.params["run_id"], "name": module.params["name"], "changed": False}
+    engine_process.conclude(module, act, common)
 
 
 if __name__ == "__main__":

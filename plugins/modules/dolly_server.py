@@ -564,29 +564,14 @@ from ansible_collections.dolly.ring.plugins.module_utils import (
     ring_progress,
     ring_streams,
 )
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
-    ChecksumMismatch,
-    DollyError,
-    UsageError,
-)
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import ChecksumMismatch, UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan import blockmap, transport
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import rundir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import source as image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.split_source import SplitSource
 
 POLL_FIRST_S = 0.1
 POLL_LAST_S = 1.0
 HASH_STEP = 1 << 20
-
-SENDER_TIMEOUTS = (
-    "barrier_timeout",
-    "orphan_timeout",
-    "flush_timeout",
-    "dead_after",
-    "stall_timeout",
-    "connect_timeout",
-    "handshake_timeout",
-)
 
 
 def argument_spec():
@@ -613,9 +598,7 @@ def argument_spec():
         min_nodes={"type": "int", "default": 0},
         dest={"type": "str", "default": ""},
         server_address={"type": "str", "default": ""},
-        port={"type": "str", "default": "9998"},
         chunk_size={"type": "int", "default": 0},
-        sync={"type": "bool", "default": True},
         segsize={"type": "int", "default": 0},
         socket_buffer={"type": "int", "default": 0},
         block_size={"type": "int", "default": 0},
@@ -623,7 +606,6 @@ def argument_spec():
         min_rate={"type": "int", "default": 0},
         statistics_log={"type": "path"},
         barrier_timeout={"type": "float", "default": 60.0},
-        orphan_timeout={"type": "float", "default": 60.0},
         flush_timeout={"type": "float", "default": 1800.0},
         timeout={"type": "float", "default": 0.0},
         wait={"type": "float"},
@@ -757,7 +739,7 @@ def sender_config(params, check_mode):
         raise UsageError("verify", "none", "another value with bmap, which is compared while the image is digested")
     if config["min_nodes"] > len(config["nodes"]):
         raise UsageError("min_nodes", config["min_nodes"], "at most the number of nodes, %d" % len(config["nodes"]))
-    config.update((name, timeouts[name]) for name in SENDER_TIMEOUTS)
+    config.update(timeouts)
     return classic_config(params, config, check_mode) if classic_ring.is_classic(params) else config
 
 
@@ -893,19 +875,13 @@ def last_words(folder, status):
 def result_fields(result):
     nodes = [node_fields(node) for node in result.get("nodes") or ()]
     return {
+        **ring_options.result_fields(result),
         "changed": any(is_changed(node) for node in nodes),
         "state": result.get("state") or "failed",
-        "bytes": int(result.get("bytes") or 0),
-        "seconds": round(float(result.get("seconds") or 0.0), 3),
-        "rate_mb_s": ring_options.megabytes_per_second(result.get("rate")),
-        "covers": result.get("covers") or "",
-        "digest": result.get("digest") or "",
         "sha256": result.get("sha256") or "",
         "limited_by": result.get("limited_by") or "",
-        "times": result.get("times") or {},
         "nodes": nodes,
         "server_reachable": result.get("server_reachable"),
-        "refused_connections": int(result.get("refused_connections") or 0),
     }
 
 
@@ -956,36 +932,24 @@ def remove(_params, folder, check_mode):
     return engine_process.remove(folder, "sender", check_mode)
 
 
+ACTIONS = {"finished": finish, "recorded": recall, "absent": remove}
+
+
 def act(params, common, check_mode):
     """Carry out the state; *common* gets what is returned in any case as soon as it is known."""
     if params["state"] == "inspected":
         return inspect(params)
-    common["run_id"] = ring_options.check_run_id(params["run_id"])
-    name = ring_options.check_name(params["name"])
-    common["run_dir"] = params["run_dir"] or rundir.default_base()
-    folder = rundir.RunDir(common["run_dir"], common["run_id"], name)
-    action = {"finished": finish, "recorded": recall, "absent": remove}[params["state"]]
-    return action(params, folder, check_mode)
+    folder = engine_process.folder_of(params, common)
+    return ACTIONS[params["state"]](params, folder, check_mode)
 
 
 def main():
     module = AnsibleModule(
         argument_spec=argument_spec(),
         supports_check_mode=True,
-        required_if=[
-            ("state", "finished", ("run_id",)),
-            ("state", "recorded", ("run_id",)),
-            ("state", "absent", ("run_id",)),
-        ],
+        required_if=[("state", state, ("run_id",)) for state in ACTIONS],
     )
-    common = {"changed": False}
-    try:
-        common.update(act(module.params, common, module.check_mode))
-    except engine_process.TaskFailed as failure:
-        module.fail_json(**dict(common, **dict(failure.returned, msg=str(failure))))
-    except (DollyError, OSError) as error:
-        module.fail_json(**dict(common, **ring_options.describe(error)))
-    module.exit_json(**common)
+    engine_process.conclude(module, act, {"changed": False})
 
 
 if __name__ == "__main__":
