@@ -550,8 +550,6 @@ error:
   type: dict
 """
 
-import dataclasses
-import hashlib
 import os
 import time
 
@@ -562,22 +560,21 @@ from ansible_collections.dolly.ring.plugins.module_utils import (
     engine_process,
     ring_options,
     ring_progress,
+    ring_sender,
+    ring_source,
     ring_streams,
 )
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import ChecksumMismatch, UsageError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan import blockmap, transport
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import source as image
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.split_source import SplitSource
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
 
 POLL_FIRST_S = 0.1
 POLL_LAST_S = 1.0
-HASH_STEP = 1 << 20
 
 
 def argument_spec():
     spec = ring_options.shared_spec()
     spec.update(classic_ring.spec())
     spec.update(ring_streams.spec())
+    spec.update(ring_sender.spec())
     node = {
         "name": {"type": "str", "required": True},
         "host": {"type": "str", "required": True},
@@ -599,11 +596,6 @@ def argument_spec():
         dest={"type": "str", "default": ""},
         server_address={"type": "str", "default": ""},
         chunk_size={"type": "int", "default": 0},
-        segsize={"type": "int", "default": 0},
-        socket_buffer={"type": "int", "default": 0},
-        block_size={"type": "int", "default": 0},
-        connect_tries={"type": "int", "default": 0},
-        min_rate={"type": "int", "default": 0},
         statistics_log={"type": "path"},
         barrier_timeout={"type": "float", "default": 60.0},
         flush_timeout={"type": "float", "default": 1800.0},
@@ -616,68 +608,19 @@ def argument_spec():
     return spec
 
 
-# state: inspected
-
-
-def inspect(params):
-    """Return the facts about the source. Raises SourceError, UsageError and Refused."""
-    ring_options.check_checksum(params["checksum"])
-    if not classic_ring.is_classic(params):
-        ring_options.check_verify(params["verify"])
-    path = params["source"]
-    if ring_streams.is_dummy(params):
-        return inspect_nothing(params)
-    if not os.path.isabs(path or ""):
-        raise UsageError("source", path, "an absolute path")
-    found, written = ring_streams.inspect(params)
-    block_map = read_block_map(params["bmap"], found)
-    if block_map is not None:
-        found = dataclasses.replace(found, allocated=min(found.allocated, block_map.mapped().total))
-    return {
-        "changed": False,
-        "msg": "%s is a %s of %d bytes" % (path, {"block": "block device"}.get(found.kind, found.kind), found.size),
-        "source": dict(found.to_dict(), written=written),
-        "size": found.size,
-        "kind": found.kind,
-    }
-
-
-def inspect_nothing(params):
-    """Return what stands for the facts about the source in a run without disks. Raises UsageError."""
-    ring_streams.files_of(params)
-    size = ring_streams.dummy_bytes(params) or 0
-    told = "%d bytes" % size if size else "%g seconds" % params["dummy_seconds"]
-    return {
-        "changed": False,
-        "msg": "%s to measure the network with, and no image" % told,
-        "source": {"path": "no disk", "kind": "dummy", "size": size},
-        "size": size,
-        "kind": "dummy",
-    }
-
-
-def read_block_map(path, source):
-    """Return the block map of *source*, a SourceFacts; None without one. Raises UsageError."""
-    if not path:
-        return None
-    if not os.path.isabs(path):
-        raise UsageError("bmap", path, "an absolute path")
-    return image.read_block_map(path, source)
-
-
 # state: finished
 
 
 def finish(params, folder, check_mode):
     """Start the sender unless it runs already, and wait for its end. Raises TaskFailed."""
     if check_mode or not folder.exists():
-        absent = [name for name in needed_to_start(params) if not params[name]]
+        absent = [name for name in ring_sender.needed_to_start(params) if not params[name]]
         if absent:
             raise UsageError(absent[0], params[absent[0]], "a value: this run has no sender here yet")
         secret = b"" if classic_ring.is_classic(params) else ring_options.decode_secret(params["secret"])
-        config = sender_config(params, check_mode)
+        config = ring_sender.config_of(params, check_mode)
         if check_mode:
-            return predict(params)
+            return ring_source.predict(params)
         engine_process.start(folder, classic_ring.mode(params, "server"), config, secret)
     result = await_result(folder, params["timeout"], params["wait"], age_of(folder))
     if result is None:
@@ -695,143 +638,6 @@ def finish(params, folder, check_mode):
     if ring_streams.is_dummy(params):
         returned["msg"] += "; %.1f MB/s, nothing written" % returned["rate_mb_s"]
     return returned
-
-
-def needed_to_start(params):
-    """The options without which no sender can be started."""
-    needed = ["nodes"] if ring_streams.is_dummy(params) else ["source", "nodes"]
-    return needed if classic_ring.is_classic(params) else [*needed, "secret"]
-
-
-def sender_config(params, check_mode):
-    """Check the options and return the configuration of the sender. Raises UsageError."""
-    timeouts = ring_options.check_seconds(params)
-    port, last_port = ring_options.check_ports(params["port"])
-    infile, outfile = ring_streams.files_of(params)
-    config = {
-        "run_id": params["run_id"],
-        "source": params["source"],
-        "infile": infile.to_dict(),
-        "outfile": outfile.to_dict(),
-        "dummy_size": ring_streams.dummy_bytes(params),
-        "source_facts": params["source_facts"],
-        "nodes": check_nodes(params["nodes"], params["name"], check_mode),
-        "fanout": ring_options.check_at_least(params["fanout"], 1, "fanout"),
-        "verify": params["verify"],
-        "checksum": ring_options.check_checksum(params["checksum"]),
-        "bmap": params["bmap"],
-        "compare": params["compare"],
-        "min_nodes": ring_options.check_at_least(params["min_nodes"], 0, "min_nodes"),
-        "server_name": params["name"],
-        "server_address": params["server_address"],
-        "bind": params["bind"],
-        "port": port,
-        "last_port": last_port,
-        "chunk_size": ring_options.check_at_least(params["chunk_size"], 0, "chunk_size"),
-        "compute_sha256": params["sha256"],
-        "sync": params["sync"],
-        "transport": check_transport(params),
-        "statistics": params["statistics_log"] or "",
-    }
-    if config["compare"] and config["verify"] == "none":
-        raise UsageError("verify", "none", "another value with compare, which compares digests")
-    if config["bmap"] and config["verify"] == "none":
-        raise UsageError("verify", "none", "another value with bmap, which is compared while the image is digested")
-    if config["min_nodes"] > len(config["nodes"]):
-        raise UsageError("min_nodes", config["min_nodes"], "at most the number of nodes, %d" % len(config["nodes"]))
-    config.update(timeouts)
-    return classic_config(params, config, check_mode) if classic_ring.is_classic(params) else config
-
-
-def check_transport(params):
-    """Return the numbers of the transport. Raises UsageError."""
-    found = {}
-    for name in transport.BOUNDS:
-        option = {"tries": "connect_tries"}.get(name, name)
-        try:
-            found[name] = transport.check(name, params[option])
-        except ValueError:
-            raise UsageError(option, params[option], transport.expected(name)) from None
-    return found
-
-
-def classic_config(params, config, check_mode):
-    """Return what a classic sender is told. Raises ChecksumMismatch: here, for that one digests nothing."""
-    classic_ring.check_server(params)
-    if not check_mode:
-        compare_checksum(params)
-    extra = classic_ring.process_options(params)
-    return dict(config, port=config["nodes"][0]["port"], output=params["dest"], **dict(config["transport"], **extra))
-
-
-def check_nodes(nodes, server_name, check_mode):
-    """Return the nodes. In check mode no receiver was started, so a port may be unknown."""
-    if not nodes:
-        raise UsageError("nodes", nodes, "at least one node")
-    taken = {server_name: "the name of the server"}
-    for node in nodes:
-        name = ring_options.check_name(node["name"], "nodes.name")
-        if name in taken:
-            raise UsageError("nodes.name", name, "a name that is not %s" % taken[name])
-        taken[name] = "the name of another node"
-        if not node["host"]:
-            raise UsageError("nodes.host", node["host"], "the address of %s" % name)
-        ring_options.check_port(node["port"], "nodes.port", lowest=0 if check_mode else 1)
-    return [dict(node, extra=list(node.get("extra") or ())) for node in nodes]
-
-
-def predict(params):
-    """Look at the source as closely as a run would, and return what would happen."""
-    returned = inspect(params)
-    if ring_streams.is_dummy(params):
-        told = "would measure the network with %d nodes and write nothing" % len(params["nodes"])
-        return dict(returned, state="predicted", msg=told)
-    compare_checksum(params)
-    if params["bmap"]:
-        check_blocks(params["source"], params["bmap"])
-    returned.update(
-        changed=True,
-        state="predicted",
-        msg="would send %s, %d bytes, to %d nodes" % (params["source"], returned["size"], len(params["nodes"])),
-    )
-    return returned
-
-
-def compare_checksum(params):
-    """Read the whole source if a checksum was given. Raises ChecksumMismatch."""
-    checksum = ring_options.check_checksum(params["checksum"])
-    actual = "sha256:" + sha256_of(params) if checksum else ""
-    if actual != checksum:
-        raise ChecksumMismatch(params["source"], checksum, actual)
-
-
-def sha256_of(params):
-    """Return the SHA-256 of a source, or of all its parts in a row."""
-    source = SplitSource(params["source"]) if params["source_split"] else image.Source(params["source"])
-    digest, view, offset = hashlib.sha256(), memoryview(bytearray(HASH_STEP)), 0
-    try:
-        while offset < source.size:
-            count = source.read(offset, view)
-            digest.update(view[:count])
-            offset += count
-    finally:
-        source.close()
-    return digest.hexdigest()
-
-
-def check_blocks(path, bmap):
-    """Compare a source with the checksums of ranges in its block map. Raises MapMismatch."""
-    source = image.Source(path)
-    try:
-        block_map = read_block_map(bmap, source.facts)
-        checker = blockmap.Checker(block_map, path, bmap)
-        for start, end in block_map.mapped():
-            for offset in range(start, end, HASH_STEP):
-                piece = memoryview(bytearray(min(HASH_STEP, end - offset)))
-                source.read(offset, piece)
-                checker.update(offset, piece)
-    finally:
-        source.close()
 
 
 def age_of(folder):
@@ -938,7 +744,7 @@ ACTIONS = {"finished": finish, "recorded": recall, "absent": remove}
 def act(params, common, check_mode):
     """Carry out the state; *common* gets what is returned in any case as soon as it is known."""
     if params["state"] == "inspected":
-        return inspect(params)
+        return ring_source.inspect(params)
     folder = engine_process.folder_of(params, common)
     return ACTIONS[params["state"]](params, folder, check_mode)
 

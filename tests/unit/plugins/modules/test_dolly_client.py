@@ -14,6 +14,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly import gmac
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import TargetFacts
 from ansible_collections.dolly.ring.plugins.modules import dolly_client
+from ansible_collections.dolly.ring.tests.unit.plugins.modules.run_doubles import Clock, Folder
 
 GOOD = {
     "state": "done",
@@ -30,51 +31,6 @@ GOOD = {
     "resumed_bytes": 2000000,
     "error": None,
 }
-
-
-class Folder:
-    """A run directory that goes through a script: one entry for each look, the last one stays."""
-
-    path = "/run/dolly/r/n1"
-
-    def __init__(self, *script, is_there=True, can_stop=True):
-        self.script = list(script) or [{}]
-        self.is_there = is_there
-        self.can_stop = can_stop
-        self.removed = False
-
-    def exists(self):
-        return self.is_there
-
-    def is_running(self):
-        self.now = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        return self.now.get("is_running", False)
-
-    def read_result(self):
-        return self.now.get("result")
-
-    def read_status(self):
-        return self.now.get("status")
-
-    def log_tail(self, lines):
-        return ["the last words"]
-
-    def stop(self, timeout_s):
-        return self.can_stop
-
-    def remove(self):
-        self.removed = True
-
-
-class Clock:
-    def __init__(self):
-        self.now_s = 0.0
-
-    def __call__(self):
-        return self.now_s
-
-    def sleep(self, seconds):
-        self.now_s += seconds
 
 
 def running(state):

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What dolly_server says of an image, and how it finds out that it is another one."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+
+import pytest
+
+pytest.importorskip("ansible", reason="ansible-core is not installed")
+
+from ansible_collections.dolly.ring.plugins.module_utils import ring_source
+from ansible_collections.dolly.ring.plugins.module_utils.dolly import gmac
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
+    ChecksumMismatch,
+    MapMismatch,
+    Refused,
+    UsageError,
+)
+from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.plan.block_maps import make_map
+from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.server_options import params_for
+
+IMAGE = b"image" * 1000
+
+
+def test_the_checksum_of_parts_is_that_of_the_image(tmp_path):
+    for index, part in enumerate((b"one", b"two")):
+        (tmp_path / ("a_%d" % index)).write_bytes(part)
+    params = params_for(source=str(tmp_path / "a"), source_split=True)
+    assert ring_source._sha256_of(params) == hashlib.sha256(b"onetwo").hexdigest()
+    assert ring_source.inspect(params)["source"]["written"] == {"size": 6, "codec": "", "is_split": False}
+
+
+def test_check_mode_compares_the_checksum(tmp_path):
+    image = tmp_path / "a.img"
+    image.write_bytes(b"image" * 1000)
+    good = "sha256:" + hashlib.sha256(image.read_bytes()).hexdigest()
+    returned = ring_source.predict(params_for(source=str(image), checksum=good))
+    assert returned["changed"] is True and returned["state"] == "predicted" and returned["size"] == 5000
+    with pytest.raises(ChecksumMismatch):
+        ring_source.predict(params_for(source=str(image), checksum="sha256:" + "0" * 64))
+
+
+def test_the_source_must_be_absolute():
+    with pytest.raises(UsageError, match=r"source is 'a.img'"):
+        ring_source.inspect(params_for(source="a.img"))
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    (tmp_path / "a.img").write_bytes(IMAGE)
+    (tmp_path / "a.bmap").write_bytes(make_map(IMAGE, [(1, 1)]))
+    return params_for(source=str(tmp_path / "a.img"), bmap=str(tmp_path / "a.bmap"))
+
+
+def test_a_block_map_is_looked_at_with_the_image(mapped):
+    """A node needs room for the mapped blocks alone."""
+    returned = ring_source.inspect(mapped)
+    assert (returned["size"], returned["source"]["allocated"]) == (5000, 5000 - 4096)
+    with pytest.raises(UsageError, match=r"bmap is 'a.bmap'"):
+        ring_source.inspect({**mapped, "bmap": "a.bmap"})
+    with pytest.raises(UsageError, match="No such file"):
+        ring_source.inspect({**mapped, "bmap": mapped["bmap"] + "x"})
+
+
+def test_a_block_map_of_another_size(mapped, tmp_path):
+    (tmp_path / "a.img").write_bytes(IMAGE + b"x")
+    with pytest.raises(UsageError, match="it is for 5000 bytes"):
+        ring_source.inspect(mapped)
+
+
+def test_check_mode_compares_the_mapped_blocks(mapped, tmp_path):
+    assert ring_source.predict(mapped)["state"] == "predicted"
+    (tmp_path / "a.img").write_bytes(b"x" + IMAGE[1:])
+    assert ring_source.predict(mapped)["state"] == "predicted"
+    (tmp_path / "a.img").write_bytes(IMAGE[:-1] + b"x")
+    with pytest.raises(MapMismatch, match="blocks 1 to 1, from byte 4096 on"):
+        ring_source.predict(mapped)
+
+
+def test_a_python_that_cannot_verify_by_mac_is_refused_with_the_first_look(monkeypatch, tmp_path):
+    image = tmp_path / "a.img"
+    image.write_bytes(b"image")
+    params = params_for(source=str(image), verify="mac")
+    monkeypatch.setitem(sys.modules, "_hashlib", None)
+    gmac.check.cache_clear()
+    gmac._library.cache_clear()
+    with pytest.raises(Refused, match=r"verify mac.*_hashlib.*What would allow it: verify readback"):
+        ring_source.inspect(params)
+    assert ring_source.inspect({**params, "protocol": "classic"})["size"] == 5  # it verifies nothing anyway
