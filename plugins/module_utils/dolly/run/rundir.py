@@ -49,12 +49,7 @@ class RunDir:
                 os.makedirs(path, 0o700)
             except FileExistsError:
                 pass
-            if not _is_private(path):
-                raise Refused(
-                    path,
-                    "it is not a directory that only this user can enter, and the run's secret would lie in it",
-                    "remove it, or name another place with run_dir",
-                )
+            _check_private(path)
 
     def _levels(self) -> Tuple[str, str, str]:
         return self.base, os.path.dirname(self.path), self.path
@@ -147,9 +142,14 @@ class RunDir:
         return not self.is_running()
 
     def remove(self) -> bool:
-        """Remove it, and the run's directory when this was the last one; whether there was anything."""
+        """Remove it, and the run's directory when this was the last one; whether there was anything.
+
+        Raises Refused where somebody else could have put a link in the way, as he can in /tmp.
+        """
         if not self.exists():
             return False
+        for path in self._levels():
+            _check_private(path)
         shutil.rmtree(self.path)
         try:
             os.rmdir(os.path.dirname(self.path))
@@ -157,6 +157,15 @@ class RunDir:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                 raise
         return True
+
+
+def _check_private(path: str) -> None:
+    if not _is_private(path):
+        raise Refused(
+            path,
+            "it is not a directory that only this user can enter, and the run's secret would lie in it",
+            "remove it, or name another place with run_dir",
+        )
 
 
 def _is_private(path: str) -> bool:

@@ -181,6 +181,21 @@ class TestFiles:
         assert os.listdir(rundir.base) == []
 
 
+    @pytest.mark.parametrize("level", ["base", "run"])
+    def test_nothing_is_removed_through_a_link_of_somebody_else(self, tmp_path, level):
+        """Without a runtime directory of its own a user's base is a name in /tmp that everybody can guess."""
+        made, elsewhere = RunDir(str(tmp_path / "base"), "run", "node"), tmp_path / "elsewhere"
+        (elsewhere / "run" / "node" / "precious").mkdir(parents=True)
+        if level == "base":
+            os.symlink(str(elsewhere), made.base)
+        else:
+            os.mkdir(made.base, 0o700)
+            os.symlink(str(elsewhere / "run"), os.path.dirname(made.path))
+        with pytest.raises(Refused):
+            made.remove()
+        assert (elsewhere / "run" / "node" / "precious").is_dir()
+
+
 class TestProcess:
     def test_itself(self, rundir):
         assert rundir.process_id() is None
