@@ -130,10 +130,11 @@ def describe(client: ClassicClient) -> Dict[str, Any]:
 def result_of(client: ClassicClient, choose: TargetChooser) -> Dict[str, Any]:
     """How it went on this node. What was received is what was sent, as far as TCP tells: nothing was verified."""
     held = client.flow.held
+    is_written = held > 0 or getattr(client.store, "is_written", False)
     return {
         "state": "done" if client.is_whole else "failed",
-        "changed": held > 0 or client.is_whole,
-        "half_written": held > 0 and not client.is_whole and choose.facts.get("kind") == "block",
+        "changed": is_written or client.is_whole,
+        "half_written": is_written and not client.is_whole and choose.facts.get("kind") == "block",
         "bytes": held,
         "seconds": round(client.seconds, 3),
         "rate": round(held / client.seconds) if client.seconds else 0,

@@ -21,7 +21,7 @@ from ..storage.facts import SourceFacts, TargetFacts, TargetPolicy
 from ..storage.registry import OutputOpener
 from ..storage.target import check_target
 from .rundir import RunDir
-from .serve import StatusFile, make_context, serve, stop_on_signals, timeouts_of
+from .serve import StatusFile, make_context, run_to_end, serve, stop_on_signals, timeouts_of
 
 
 def main(path: str) -> int:
@@ -41,8 +41,7 @@ def _receive(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str,
     member = make_member(context, str(config.get("bind") or ""), port, status, choose, last_port)
     stop_on_signals(member)
     context.log("listening on port %d" % member.port)
-    member.run()
-    return result_of(member, choose)
+    return run_to_end(member.run, lambda: result_of(member, choose))
 
 
 class TargetChooser:

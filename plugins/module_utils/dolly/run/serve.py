@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import secrets
@@ -26,8 +27,9 @@ _STATUS_INTERVAL_S = 0.4
 
 def log(line: str) -> None:
     """A line with the time, to standard error: the log file of a detached process."""
-    sys.stderr.write("%s %s\n" % (time.strftime("%Y-%m-%d %H:%M:%S"), line))
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # no room for it, or nobody reads it any more: that is no reason to end a run
+        sys.stderr.write("%s %s\n" % (time.strftime("%Y-%m-%d %H:%M:%S"), line))
+        sys.stderr.flush()
 
 
 def make_context(
@@ -78,6 +80,7 @@ class StatusFile:
         self._describe = describe
         self._last: Dict[str, Any] = {}
         self._written_at = 0.0
+        self._has_complained = False
 
     def __call__(self, runner: Any) -> None:
         """Report, if it is time."""
@@ -87,7 +90,15 @@ class StatusFile:
         status = self._describe(runner)
         if status != self._last:
             self._last, self._written_at = status, now
-            self._rundir.write_json("status.json", dict(status, updated=time.time()))
+            self._write(dict(status, updated=time.time()))
+
+    def _write(self, status: Dict[str, Any]) -> None:
+        try:
+            self._rundir.write_json("status.json", status)
+        except OSError as error:  # the image matters more than who looks on
+            if not self._has_complained:
+                self._has_complained = True
+                log("the status cannot be written: %s" % error)
 
 
 def serve(path: str, work: Callable[[RunDir, Dict[str, Any], bytes], Dict[str, Any]]) -> int:
@@ -112,6 +123,17 @@ def serve(path: str, work: Callable[[RunDir, Dict[str, Any], bytes], Dict[str, A
     rundir.write_json("result.json", result)  # last: who finds it may read the log at once
     _tell_system(run_id, "%s ended: %s%s" % (name, result["state"], told), is_failed=bool(why))
     return 0 if result["state"] == "done" else 1
+
+
+def run_to_end(run: Callable[[], None], result_of: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
+    """What `result_of` tells after `run`, also when that ended with a defect: what became of a disk is not lost."""
+    try:
+        run()
+    except Exception as error:
+        log(traceback.format_exc())
+        result = result_of()
+        return result if result["state"] == "done" else dict(result, state="failed", error=as_fields(error))
+    return result_of()
 
 
 def _object_of(config: Dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Snapshot
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import receiver
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.rundir import RunDir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import TargetFacts, TargetPolicy
 
 
@@ -58,3 +59,25 @@ def test_a_disk_is_half_written_as_soon_as_a_write_was_tried(kind, is_written, h
     result = receiver.result_of(member, types.SimpleNamespace(facts={"kind": kind}))
     assert result["half_written"] is is_told
     assert result["changed"] or not is_told
+
+
+def test_a_defect_in_the_middle_of_a_run_does_not_hide_that_the_disk_is_half_written(tmp_path, monkeypatch):
+    class Member:
+        word = Snapshot(1, "node", 1, 1, "receiving", held=4096)
+        plan = ledger = None
+        store = types.SimpleNamespace(is_written=True, notes=[])
+        port = refused = 0
+
+        def run(self):
+            raise KeyError("a defect")
+
+    def make(context, bind, port, report, choose, last_port):
+        choose.facts = {"kind": "block"}
+        return Member()
+
+    monkeypatch.setattr(receiver, "make_member", make)
+    monkeypatch.setattr(receiver, "stop_on_signals", lambda member: None)
+    config = {"run_id": "run", "name": "node", "target": "/dev/disk"}
+    result = receiver._receive(RunDir(str(tmp_path), "run", "node"), config, b"s" * 32)
+    assert result["state"] == "failed" and result["changed"] and result["half_written"]
+    assert result["error"]["fault"] == "bug" and "a defect" in result["error"]["message"]

@@ -180,7 +180,6 @@ class TestFiles:
         assert other.remove()
         assert os.listdir(rundir.base) == []
 
-
     @pytest.mark.parametrize("level", ["base", "run"])
     def test_nothing_is_removed_through_a_link_of_somebody_else(self, tmp_path, level):
         """Without a runtime directory of its own a user's base is a name in /tmp that everybody can guess."""

@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import errno
+import io
+import os
+
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import TargetError
@@ -43,3 +47,23 @@ def test_a_failure_is_told_with_its_reason_and_never_the_secret(tmp_path, lines)
     (_start, (priority, line)) = lines
     assert priority == serve.syslog.LOG_ERR and "n1 ended: failed" in line and "/dev/sdz failed in write" in line
     assert SECRET.decode() not in str(lines)
+
+
+def no_room(*_arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_run_directory_ends_no_run(tmp_path, monkeypatch):
+    """Status and log are for people: a disk that is half through must not be given up for want of either."""
+    made = rundir.RunDir(str(tmp_path), "run-one", "n1")
+    monkeypatch.setattr(made, "write_json", no_room)
+    err = io.StringIO()
+    monkeypatch.setattr(serve.sys, "stderr", err)
+    monkeypatch.setattr(serve, "_STATUS_INTERVAL_S", 0.0)
+    states = iter(("one", "two"))
+    status = serve.StatusFile(made, lambda runner: {"state": next(states)})
+    status(None)
+    status(None)
+    assert err.getvalue().count("the status cannot be written: ") == 1 and "No space left" in err.getvalue()
+    monkeypatch.setattr(err, "write", no_room)
+    serve.log("nobody will read this")
