@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.dolly.ring.plugins.plugin_utils import ring_plan
+from ansible_collections.dolly.ring.plugins.plugin_utils import ring_guards, ring_plan
 
 SECRET_BYTES = 32
 
@@ -27,6 +28,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "state": {"type": "str", "choices": ["planned", "secret", "joined"], "required": True},
                 "run": {"type": "dict"},
+                "options": {"type": "list", "elements": "str", "default": []},
             },
             required_if=[("state", "joined", ("run",))],
         )
@@ -34,14 +36,14 @@ class ActionModule(ActionBase):
         if args["state"] == "secret":
             result["secret"] = secrets.token_hex(SECRET_BYTES)
         elif args["state"] == "planned":
-            result["run"] = self._plan(task_vars)
+            result["run"] = self._plan(task_vars, args["options"])
         else:
             run = args["run"]
             started = variables_of(run["nodes"], "dolly_ring__started", task_vars)
             result.update(ring_plan.join(run, started), run_id=run["id"])
         return result
 
-    def _plan(self, task_vars):
+    def _plan(self, task_vars, options):
         everyone = task_vars["ansible_play_hosts_all"]
         play = self._task.get_play()
         limit = play.max_fail_percentage
@@ -54,6 +56,11 @@ class ActionModule(ActionBase):
             max_fail_percentage=None if limit is None else float(limit),
         )
         wishes = variables_of(facts.batch, "dolly_ring__wish", task_vars)
+        names = {host: task_vars["hostvars"].raw_get(host) for host in facts.batch}
+        names["the play"] = task_vars
+        mistake = ring_guards.unknown_option(names, options) if options else ""
+        mistake = mistake or ring_guards.missing_hook(wishes, task_vars["playbook_dir"])
+        facts = dataclasses.replace(facts, mistake=mistake)
         return ring_plan.make_plan(secrets.token_hex(8), task_vars["inventory_hostname"], wishes, facts)
 
 

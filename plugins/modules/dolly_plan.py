@@ -32,6 +32,14 @@ options:
     description:
       - The plan, RV(run) of an earlier task. Required with O(state=joined).
     type: dict
+  options:
+    description:
+      - >-
+        With O(state=planned), the names of all options of the role. A variable that begins with C(dolly_ring_) and is
+        none of them is a problem of the play, as a mistyped one would have no effect. Empty, names are not looked at.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""

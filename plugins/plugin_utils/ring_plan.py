@@ -9,6 +9,7 @@ A wish is what one host was told: its name, the values on which all must agree, 
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing as t
 
 LOCKSTEP = ("linear", "debug", "mitogen_linear")
@@ -32,7 +33,10 @@ Wish = t.Mapping[str, t.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Play:
-    """What the play says about its hosts: those at work now, those of this batch, all that there were."""
+    """What the play says about its hosts: those at work now, those of this batch, all that there were.
+
+    `mistake`: what was found to be mistyped, empty: nothing.
+    """
 
     batch: t.Sequence[str]
     hosts: t.Sequence[str]
@@ -40,6 +44,7 @@ class Play:
     strategy: str = "linear"
     is_all_or_nothing: bool = False
     max_fail_percentage: t.Optional[float] = None
+    mistake: str = ""
 
 
 def make_plan(run_id: str, me: str, wishes: t.Mapping[str, Wish], play: Play) -> t.Dict[str, t.Any]:
@@ -68,7 +73,7 @@ def make_plan(run_id: str, me: str, wishes: t.Mapping[str, Wish], play: Play) ->
         "problem": "",
         "problems": {},
     }
-    plan["problem"] = problem_of_play(play, current) or problem_of_images(plan, images)
+    plan["problem"] = problem_of_play(play, current) or play.mistake or problem_of_images(plan, images)
     if not plan["problem"]:
         plan["problems"] = differences([current[name] for name in nodes]) or lacks([current[name] for name in nodes])
         plan["is_refused"] = bool(differences([current[name] for name in nodes]))
@@ -201,12 +206,27 @@ def lacks(wishes: t.Sequence[Wish]) -> t.Dict[str, str]:
                 "dolly_ring_dest is not set, but expected is the absolute path of what is to be overwritten."
                 " It has no default."
             )
+        elif not measures(wish["agreed"]) and one_place_for_two(wish["images"]):
+            found[wish["host"]] = one_place_for_two(wish["images"])
         elif not all(wish["groups"]):
             found[wish["host"]] = (
                 "The ring is ordered by %s (dolly_ring_order_by), but this host has no such variable."
                 % ", ".join(wish["agreed"]["dolly_ring_order_by"])
             )
     return found
+
+
+def one_place_for_two(images: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+    """Which of a host's images would overwrite one before it, or the empty string."""
+    seen: t.Dict[str, str] = {}
+    for image in images:
+        dest, name = os.path.normpath(str(image["dest"])), str(image.get("name") or "")
+        if dest in seen:
+            return "The images %s and %s have the same dest on this host, %s: the second would overwrite the first." % (
+                seen[dest], name, image["dest"],
+            )
+        seen[dest] = name
+    return ""
 
 
 def join(plan: t.Mapping[str, t.Any], started: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:

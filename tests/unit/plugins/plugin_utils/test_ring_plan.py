@@ -53,6 +53,19 @@ def test_a_host_without_the_variable_that_orders_fails_alone():
     assert list(made["problems"]) == ["b"] and "ordered by rack" in made["problems"]["b"]
 
 
+@pytest.mark.parametrize("second", ["/d", "/d/", "/./d", "/x/../d"])
+def test_two_images_for_one_place_fail_the_host_that_was_told_so(second):
+    image = {"name": "b", "source": "/j", "dest": second}
+    both = dict(wish("a"), images=[FIRST, image])
+    made = plan(both, dict(wish("b"), images=[FIRST, dict(image, dest="/e")]))
+    assert list(made["problems"]) == ["a"] and made["is_refused"] is False
+    assert "The images a and b have the same dest on this host, %s" % second in made["problems"]["a"]
+
+
+def test_what_was_mistyped_is_a_problem_of_the_play():
+    assert plan(wish("a"), mistake="what is dolly_ring_dset?")["problem"] == "what is dolly_ring_dset?"
+
+
 @pytest.mark.parametrize(
     "play, min_nodes, expected",
     [
