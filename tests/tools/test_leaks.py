@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -25,10 +26,10 @@ def start(target, **options):
     kept.append(thread)
 
 def test_thread():
-    start(time.sleep, args=(4,))
+    start(time.sleep, args=(3,))
 
 def test_engine_thread():
-    start(time.sleep, args=(4,), daemon=True, name="dolly-lane-1")
+    start(time.sleep, args=(3,), daemon=True, name="dolly-lane-1")
 
 def test_descriptor():
     kept.append(socket.socket())
@@ -37,7 +38,7 @@ def test_reused_descriptor():
     kept.append(os.open(__file__, os.O_RDONLY))
 
 def test_child():
-    kept.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(4)"]))
+    kept.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3)"]))
 
 def test_zombie():
     kept.append(subprocess.Popen(["true"]))
@@ -103,14 +104,16 @@ def _plugin(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(LEAKS, pytester.path / "leaks.py")
 
 
-def _run(pytester: pytest.Pytester, source: str) -> pytest.RunResult:
+def _run(pytester: pytest.Pytester, source: str, grace_s: Optional[float] = None) -> pytest.RunResult:
     pytester.makepyfile(test_it=source)
+    if grace_s is not None:  # what is there for good is waited for in vain
+        pytester.makeconftest(f"import leaks\nleaks.GRACE_S = {grace_s}")
     # ResourceWarning is not what is tested here.
     return pytester.runpytest_subprocess("-p", "leaks", "-p", "no:cacheprovider", "-W", "ignore", "-q")
 
 
 def test_each_kind_of_leak_is_caught(pytester: pytest.Pytester) -> None:
-    result = _run(pytester, LEAKY)
+    result = _run(pytester, LEAKY, grace_s=0.3)
     result.assert_outcomes(passed=7, errors=6)  # each leak is charged once, not to the test after it
     result.stdout.fnmatch_lines(
         [
