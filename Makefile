@@ -15,7 +15,10 @@ own_checkout := GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VA
 SHELL_SCRIPTS := .ci/run demo/run tools/make-venv tools/install-collection \
 	tests/tools/system-packages tests/bench/prepare
 TESTED := tests/unit tests/simulator tests/tools tests/integration/storage tests/integration/ring
-PYTEST = $(BIN)/python -m pytest --no-skips-as-root
+# Most tests wait more than they compute. Each process has namespaces, addresses and ports of its own; one test at a
+# time is handed out, so that none is left with all the long ones.
+PYTEST = $(BIN)/python -m pytest --no-skips-as-root \
+	--numprocesses auto --maxprocesses 4 --dist load --maxschedchunk 1
 
 .PHONY: help
 help: ## Say what there is to make

@@ -26,6 +26,7 @@ def test_known():
 {more}
 """
 SKIPPED = '@pytest.mark.skip(reason="why not")\ndef test_skipped():\n    pass\n'
+WORKERS = ["-p", "xdist", "-n", "2"]
 FAILING = "def test_failing():\n    assert False\n"
 
 
@@ -49,8 +50,13 @@ def _run(
         (1000, SKIPPED, ["--no-skips-as-root"], 0, "1 passed, 0 failed, 1 skipped"),
         (1000, SKIPPED + FAILING, ["--no-skips-as-root"], 1, "1 passed, 1 failed, 1 skipped"),
         (0, "pytest.skip('all of it', allow_module_level=True)", ["--no-skips-as-root"], 5, None),
+        (0, SKIPPED, ["--no-skips-as-root", *WORKERS], 1, "1 passed, 0 failed, 1 skipped"),
+        (1000, SKIPPED + FAILING, ["--no-skips-as-root", *WORKERS], 1, "1 passed, 1 failed, 1 skipped"),
     ],
-    ids=["root", "root-skip", "root-skip-allowed", "user-skip", "user-skip-failure", "root-all-skipped"],
+    ids=[
+        *("root", "root-skip", "root-skip-allowed", "user-skip", "user-skip-failure", "root-all-skipped"),
+        *("root-skip-workers", "user-skip-failure-workers"),
+    ],
 )
 def test_policy(
     pytester: pytest.Pytester,
@@ -66,5 +72,5 @@ def test_policy(
     if counts is None:
         return
     assert (pytester.path / "counts").read_text() == counts + "\n"
-    refused = uid == 0 and bool(more) and bool(options)
+    refused = uid == 0 and bool(more) and "--no-skips-as-root" in options
     assert ("skipped as root" in result.stdout.str()) == refused

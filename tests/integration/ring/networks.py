@@ -200,7 +200,8 @@ def _sweep() -> None:
 
 def _free_port(address: str) -> int:
     """A port that nobody listens on, also not on all addresses at once."""
-    first = os.getpid() % _PORTS
+    # Processes that run tests at once have numbers that lie side by side; a test may take the next ports too.
+    first = os.getpid() * 131 % _PORTS
     for step in range(_PORTS):
         port = FIRST_PORT + (first + step) % _PORTS
         try:
