@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engine with a fault of a known name: python3 doubles.py ENGINE FAULT=VALUE ARGUMENTS...
 
-    slow-source=BYTES     the server sends from its source no faster than so many bytes a second
+    slow-source=BYTES     the server sends from its source no faster than so many bytes a second, until it is `cured`
     slow-digest=BYTES     the server reads what it digests no faster than so many bytes a second
-    slow-target=BYTES     the target takes no more than so many bytes a second
+    slow-target=BYTES     the target takes no more than so many bytes a second, until it is `cured`
     no-library            this Python has no OpenSSL to call
     flip-once=OFFSET      the target's byte at OFFSET turns over behind the node's back, after its first write
     flip-always=OFFSET    the same after every write
@@ -16,6 +16,8 @@
     late-news=SECONDS     the word that a chunk was bad comes so late
     slow-stream=BYTES     the server reads a pipe no faster than so many bytes a second
     config=JSON           more in the configuration of the sender
+
+What is slow is so until there is a file with the name `cured` in the folder in which the node was started.
 """
 
 from __future__ import annotations
@@ -24,6 +26,13 @@ import json
 import os
 import sys
 import time
+
+CURE = os.path.abspath("cured")
+
+
+def take_time(seconds):
+    if not os.path.exists(CURE):
+        time.sleep(seconds)
 
 
 def slow_source(rate):
@@ -36,7 +45,7 @@ def slow_source(rate):
         for start in range(offset, offset + length, step):
             count = min(step, offset + length - start)
             send(self, lane, start, count)
-            time.sleep(count / int(rate))
+            take_time(count / int(rate))
 
     Source.send = slowly
 
@@ -61,7 +70,7 @@ def slow_target(rate):
 
     def slowly(self, lane, offset, length):
         count = receive(self, lane, offset, length)
-        time.sleep(count / int(rate))
+        take_time(count / int(rate))
         return count
 
     DescriptorStore.receive = slowly

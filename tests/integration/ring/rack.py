@@ -166,6 +166,10 @@ class Rack:
             self.check_copy(index, image)
         return rows
 
+    def cure(self, index: int) -> None:
+        """Let a node whose source or target was made slow (0: the server) go on as fast as it can."""
+        (self.node_folder(index) / "cured").touch()
+
     def finish(self, expected_to_run: Sequence[int] = ()) -> int:
         """Wait until all have ended by themselves, but those that cannot; the server's exit status."""
         assert self.server is not None

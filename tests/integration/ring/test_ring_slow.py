@@ -33,6 +33,7 @@ def test_a_slow_target_in_the_middle(loopback):
     for index in (3, 4):
         until(loopback.target(index).exists, "node %d to be through" % index, 10.0)
     assert held(loopback, 2) < image.stat().st_size / 2
+    loopback.cure(2)
     assert loopback.finish() == 0
     for index in (1, 2, 3, 4):
         loopback.check_copy(index, image)
@@ -56,6 +57,7 @@ def test_the_servers_child_with_a_slow_target(loopback):
     for index in (2, 3):
         until(loopback.target(index).exists, "node %d to be through" % index, 10.0)
     assert held(loopback, 1) < image.stat().st_size / 2
+    loopback.cure(1)
     assert loopback.finish() == 0
     assert demoted(loopback) == [1]
 
