@@ -67,6 +67,28 @@ def test_a_device_as_source(loopback, make_disk):
     assert images.digest(loopback.target(2)) == images.digest(backing)
 
 
+@pytest.mark.parametrize("options, is_told", [("rw", True), ("ro", False)])
+def test_a_source_that_is_mounted_is_no_good_when_somebody_writes_to_it(
+    loopback, make_disk, undo, tmp_path, options, is_told
+):
+    """The file system writes past the page cache of the disk, so that no digest would show it."""
+    if missing_programs("mkfs.ext4"):
+        pytest.skip("missing here: mkfs.ext4")
+    device, _backing = make_disk(16 * MIB)
+    call("mkfs.ext4", "-q", "-F", device)
+    call("mount", "-o", options, device, str(tmp_path))
+    undo("umount", str(tmp_path))
+    loopback.start_clients(2)
+    loopback.start_server(device, fault=["slow-source=%d" % (6 * MIB)])
+    loopback.await_data(2, MIB)
+    if is_told:
+        (tmp_path / "written").write_bytes(b"x" * MIB)
+        os.sync()
+    assert loopback.finish() == (4 if is_told else 0)
+    assert ("mounted for writing (%s)" % tmp_path in loopback.server.log) == is_told
+    assert ("changed at byte" in loopback.server.log) == is_told
+
+
 def test_one_device_that_is_too_small_does_not_keep_the_others_back(loopback, disks):
     image = loopback.image(IMAGE_SIZE)
     backings = disks(IMAGE_SIZE, IMAGE_SIZE - 512, IMAGE_SIZE)

@@ -15,11 +15,19 @@ import threading
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, TargetError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
+    Refused,
+    SourceChanged,
+    TargetError,
+)
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import linux
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import TargetPolicy
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import Source, inspect_source
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import (
+    Source,
+    inspect_source,
+    mounted_for_writing,
+)
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import (
     check_target,
     inspect_target,
@@ -537,3 +545,40 @@ def test_the_backup_of_the_partition_table_moves_to_the_end(tmp_path, make_loop)
     assert "No errors detected" in found.stdout, found.stdout + found.stderr
     assert "backup GPT" not in found.stderr  # it lies where it belongs
     assert "name=\"data\"" in run("sfdisk", "--dump", loop)
+
+
+def test_a_source_device_that_nobody_writes_to_has_not_changed(loop):
+    with open(loop, "r+b") as file:
+        file.write(b"dirty when the source is opened, and on the medium only then")
+        file.flush()
+        source = Source(loop)
+        try:
+            source.read(0, memoryview(bytearray(65_536)))
+            source.check_unchanged()
+        finally:
+            source.close()
+
+
+def test_a_source_device_that_somebody_writes_to_has_changed(loop):
+    source = Source(loop)
+    try:
+        with open(loop, "r+b") as file:
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+        with pytest.raises(SourceChanged):
+            source.check_unchanged()
+    finally:
+        source.close()
+
+
+@pytest.mark.parametrize("options, is_told", [("rw", True), ("ro", False)])
+def test_a_source_that_is_mounted_for_writing(loop, tmp_path, undo, options, is_told):
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("missing here: mkfs.ext4")
+    run("mkfs.ext4", "-q", "-F", loop)
+    (tmp_path / "mnt").mkdir()
+    run("mount", "-o", options, loop, str(tmp_path / "mnt"))
+    undo("umount", str(tmp_path / "mnt"))
+    told = mounted_for_writing(inspect_source(loop))
+    assert ("is mounted for writing (%s)" % (tmp_path / "mnt") in told) == is_told == bool(told)

@@ -100,6 +100,9 @@ def _stream(
     name = config["server_name"]
     context = make_context(run_id(key), name, key, timeouts_of(config), progress.logger(options.is_verbose))
     root = sender.make_root(context, config, report)
+    caution = sender.caution_of(root)
+    if caution:
+        warn("warning: %s" % caution)
     _run(root, progress)
     return sender.result_of(root)
 

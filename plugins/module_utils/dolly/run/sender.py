@@ -22,7 +22,7 @@ from ..relay.root import Policy, Root
 from ..relay.streaming import StreamRoot, TimedRoot
 from ..storage.facts import SourceFacts
 from ..storage.registry import Opened, open_source
-from ..storage.source import Source, read_block_map
+from ..storage.source import Source, mounted_for_writing, read_block_map
 from . import statistics
 from .history import History
 from .rundir import RunDir
@@ -166,6 +166,12 @@ def plan_of(
         outfile=Outfile.from_dict(config.get("outfile") or {}),
         transport=Transport.from_dict(config.get("transport") or {}),
     )
+
+
+def caution_of(root: Root) -> str:
+    """What a user should know of the source before it is sent; empty: nothing."""
+    source = root.plan.source if root.plan is not None else {}
+    return mounted_for_writing(SourceFacts.from_dict(source)) if source else ""
 
 
 def describe(root: Root) -> Dict[str, Any]:

@@ -50,6 +50,7 @@ class Mount(NamedTuple):
     point: str
     fstype: str
     source: str
+    is_writable: bool = True  #: the file system, whatever this one place of it allows
 
 
 class Swap(NamedTuple):
@@ -233,7 +234,8 @@ def parse_mountinfo(text: str) -> List[Mount]:
         left, dash, right = line.partition(" - ")
         head, tail = left.split(" "), right.split(" ")
         if dash and len(head) >= 6 and len(tail) >= 2:
-            mounts.append(Mount(head[2], unescape(head[4]), unescape(tail[0]), unescape(tail[1])))
+            is_writable = "ro" not in tail[2].split(",") if len(tail) > 2 else True
+            mounts.append(Mount(head[2], unescape(head[4]), unescape(tail[0]), unescape(tail[1]), is_writable))
     return mounts
 
 

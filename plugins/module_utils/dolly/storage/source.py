@@ -17,6 +17,7 @@ from . import linux
 from .base import Lane
 from .descriptor import Descriptor
 from .facts import SourceFacts
+from .sysfs import Devices
 
 _EXPECTED = "a regular file or a block device"
 #: Reports holes where data was written a moment ago (openzfs issue 15526, fixed in 2.2.2 and 2.1.14).
@@ -38,6 +39,17 @@ def inspect_source(path: str, proc_root: str = "/proc") -> SourceFacts:
         raise SourceError(path, 0, error.errno) from error
     finally:
         os.close(fd)
+
+
+def mounted_for_writing(source: SourceFacts) -> str:
+    """A sentence where a disk is about to be cloned that a mounted file system may write to; else nothing."""
+    places = sorted(Devices().written_at(source.device)) if source.kind == "block" else []
+    if not places:
+        return ""
+    return (
+        "The source %s is mounted for writing (%s), and a run during which anything is written to it fails:"
+        " mount it read-only, or clone a snapshot." % (source.path, ", ".join(places))
+    )
 
 
 def read_block_map(path: str, source: SourceFacts) -> blockmap.BlockMap:
@@ -79,6 +91,8 @@ class Source:
         self.size = self.facts.size
         self._proc_root = proc_root
         self._descriptor = Descriptor(fd)
+        self._devices = Devices(proc_root=proc_root)
+        self._written = self._count_writes(fd)
 
     def send(self, lane: Lane, offset: int, length: int) -> None:
         """Send all of a range. Raises SourceError, SourceChanged where it got shorter, the lane's errors."""
@@ -123,8 +137,10 @@ class Source:
             raise SourceError(self.path, 0, error.errno) from error
 
     def check_unchanged(self) -> None:
-        """Raise SourceChanged when a file's size or time of change is not what it was when it was opened."""
+        """Raise SourceChanged when a file's size or time of change, or what was written to a device, is another now."""
         if self.facts.kind != "file":
+            if self._written != self._devices.written(self.facts.device):
+                raise SourceChanged(self.path, 0)
             return
         try:
             with self._descriptor as fd:
@@ -137,6 +153,14 @@ class Source:
     def close(self) -> None:
         """Let go of it. May be called twice."""
         self._descriptor.close()
+
+    def _count_writes(self, fd: int) -> Tuple[str, ...]:
+        """What was written to a device so far. What is still in memory is no change of it when it gets there."""
+        if self.facts.kind == "file":
+            return ()
+        with contextlib.suppress(OSError):
+            os.fsync(fd)
+        return self._devices.written(self.facts.device)
 
     def _can_trust_holes(self) -> bool:
         table = linux.parse_mountinfo(linux.read_text(self._proc_root + "/self/mountinfo"))

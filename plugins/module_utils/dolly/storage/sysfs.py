@@ -118,6 +118,20 @@ class Devices:
         points = {mount.point for mount in self.mounts() if self.mount_devices(mount) & devices}
         return points | self._btrfs_members(devices)
 
+    def written_at(self, device: str) -> Set[str]:
+        """Where something on a device, or on a part of it, is mounted that is written to through that."""
+        own = {device} | self.partitions(device)
+        mounts = [mount for mount in self.mounts() if mount.is_writable]
+        return {mount.point for mount in mounts if any(self.below(one) & own for one in self.mount_devices(mount))}
+
+    def written(self, device: str) -> Tuple[str, ...]:
+        """How much was written to a device so far, and discarded; empty where nobody counts.
+
+        Documentation/admin-guide/iostats.rst of the kernel: the 7th and the 14th number, of what is through.
+        """
+        numbers = self._read(device, "stat").split()
+        return tuple(numbers[6:7] + numbers[13:14])
+
     def mount_devices(self, mount: linux.Mount) -> Set[str]:
         """The device of a mount; where its number is no disk's (btrfs), the one that its source names."""
         if not mount.device.startswith("0:"):

@@ -48,6 +48,13 @@ def test_the_source_must_be_absolute():
         ring_source.inspect(params_for(source="a.img"))
 
 
+@pytest.mark.parametrize("told", ["", "The source is mounted for writing (/): think twice."])
+def test_what_a_user_should_know_of_the_source(tmp_path, monkeypatch, told):
+    (tmp_path / "a.img").write_bytes(IMAGE)
+    monkeypatch.setattr(ring_source.image, "mounted_for_writing", lambda facts: told)
+    assert ring_source.inspect(params_for(source=str(tmp_path / "a.img")))["cautions"] == [told] * bool(told)
+
+
 @pytest.fixture
 def mapped(tmp_path):
     (tmp_path / "a.img").write_bytes(IMAGE)
