@@ -17,6 +17,7 @@ from typing import Callable, Optional
 from ..errors import Refused, TargetError
 from ..ranges import RangeSet
 from . import linux
+from .base import Store
 from .descriptor import Descriptor
 from .file import FileStore, FileTarget
 from .record import file_record
@@ -114,7 +115,7 @@ class ComparedStore(FileStore):
 class ComparedFile(FileTarget):
     """A file that is there already. What a broken run left of a newer one goes before it."""
 
-    def begin(self, size: Optional[int], chunk_size: int = 0) -> FileStore:
+    def begin(self, size: Optional[int], chunk_size: int = 0) -> Store:
         is_resumed = self._fd >= 0 and self._resumes and file_record(self._path).exists()
         old = self._open_old() if size and chunk_size and not is_resumed else -1
         if old < 0 or size is None:

@@ -19,7 +19,7 @@ from ..errors import Refused, TargetError
 from ..ranges import RangeSet
 from ..recovery.journal import Shape
 from . import linux
-from .base import Target
+from .base import Store, Target
 from .descriptor import Descriptor, DescriptorStore
 from .facts import TargetFacts
 from .record import Record, file_record
@@ -90,36 +90,45 @@ class FileStore(DescriptorStore):
         with self._directory as directory:
             if not _is_named(fd, self._partial, directory) or os.fstat(fd).st_size != self.size:
                 raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-            self._take_over_mode(fd, directory)
+            take_over_mode(self, fd, self._name, directory)
             if self.flushes:
                 os.fsync(fd)
             os.rename(self._partial, self._name, src_dir_fd=directory, dst_dir_fd=directory)
             if self.flushes:
-                self._sync_directory(directory)
+                sync_directory(self, directory)
         self._is_committed = True
 
-    def _take_over_mode(self, fd: int, directory: int) -> None:
-        try:
-            old = os.stat(self._name, dir_fd=directory, follow_symlinks=False)
-        except FileNotFoundError:
-            os.fchmod(fd, 0o644 & ~linux.parse_umask(linux.read_text("/proc/self/status")))
-            return
-        if not stat.S_ISREG(old.st_mode):
-            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
-        if os.geteuid() == 0:
-            try:
-                os.fchown(fd, old.st_uid, old.st_gid)
-            except PermissionError as error:  # NFS does not let every root do that
-                self.notes.append("the owner of %s could not be kept: %s" % (self.path, error.strerror))
-        os.fchmod(fd, stat.S_IMODE(old.st_mode) & 0o777)
 
-    def _sync_directory(self, directory: int) -> None:
+def take_over_mode(store: Store, fd: int, name: str, directory: int) -> None:
+    """Give a partial file the mode and the owner of the file whose name it is about to take. Raises OSError."""
+    try:
+        old = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        os.fchmod(fd, 0o644 & ~linux.parse_umask(linux.read_text("/proc/self/status")))
+        return
+    if not stat.S_ISREG(old.st_mode):
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+    if os.geteuid() == 0:
         try:
-            os.fsync(directory)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            self.notes.append("the file system of %s cannot sync a directory" % self.path)
+            os.fchown(fd, old.st_uid, old.st_gid)
+        except PermissionError as error:  # NFS does not let every root do that
+            _note(store, "the owner of %s could not be kept: %s" % (store.path, error.strerror))
+    os.fchmod(fd, stat.S_IMODE(old.st_mode) & 0o777)
+
+
+def sync_directory(store: Store, directory: int) -> None:
+    """Have the names that files have taken on the medium. Raises OSError."""
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        _note(store, "the file system of %s cannot sync a directory" % store.path)
+
+
+def _note(store: Store, sentence: str) -> None:
+    if sentence not in store.notes:
+        store.notes.append(sentence)
 
 
 class FileTarget(Target):
@@ -143,7 +152,7 @@ class FileTarget(Target):
             self.release()
             raise
 
-    def begin(self, size: Optional[int], chunk_size: int = 0) -> FileStore:
+    def begin(self, size: Optional[int], chunk_size: int = 0) -> Store:
         if self._directory < 0:
             raise RuntimeError("begin() without prepare()")
         try:

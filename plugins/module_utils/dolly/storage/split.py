@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import threading
-from typing import Callable, Iterator, List, Optional, Set, Tuple
+from typing import Iterator, List, Optional, Set, Tuple
 
 from ..errors import Refused, TargetError
 from . import linux
-from .base import Lane, Store, Target
+from .base import Lane, Store
 from .facts import TargetFacts
-from .file import partial_name
+from .file import FileTarget, partial_name, sync_directory, take_over_mode
 from .parts import MAX_OPEN, Pool, part_index, part_indexes, part_name
 
 _MAX_SIZE = 2 ** 63 - 1
@@ -105,7 +104,7 @@ class SplitStore(Store):
         with self._working("commit", self.size):
             self._remove_tail()
             if self.flushes:
-                os.fsync(self._directory)
+                sync_directory(self, self._directory)
         self._is_committed = True
 
     def close(self) -> None:
@@ -173,24 +172,11 @@ class SplitStore(Store):
             for index, fd, name in zip(indexes, fds, names):
                 if os.fstat(fd).st_size != self._length_of(index):
                     raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-                self._take_over_mode(fd, name)
+                take_over_mode(self, fd, name, self._directory)
             if self.flushes:
                 _flush(fds)
             for name in names:
                 os.rename(partial_name(name), name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-
-    def _take_over_mode(self, fd: int, name: str) -> None:
-        try:
-            old = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
-        except FileNotFoundError:
-            os.fchmod(fd, 0o644 & ~linux.parse_umask(linux.read_text("/proc/self/status")))
-            return
-        if not stat.S_ISREG(old.st_mode):
-            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
-        if os.geteuid() == 0:
-            with contextlib.suppress(PermissionError):  # NFS does not let every root do that
-                os.fchown(fd, old.st_uid, old.st_gid)
-        os.fchmod(fd, stat.S_IMODE(old.st_mode) & 0o777)
 
     def _remove_tail(self) -> None:
         """Parts of a longer set that was there: up to the first gap, for what lies behind it may be something else."""
@@ -221,24 +207,21 @@ class SplitStore(Store):
             raise TargetError(self.path, "read", offset, error.errno or errno.EIO) from error
 
 
-class SplitTarget(Target):
-    """Parts of at most `part_size` bytes. `facts` are those of the first part."""
+class SplitTarget(FileTarget):
+    """Parts of at most `part_size` bytes. `facts` are those of the first part; what is locked is its partial file."""
 
     def __init__(self, path: str, facts: TargetFacts, part_size: int) -> None:
-        self.facts = facts
-        self._directory_path = os.path.realpath(os.path.dirname(os.path.abspath(path)))
+        super().__init__(facts, resumes=False)
         self._name = os.path.basename(path)
-        self._path = os.path.join(self._directory_path, self._name)
+        self._path = os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(path))), self._name)
+        self._partial = partial_name(part_name(self._name, 0))
         self._part_size = part_size
-        self._directory = -1
-        self._fd = -1
 
     def prepare(self) -> None:
-        """Open the directory; see that nothing but parts is in the way, and no other run."""
-        self._guard("open", self._open_directory)
+        """Open the directory; see that no other run, and nothing but parts, is in the way."""
+        super().prepare()
         try:
             self._guard("open", self._check_parts)
-            self._guard("open", lambda: self._lock(0))
         except BaseException:
             self.release()
             raise
@@ -247,7 +230,7 @@ class SplitTarget(Target):
         if self._directory < 0:
             raise RuntimeError("begin() without prepare()")
         try:
-            self._guard("create", lambda: self._lock(os.O_CREAT))
+            self._guard("create", self._lock_new)
             self._guard("truncate", lambda: os.ftruncate(self._fd, 0))  # nothing of an earlier run is left anywhere
             self._guard("create", lambda: remove_partials(self._directory, self._name, but_first=True))
         except BaseException:
@@ -257,57 +240,12 @@ class SplitTarget(Target):
         self._fd = self._directory = -1
         return store
 
-    def release(self) -> None:
-        fds = (self._fd, self._directory)
-        self._fd = self._directory = -1
-        for fd in fds:
-            if fd >= 0:
-                os.close(fd)
-
-    def _guard(self, operation: str, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except OSError as error:
-            raise TargetError(self._path, operation, 0, error.errno or errno.EIO) from error
-
-    def _open_directory(self) -> None:
-        self._directory = os.open(self._directory_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if not os.access(self._directory_path, os.W_OK | os.X_OK):
-            self.release()
-            raise Refused(self._path, "no file can be made in its directory %s" % self._directory_path)
-
     def _check_parts(self) -> None:
         for index in part_indexes(self._name, os.listdir(self._directory)):
             name = part_name(self._name, index)
             found = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode):
                 raise Refused(self._path, "%s beside it is no regular file" % name)
-
-    def _lock(self, create: int) -> None:
-        if self._fd >= 0:
-            return
-        name = partial_name(part_name(self._name, 0))
-        try:
-            fd = os.open(name, _FLAGS | create, 0o600, dir_fd=self._directory)
-        except FileNotFoundError:
-            if create:
-                raise
-            return
-        self._fd = fd
-        self._check_partial(fd, name)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused(self._path, "another run is writing to it (%s is locked)" % name) from None
-        found = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
-        if not os.path.samestat(found, os.fstat(fd)):
-            raise Refused(self._path, "another run has just written to it (%s)" % name)
-
-    def _check_partial(self, fd: int, name: str) -> None:
-        found = os.fstat(fd)
-        # A second link would let somebody else's file be overwritten through a directory open to all.
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_uid != os.geteuid():
-            raise Refused(self._path, "%s beside it is not a file of an earlier run" % name)
 
 
 def _flush(fds: List[int]) -> None:

@@ -11,6 +11,7 @@ import lzma
 import os
 import random
 import shutil
+import stat
 import subprocess
 
 import pytest
@@ -409,6 +410,50 @@ def test_a_run_that_is_given_up_leaves_the_old_parts(tmp_path):
     assert os.listdir(tmp_path) == ["disk_0"] and (tmp_path / "disk_0").read_bytes() == b"old"
     with pytest.raises(TargetError):
         put(store, 0, b"1")
+
+
+def begun_in_parts(folder):
+    for index in range(2):
+        (folder / ("disk_%d" % index)).write_bytes(b"old")
+    target = split_target(folder, 4)
+    target.prepare()
+    store = target.begin(8)
+    put(store, 0, b"12345678")
+    return store
+
+
+@pytest.mark.parametrize("code, fails", [(errno.EIO, True), (errno.EINVAL, False)])
+def test_parts_in_a_directory_that_cannot_be_synced(tmp_path, monkeypatch, code, fails):
+    store = begun_in_parts(tmp_path)
+    real = os.fsync
+
+    def fsync(fd):
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if fails:
+        with pytest.raises(TargetError):
+            store.commit()
+    else:
+        store.commit()
+        assert store.notes == ["the file system of %s cannot sync a directory" % (tmp_path / "disk")]
+    store.close()
+
+
+def test_an_owner_that_parts_cannot_keep_is_said_once(tmp_path, monkeypatch):
+    store = begun_in_parts(tmp_path)
+
+    def fchown(fd, user, group):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", fchown)
+    store.commit()
+    store.close()
+    assert store.notes == ["the owner of %s could not be kept: Operation not permitted" % (tmp_path / "disk")]
+    assert read_parts(tmp_path) == [b"1234", b"5678"]
 
 
 def test_two_runs_and_strange_parts_are_refused(tmp_path):
