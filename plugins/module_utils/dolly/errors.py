@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from typing import Any, Dict, Iterable, Optional, Tuple, Type
 
 FAULTS = ("user", "node", "peer", "source", "bug")
@@ -190,14 +191,16 @@ class PeerLost(DollyError):
 
 
 class CannotConnect(DollyError):
-    """{node} cannot connect to {peer} at {address} port {port} ({reason}): does the process of {peer} still run,
-    and does every firewall between the two let this port through?"""
+    """{node} cannot connect to {where} ({reason}): does the process there still run, and does every firewall
+    between the two let this port through?"""
 
     fault = "peer"
     exit_code = 3
 
     def __init__(self, node: str, peer: str, address: str, port: int, reason: str) -> None:
-        self._explain({"node": node, "peer": peer, "address": address, "port": port, "reason": reason})
+        fields = {"node": node, "peer": peer, "address": address, "port": port, "reason": reason}
+        place = "port %d" % port if peer == address else "at %s port %d" % (address, port)
+        self._explain(fields, where="%s %s" % (peer, place))
 
 
 class ProtocolError(DollyError):
@@ -270,10 +273,20 @@ class NotEnoughNodes(DollyError):
 
     def __init__(self, ready: int, needed: int, missing: Iterable[str]) -> None:
         listed = [str(name) for name in missing]
-        names = ", ".join(listed[:_MAX_NAMES]) or "none"
+        # What is said of a node has commas of its own.
+        names = ("; " if any(" " in one for one in listed) else ", ").join(listed[:_MAX_NAMES]) or "none"
         if len(listed) > _MAX_NAMES:
             names += " and %d more" % (len(listed) - _MAX_NAMES)
         self._explain({"ready": ready, "needed": needed, "missing": listed}, names=names)
+
+
+def said_of(name: str, sentence: str) -> str:
+    """A node and why it is missing, with its name once: whoever told of it has named it, or not."""
+    start = name + ": "
+    reason = (sentence[len(start) :] if sentence.startswith(start) else sentence).rstrip(".")
+    if re.search(r"(?<![\w.-])%s(?![\w-])" % re.escape(name), reason):
+        return reason
+    return "%s (%s)" % (name, reason) if reason else name
 
 
 def from_dict(data: Any) -> DollyError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Set, Tuple
 
 from .. import bottleneck
-from ..errors import ChecksumMismatch, DollyError, NotEnoughNodes, TimedOut, from_dict
+from ..errors import ChecksumMismatch, DollyError, NotEnoughNodes, TimedOut, from_dict, said_of
 from ..plan.blockmap import Checker
 from ..plan.job import Plan
 from ..progress import OPINIONS, OWN_STATES, Snapshot
@@ -137,9 +137,7 @@ class Root(Node):
             snapshot = self.board.get(rank)
             error = (snapshot.error or {}) if snapshot is not None else {}
             name = self.plan.nodes[rank].name if self.plan is not None else str(rank)
-            message = str(error.get("message", "said nothing"))
-            start = name + ": "  # whoever told of it may have named the node
-            reasons.append("%s (%s)" % (name, message[len(start) :] if message.startswith(start) else message))
+            reasons.append(said_of(name, str(error.get("message", "said nothing"))))
         return reasons
 
     def _start(self, ready: List[int]) -> None:

@@ -14,7 +14,7 @@ import shlex
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from ..errors import DollyError, PeerLost, Refused
+from ..errors import DollyError, PeerLost, Refused, said_of
 
 _CONNECT_S = 15.0
 _START_S = 60.0
@@ -178,4 +178,4 @@ def read_ssh_config(paramiko: Any, name: str) -> Dict[str, Any]:
 
 def reasons(failed: Dict[str, DollyError]) -> List[str]:
     """A sentence for each machine that did not start."""
-    return ["%s (%s)" % (name, error.sentence) for name, error in sorted(failed.items())]
+    return [said_of(name, error.sentence) for name, error in sorted(failed.items())]

@@ -109,6 +109,32 @@ def test_long_list_of_missing_nodes_keeps_the_advice():
     assert len(error.fields["missing"]) == 499
 
 
+def test_who_cannot_be_reached_is_named_once():
+    """On the command line a node's name is its address."""
+    error = errors.CannotConnect("10.0.0.1", "10.0.0.2", "10.0.0.2", 9998, "timed out")
+    assert error.sentence.startswith("10.0.0.1 cannot connect to 10.0.0.2 port 9998 (timed out): does the process ")
+    assert error.sentence.count("10.0.0.2") == 1
+    by_name = errors.CannotConnect("n1", "n2", "10.0.0.2", 9998, "timed out")
+    assert by_name.sentence.startswith("n1 cannot connect to n2 at 10.0.0.2 port 9998 (timed out): ")
+
+
+@pytest.mark.parametrize("sentence, said", [
+    ("", "n2"),
+    ("said nothing", "n2 (said nothing)"),
+    ("n2: silent for 5 s", "n2 (silent for 5 s)"),
+    ("n2: n1 cannot connect to n2 at 10.0.0.2", "n1 cannot connect to n2 at 10.0.0.2"),
+    ("The server gave up waiting for n2.", "The server gave up waiting for n2"),
+    ("It stands behind n2-b, n22 and a.n2.", "n2 (It stands behind n2-b, n22 and a.n2)"),
+])
+def test_what_is_said_of_a_node_names_it_once(sentence, said):
+    assert errors.said_of("n2", sentence) == said
+
+
+def test_reasons_of_missing_nodes_stand_apart():
+    assert "missing: n2 (a, b); n3 (c). Repair" in errors.NotEnoughNodes(1, 3, ["n2 (a, b)", "n3 (c)"]).sentence
+    assert "missing: n2, n3. Repair" in errors.NotEnoughNodes(1, 3, ["n2", "n3"]).sentence
+
+
 @pytest.mark.parametrize("name", ["kind", "message", "fault"])
 def test_reserved_field_names_are_refused(name):
     with pytest.raises(ValueError, match=name):

@@ -191,7 +191,7 @@ class TestBarrier:
         bench = ring(targets={2: RefusingTarget()}).join()
         assert bench.root.node.state == "failed"
         assert bench.root.node.error.to_dict()["kind"] == "NotEnoughNodes"
-        assert "mounted" in bench.root.node.error.sentence
+        assert "mounted" in bench.root.node.error.sentence and "missing: n2 (" in bench.root.node.error.sentence
         for target in bench.targets.values():
             assert target.calls == ["prepare", "release"]
         assert [bench.state_of(rank) for rank in (1, 2, 3)] == ["failed"] * 3
@@ -200,6 +200,8 @@ class TestBarrier:
         timeouts = Timeouts(join=8, barrier=3, connect=0.3, orphan=6, dead_after=3, stall=6, flush=6, handshake=2)
         bench = ring(absent=(2,), timeouts=timeouts).join()
         assert bench.states[1] == "unreachable"
+        assert bench.root.node.error.sentence.count("n2") == 1
+        assert "missing: n1 cannot connect to n2 at 127.0.0.1 port " in bench.root.node.error.sentence
         assert [bench.state_of(rank) for rank in (1, 3)] == ["failed", "failed"]
         assert not any("begin" in target.calls for target in bench.targets.values())
 
