@@ -66,3 +66,10 @@ def test_what_makes_no_sense_together_is_refused(lab, variables, text):
     outcome = lab.clone("-l", "n1", "-e", variables, code=2)
     assert text in outcome.reasons()["n1"]
     assert list(lab.targets.iterdir()) == [] and lab.left_over() == []
+
+
+def test_a_mistyped_wish_to_measure_clones_nothing(lab):
+    outcome = lab.clone("-l", "rack3", "-e", "dolly_ring_dumy_seconds=1", code=2)
+    assert set(outcome.reasons()) == HOSTS
+    assert all("Did you mean dolly_ring_dummy_seconds?" in reason for reason in outcome.reasons().values())
+    assert list(lab.targets.iterdir()) == [] and lab.left_over() == []
