@@ -38,6 +38,9 @@ class Schedule:
         return [one for one in self.ring.clients if one.rank not in self.broken | self.shaken]
 
 
+Fault = Callable[[Schedule], None]
+
+
 def draw(ring: Ring) -> Schedule:
     """Draw faults for a ring from its world's randomness, and set them up."""
     schedule = Schedule(ring)
@@ -86,22 +89,26 @@ def _sometime(schedule: Schedule, what: str, happen: Callable[[], None]) -> None
     trigger.append(lambda: ring.world.after(delay, None, happen))
 
 
-def _kill(schedule: Schedule) -> None:
-    victim = _anybody(schedule)
-    schedule.broken.add(victim.rank)
-    _sometime(schedule, "kill %s" % victim, victim.kill)
+def _breaks(what: str, how: Callable[[Machine], None]) -> Fault:
+    """Some node never ends well."""
+
+    def fault(schedule: Schedule) -> None:
+        victim = _anybody(schedule)
+        schedule.broken.add(victim.rank)
+        _sometime(schedule, what % victim, lambda: how(victim))
+
+    return fault
 
 
-def _power(schedule: Schedule) -> None:
-    victim = _anybody(schedule)
-    schedule.broken.add(victim.rank)
-    _sometime(schedule, "%s loses power" % victim, victim.lose_power)
+def _slows(what: str, rate: str) -> Fault:
+    """One of the rates of some node is low from the beginning."""
 
+    def fault(schedule: Schedule) -> None:
+        victim = _anybody(schedule)
+        setattr(victim, rate, CHUNK * 0.7)
+        schedule.lines.append(what % victim)
 
-def _freeze(schedule: Schedule) -> None:
-    victim = _anybody(schedule)
-    schedule.broken.add(victim.rank)
-    _sometime(schedule, "%s freezes for good" % victim, victim.freeze)
+    return fault
 
 
 def _pause(schedule: Schedule) -> None:
@@ -117,12 +124,6 @@ def _pause(schedule: Schedule) -> None:
             schedule.ring.world.after(seconds, None, victim.thaw)
 
     _sometime(schedule, "%s freezes for %.1f s" % (victim, seconds), happen)
-
-
-def _hang(schedule: Schedule) -> None:
-    victim = _anybody(schedule)
-    schedule.broken.add(victim.rank)
-    _sometime(schedule, "the disk of %s hangs" % victim, victim.hang)
 
 
 def _bad_disk(schedule: Schedule) -> None:
@@ -152,24 +153,6 @@ def _cut_for(schedule: Schedule, seconds: float) -> None:
         ring.world.after(seconds, None, lambda: ring.network.mend(one.rank, other.rank))
 
     _sometime(schedule, "no way between %s and %s for %.1f s" % (one, other, seconds), happen)
-
-
-def _slow_disk(schedule: Schedule) -> None:
-    victim = _anybody(schedule)
-    victim.disk_rate = CHUNK * 0.7
-    schedule.lines.append("%s has a slow disk" % victim)
-
-
-def _slow_in(schedule: Schedule) -> None:
-    victim = _anybody(schedule)
-    victim.in_rate = CHUNK * 0.7
-    schedule.lines.append("%s hears slowly" % victim)
-
-
-def _slow_out(schedule: Schedule) -> None:
-    victim = _anybody(schedule)
-    victim.out_rate = CHUNK * 0.7
-    schedule.lines.append("%s talks slowly" % victim)
 
 
 def _crawls(schedule: Schedule) -> None:
@@ -236,18 +219,18 @@ def _server(schedule: Schedule) -> None:
     _sometime(schedule, "the server: %s" % how.__name__, lambda: how(server))
 
 
-_FAULTS: Dict[str, Callable[[Schedule], None]] = {
-    "kill": _kill,
-    "power": _power,
-    "freeze": _freeze,
+_FAULTS: Dict[str, Fault] = {
+    "kill": _breaks("kill %s", Machine.kill),
+    "power": _breaks("%s loses power", Machine.lose_power),
+    "freeze": _breaks("%s freezes for good", Machine.freeze),
     "pause": _pause,
-    "hang": _hang,
+    "hang": _breaks("the disk of %s hangs", Machine.hang),
     "bad disk": _bad_disk,
     "cut": _cut,
     "blink": _blink,
-    "slow disk": _slow_disk,
-    "slow in": _slow_in,
-    "slow out": _slow_out,
+    "slow disk": _slows("%s has a slow disk", "disk_rate"),
+    "slow in": _slows("%s hears slowly", "in_rate"),
+    "slow out": _slows("%s talks slowly", "out_rate"),
     "crawls": _crawls,
     "flip": _flip,
     "neighbours": _neighbours,
