@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -101,15 +100,6 @@ def machines_classic(make_rack, machines):
 def rack(request):
     """The same test in both places."""
     return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def undo():
-    """Takes commands that undo something; runs them in reverse order, whatever happened to the test."""
-    commands = []
-    yield lambda *command: commands.append(command)
-    for command in reversed(commands):
-        subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture

@@ -51,15 +51,6 @@ def run(*command):
 
 
 @pytest.fixture
-def undo():
-    """Takes commands that undo something; runs them in reverse order, whatever happened to the test."""
-    commands = []
-    yield lambda *command: commands.append(command)
-    for command in reversed(commands):
-        subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
-
-
-@pytest.fixture
 def make_loop(tmp_path, undo):
     if shutil.which("losetup") is None:
         pytest.skip("missing here: losetup")
