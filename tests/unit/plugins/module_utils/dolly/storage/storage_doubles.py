@@ -7,11 +7,12 @@ from __future__ import annotations
 import errno
 import os
 import random
+import stat
 from typing import Any, Callable, Dict, List
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import PeerLost
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import linux
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.base import Store
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.base import Readable, Store
 
 #: Not a multiple of any block size, so that every store meets a ragged end.
 IMAGE_SIZE = 300_001
@@ -90,10 +91,28 @@ def fill(store: Store, data: bytes, offset: int = 0, step: int = 65_536) -> None
         offset += count
 
 
+def refuse_to_sync_directories(monkeypatch: Any, code: int) -> None:
+    """As a file system does that cannot, or whose disk fails just then."""
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
 def content(store: Store) -> bytes:
     buffer = bytearray(store.size)
     assert store.read(0, memoryview(buffer)) == store.size
     return bytes(buffer)
+
+
+def sent(store: Readable, offset: int, length: int) -> bytes:
+    lane = BytesLane()
+    store.send(lane, offset, length)
+    return bytes(lane.sent)
 
 
 def case_receive_and_read(store: Store) -> None:

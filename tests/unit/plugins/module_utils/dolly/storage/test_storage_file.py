@@ -23,6 +23,7 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.storag
     FailingWriteLane,
     FailsOnce,
     fill,
+    refuse_to_sync_directories,
 )
 
 PARTIAL = ".image.dolly-partial"
@@ -311,14 +312,7 @@ def test_failed_commit(tmp_path, begun, monkeypatch, step):
 def test_directory_that_cannot_be_synced(tmp_path, begun, monkeypatch, code, fails):
     store = begun()
     fill(store, IMAGE)
-    real = os.fsync
-
-    def fsync(fd):
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            raise OSError(code, os.strerror(code))
-        real(fd)
-
-    monkeypatch.setattr(os, "fsync", fsync)
+    refuse_to_sync_directories(monkeypatch, code)
     if fails:
         with pytest.raises(TargetError):
             store.commit()

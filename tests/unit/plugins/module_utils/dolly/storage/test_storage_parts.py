@@ -1,0 +1,189 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images in parts: exact at every boundary, and never a mixture of old and new."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
+    Refused,
+    SourceChanged,
+    TargetError,
+    UsageError,
+)
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import parts
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.split import SplitTarget
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.split_source import SplitSource
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import inspect_target
+from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.storage.storage_doubles import (
+    IMAGE,
+    fill,
+    refuse_to_sync_directories,
+    sent,
+)
+
+
+def split_target(folder, part_size):
+    path = str(folder / "disk")
+    return SplitTarget(path, inspect_target(path + "_0"), part_size)
+
+
+def read_parts(folder, name="disk"):
+    indexes = parts.part_indexes(name, os.listdir(folder))
+    assert indexes == list(range(len(indexes)))
+    return [(folder / parts.part_name(name, index)).read_bytes() for index in indexes]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.integers(0, 300), part_size=st.integers(1, 70), old=st.integers(0, 9), is_sized=st.booleans(),
+    seed=st.integers(0, 1000), step=st.integers(1, 150),
+)
+def test_parts_are_exact_at_every_boundary(tmp_path_factory, size, part_size, old, is_sized, seed, step):
+    folder = tmp_path_factory.mktemp("parts")
+    for index in range(old):
+        (folder / ("disk_%d" % index)).write_bytes(b"o" * 500)
+    target = split_target(folder, part_size)
+    target.prepare()
+    store = target.begin(size if is_sized else None)
+    pieces = [(start, min(size, start + step)) for start in range(0, size, step)]
+    random.Random(seed).shuffle(pieces)
+    expected = bytearray(IMAGE[:size])
+    for number, (start, end) in enumerate(pieces):
+        if number % 3:
+            fill(store, IMAGE[start:end], start)
+        else:
+            store.zero(start, end - start)
+            expected[start:end] = bytes(end - start)
+    if not is_sized:
+        store.end(size)
+    found = memoryview(bytearray(size + 5))
+    assert store.read(0, found) == size and found[:size] == expected
+    if size:
+        assert sent(store, 0, size) == expected
+    store.commit()
+    store.close()
+    made = read_parts(folder)
+    assert b"".join(made) == expected
+    assert [len(part) for part in made] == [min(part_size, size - at) for at in range(0, max(1, size), part_size)]
+    assert not [name for name in os.listdir(folder) if "partial" in name]
+    source = SplitSource(str(folder / "disk"))
+    assert source.size == size and sent(source, 0, size) == expected
+    assert source.read(0, found) == size
+    source.check_unchanged()
+    source.close()
+    shutil.rmtree(folder)
+
+
+def test_more_parts_than_may_be_open(tmp_path):
+    target = split_target(tmp_path, 3)
+    target.prepare()
+    store = target.begin(len(IMAGE[:600]))
+    fill(store, IMAGE[:600])
+    assert len(store._pool.each()) <= parts.MAX_OPEN
+    assert sent(store, 0, 600) == IMAGE[:600]
+    store.commit()
+    store.close()
+    assert b"".join(read_parts(tmp_path)) == IMAGE[:600]
+
+
+def test_what_lies_behind_a_gap_is_somebody_elses(tmp_path):
+    for name in ("disk_0", "disk_1", "disk_2", "disk_2024", "disk_03"):
+        (tmp_path / name).write_bytes(b"old")
+    target = split_target(tmp_path, 10)
+    target.prepare()
+    store = target.begin(5)
+    fill(store, b"12345")
+    store.commit()
+    store.close()
+    assert sorted(os.listdir(tmp_path)) == ["disk_0", "disk_03", "disk_2024"]
+
+
+def test_a_run_that_is_given_up_leaves_the_old_parts(tmp_path):
+    (tmp_path / "disk_0").write_bytes(b"old")
+    target = split_target(tmp_path, 4)
+    target.prepare()
+    store = target.begin(8)
+    fill(store, b"12345678")
+    store.abort()
+    assert os.listdir(tmp_path) == ["disk_0"] and (tmp_path / "disk_0").read_bytes() == b"old"
+    with pytest.raises(TargetError):
+        fill(store, b"1")
+
+
+def begun_in_parts(folder):
+    for index in range(2):
+        (folder / ("disk_%d" % index)).write_bytes(b"old")
+    target = split_target(folder, 4)
+    target.prepare()
+    store = target.begin(8)
+    fill(store, b"12345678")
+    return store
+
+
+@pytest.mark.parametrize("code, fails", [(errno.EIO, True), (errno.EINVAL, False)])
+def test_parts_in_a_directory_that_cannot_be_synced(tmp_path, monkeypatch, code, fails):
+    store = begun_in_parts(tmp_path)
+    refuse_to_sync_directories(monkeypatch, code)
+    if fails:
+        with pytest.raises(TargetError):
+            store.commit()
+    else:
+        store.commit()
+        assert store.notes == ["the file system of %s cannot sync a directory" % (tmp_path / "disk")]
+    store.close()
+
+
+def test_an_owner_that_parts_cannot_keep_is_said_once(tmp_path, monkeypatch):
+    store = begun_in_parts(tmp_path)
+
+    def fchown(fd, user, group):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", fchown)
+    store.commit()
+    store.close()
+    assert store.notes == ["the owner of %s could not be kept: Operation not permitted" % (tmp_path / "disk")]
+    assert read_parts(tmp_path) == [b"1234", b"5678"]
+
+
+def test_two_runs_and_strange_parts_are_refused(tmp_path):
+    first = split_target(tmp_path, 4)
+    first.prepare()
+    store = first.begin(8)
+    with pytest.raises(Refused, match="another run"):
+        split_target(tmp_path, 4).prepare()
+    store.abort()
+    (tmp_path / "disk_1").mkdir()
+    with pytest.raises(Refused, match="no regular file"):
+        split_target(tmp_path, 4).prepare()
+
+
+@pytest.mark.parametrize("names, missing", [((), "there is no"), ((0, 2), "_1 is missing"), ((1,), "_0 is missing")])
+def test_a_source_needs_all_of_its_parts(tmp_path, names, missing):
+    for index in names:
+        (tmp_path / ("disk_%d" % index)).write_bytes(b"part")
+    with pytest.raises(UsageError, match=missing):
+        SplitSource(str(tmp_path / "disk"))
+
+
+def test_a_part_that_changes_is_noticed_with_its_place(tmp_path):
+    for index in (0, 1, 2):
+        (tmp_path / ("disk_%d" % index)).write_bytes(b"12345")
+    source = SplitSource(str(tmp_path / "disk"))
+    (tmp_path / "disk_1").write_bytes(b"123")
+    with pytest.raises(SourceChanged, match="disk_1"):
+        source.read(0, memoryview(bytearray(15)))
+    with pytest.raises(SourceChanged) as caught:
+        source.check_unchanged()
+    assert caught.value.fields["offset"] == 5
+    source.close()
