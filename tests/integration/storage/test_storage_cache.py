@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import Source
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import open_target
+from ansible_collections.dolly.ring.tests.integration.storage.disks import needs, needs_root, run
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.storage.storage_doubles import (
     IMAGE,
     BytesLane,
@@ -27,15 +28,7 @@ DATA = (IMAGE * (SIZE // len(IMAGE) + 1))[:SIZE]
 #: The kernel writes by itself what is older than 30 s (vm.dirty_expire_centisecs).
 PATIENCE_S = 15.0
 
-_missing = [name for name in ("losetup", "mkfs.ext4", "mount", "umount", "fincore") if shutil.which(name) is None]
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root for loop devices and mounts"),
-    pytest.mark.skipif(bool(_missing), reason="missing here: " + ", ".join(_missing)),
-]
-
-
-def run(*command):
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+pytestmark = [needs_root, needs("losetup", "mkfs.ext4", "mount", "umount", "fincore")]
 
 
 @pytest.fixture

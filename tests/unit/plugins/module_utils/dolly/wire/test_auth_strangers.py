@@ -19,9 +19,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.auth import 
     ListenerHandshake,
     Reply,
 )
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import (
-    NEED_MORE,
-)
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import NEED_MORE
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.wire.auth_doubles import (
     DIALER_NONCE,
     LISTENER_NONCE,
