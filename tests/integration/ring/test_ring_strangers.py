@@ -7,7 +7,9 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import resource
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,25 @@ def test_a_port_scan_and_callers_who_say_nothing(loopback, call_up):
     assert loopback.finish() == 0
     for index in (1, 2):
         loopback.check_copy(index, loopback.image(IMAGE_SIZE))
+
+
+def test_strangers_do_not_take_the_last_descriptors(loopback, call_up):
+    """A node that may have few: no parent is kept out, its target can be opened, and nothing turns in circles."""
+    loopback.start_clients(2)
+    client = loopback.clients[1]
+    limit = len(os.listdir("/proc/%d/fd" % client.pid)) + 24
+    resource.prlimit(client.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    silent = [call_up(loopback.address(1), loopback.network.port) for _number in range(60)]
+    before = client.cpu_s()
+    time.sleep(1.0)
+    assert client.cpu_s() - before < 0.3
+    loopback.start_server(loopback.image(IMAGE_SIZE), fault=SLOW)
+    loopback.await_data(2, MIB)
+    silent += [call_up(loopback.address(1), loopback.network.port) for _number in range(60)]
+    assert loopback.finish() == 0
+    for index in (1, 2):
+        loopback.check_copy(index, loopback.image(IMAGE_SIZE))
+    assert "Traceback" not in client.log
 
 
 def test_a_slow_caller_is_let_go(loopback, call_up):

@@ -71,18 +71,24 @@ class Channel:
             sock.close()
 
     def detach(self) -> socket.socket:
-        """Give the socket away, blocking again; all that was queued must have been sent."""
+        """Give the socket away, blocking again, once all that is queued has been sent.
+
+        Raises OSError when the connection is gone, or does not take that at once: who runs on the reactor waits for
+        nobody.
+        """
         if self._sock is None:
             raise OSError("the connection is gone")
         sock, self._sock = self._sock, None
         self._reactor.forget(sock)
-        sock.setblocking(True)
         try:
-            if self._queued:
-                sock.sendall(self._queued)
-        except OSError:
+            while self._queued:
+                del self._queued[: sock.send(self._queued)]
+        except OSError as error:
             sock.close()
+            if isinstance(error, BlockingIOError):
+                raise OSError("it does not take what is to be sent") from error
             raise
+        sock.setblocking(True)
         return sock
 
     @property

@@ -44,6 +44,11 @@ def is_peer_gone(error: OSError) -> bool:
     return isinstance(error, socket.timeout) or error.errno in _PEER_GONE
 
 
+def is_exhausted(error: OSError) -> bool:
+    """Whether this process, or the machine, has no room for one more connection: whoever waits goes on waiting."""
+    return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
 def listen_within(bind: str, first: int, last: int) -> socket.socket:
     """A listening socket on the first port from `first` to `last` that is free. Raises UsageError as `listen`."""
     for port in range(first, last):

@@ -165,8 +165,10 @@ class Door:
     def _accept(self, door: socket.socket) -> Optional[socket.socket]:
         try:
             sock = door.accept()[0]
-        except OSError:
-            return None  # it was gone again
+        except OSError as error:
+            if sockets.is_exhausted(error):
+                time.sleep(_TICK_S)  # it waits there, and would be found again at once
+            return None  # else it was gone again
         sock.settimeout(None)
         sockets.tune(sock)
         return sock

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from typing import Callable, Dict, List
 
 from ..errors import DollyError
 from ..net import sockets
 from ..net.channel import Channel
+from ..net.reactor import Timer
 from ..plan.transport import Transport
 from ..wire.auth import Established, HelloReceived, ListenerHandshake
 from ..wire.codec import NEED_MORE
@@ -21,9 +23,21 @@ from .context import Context
 MAX_UNFINISHED = 128
 MAX_PER_ADDRESS = 64
 
+#: The part of this process's descriptors that unfinished handshakes may have: targets and lanes need some too.
+_SHARE = 4
+#: How long nobody is let in when there is no descriptor left. Whoever waits at the door would wake the reactor all
+#: the time.
+_PAUSE_S = 0.2
+
 #: Which epoch is current for the node that says Hello; raises AuthError for what has no business here.
 Judge = Callable[[Hello], int]
 OnEstablished = Callable[[Established, Channel], None]
+
+
+def _descriptors() -> int:
+    """How many this process may have."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit if limit != resource.RLIM_INFINITY else MAX_UNFINISHED * _SHARE
 
 
 class _Caller:
@@ -85,8 +99,10 @@ class Listener:
         self.port: int = sock.getsockname()[1]
         self._callers: Dict[_Caller, None] = {}  # a set that keeps the order of arrival
         self._sock = sock
+        self._has_complained = False
+        self._timer = Timer(lambda: None)
         sock.setblocking(False)
-        context.reactor.watch(sock, self._on_ready, read=True, write=False)
+        self._watch()
 
     def shape(self, transport: Transport) -> None:
         """Have the connections that come from now on made as the run wants it."""
@@ -97,6 +113,7 @@ class Listener:
 
     def close(self) -> None:
         """Listen no more, and drop whoever has not finished."""
+        self._timer.cancel()
         self.context.reactor.forget(self._sock)
         self._sock.close()
         for caller in list(self._callers):
@@ -115,16 +132,32 @@ class Listener:
     def _on_ready(self, _readable: bool, _writable: bool) -> None:
         try:
             sock, _address = self._sock.accept()
-        except OSError:
-            return  # it went away again, or we are out of descriptors: the next round tries again
+        except OSError as error:
+            if sockets.is_exhausted(error):
+                self._pause(error)
+            return  # else it went away again
         sockets.tune(sock)
         caller = _Caller(self, sock)
         self._callers[caller] = None
         self._make_room(caller.host)
 
+    def _watch(self) -> None:
+        self.context.reactor.watch(self._sock, self._on_ready, read=True, write=False)
+
+    def _pause(self, error: OSError) -> None:
+        """The oldest that has not proved anything yet has to give its descriptor back; else wait for one."""
+        if not self._has_complained:
+            self._has_complained = True
+            self.context.log("a caller has to wait: %s" % error.strerror)
+        if self._callers:
+            next(iter(self._callers)).refuse("there is no room for another connection")
+        else:
+            self.context.reactor.forget(self._sock)
+            self._timer = self.context.reactor.after(_PAUSE_S, self._watch)
+
     def _make_room(self, host: str) -> None:
         same: List[_Caller] = [caller for caller in self._callers if caller.host == host]
         if len(same) > MAX_PER_ADDRESS:
             same[0].refuse("too many unfinished connections from this address")
-        elif len(self._callers) > MAX_UNFINISHED:
+        elif len(self._callers) > min(MAX_UNFINISHED, _descriptors() // _SHARE):
             next(iter(self._callers)).refuse("too many unfinished connections")

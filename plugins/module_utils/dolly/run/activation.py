@@ -22,6 +22,7 @@ KNOCK_PORT = 9996
 _FIRST_FD = 3
 _AT_ONCE = 64
 _KNOCK_S = 5.0
+_PAUSE_S = 1.0  # when there is no descriptor left for a knock
 
 
 def take_sockets(
@@ -62,8 +63,11 @@ def answer_knocks(reactor: Reactor, knocks: Sequence[socket.socket], log: Callab
         def ready(_readable: bool, _writable: bool) -> None:
             try:
                 caller, _address = sock.accept()
-            except OSError:
-                return  # it went away again
+            except OSError as error:
+                if sockets.is_exhausted(error):
+                    reactor.forget(sock)
+                    reactor.after(_PAUSE_S, lambda: watch(sock))
+                return  # else it went away again
             log("%s knocked" % sockets.name_of(caller))
             caller.close()
 

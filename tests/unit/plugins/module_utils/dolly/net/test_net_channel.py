@@ -174,16 +174,30 @@ class TestFinish:
 
 class TestDetach:
     def test_blocks_again_with_nothing_lost(self, bench):
-        bench.channel.write(LARGE)
-        assert bench.channel._queued
-        reader = Background(lambda: read_all(bench.far, len(LARGE)))
+        bench.channel.write(b"proof")
         with bench.channel.detach() as sock:
-            assert reader.result() == LARGE
+            assert read_all(bench.far, 5) == b"proof"
             assert sock.getblocking() and sock.gettimeout() is None
             bench.far.sendall(b"for the next owner")
             assert read_all(sock, 18) == b"for the next owner"
         assert bench.received == b""
         assert not bench.channel.is_open
+
+    def test_a_peer_that_does_not_read_is_not_waited_for(self, bench):
+        """Nothing that runs on the reactor may block, not even for the last bytes of a handshake."""
+        bench.channel.write(LARGE)
+        assert bench.channel._queued
+        detaching = Background(bench.channel.detach)
+        with pytest.raises(OSError, match="does not take"):
+            detaching.result(2.0)
+        assert not bench.channel.is_open and bench.ends == []
+
+    def test_what_the_peer_has_made_room_for_is_sent_first(self, bench):
+        bench.channel.write(LARGE)
+        reader = Background(lambda: read_all(bench.far, len(LARGE)))
+        bench.until(lambda: not bench.channel._queued)
+        with bench.channel.detach():
+            assert reader.result() == LARGE
 
     def test_bytes_that_were_not_read_yet_are_the_next_owners(self, bench):
         bench.channel.read_size = 4

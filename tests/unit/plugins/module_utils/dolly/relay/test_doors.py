@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 import threading
+import time
 
 import pytest
 
@@ -14,10 +15,13 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Aut
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.net import sockets
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import NodeSpec
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import listener as listener_module
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.classic_child import HopOptions
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.classic_parent import Door as ClassicDoor
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.dialer import Dialer
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.listener import Listener
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.node import Node
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.upstream import Upstream
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import activation
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.auth import (
     DialerHandshake,
     Hello,
@@ -28,6 +32,7 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.ne
     PATIENCE_S,
     Background,
     crowded_port,
+    no_descriptors,
 )
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     RUN_ID,
@@ -313,6 +318,96 @@ class TestCaps:
         assert_closed(strangers[2])
         for sock in strangers:
             sock.close()
+
+
+class TestNoDescriptorIsLeft:
+    @pytest.fixture
+    def looks(self, monkeypatch):
+        """Whenever the listener looked who is there."""
+        found = []
+        on_ready = Listener._on_ready
+
+        def counted(listener, *event):
+            found.append(1)
+            on_ready(listener, *event)
+
+        monkeypatch.setattr(Listener, "_on_ready", counted)
+        return found
+
+    def test_it_waits_and_says_so_once(self, looks, parties):
+        door = parties(Door)
+        with socket.socket() as sock:
+            sock.settimeout(PATIENCE_S)
+            with no_descriptors():
+                sock.connect(("127.0.0.1", door.listener.port))
+                time.sleep(1.0)
+                assert 2 <= len(looks) <= 10
+                assert len(door.log) == 1 and "Too many open files" in door.log[0]
+            handshake = DialerHandshake(SECRET, hello(), lambda now: 1)
+            sock.sendall(handshake.start())
+            sock.sendall(read_challenge(sock, handshake).data)
+            until(lambda: door.let_in)
+        assert len(door.log) == 1
+
+    def test_strangers_make_room(self, parties):
+        """A process that has no descriptor left but for those who say nothing must not keep a parent out."""
+        door = parties(Door, handshake_s=60.0)
+        stranger, sock = door.connect(), socket.socket()
+        until(lambda: door.unfinished == 1)
+        with stranger, sock:
+            sock.settimeout(PATIENCE_S)
+            with no_descriptors():
+                sock.connect(("127.0.0.1", door.listener.port))
+                assert_closed(stranger)
+                handshake = DialerHandshake(SECRET, hello(), lambda now: 1)
+                sock.sendall(handshake.start())
+                sock.sendall(read_challenge(sock, handshake).data)
+                until(lambda: door.let_in)
+
+    def test_it_can_be_closed_meanwhile(self, looks):
+        door = Door()
+        with socket.socket() as sock:
+            with no_descriptors():
+                sock.connect(("127.0.0.1", door.listener.port))
+                until(lambda: looks)
+                door.context.reactor.call(door.listener.close)
+                count = len(looks)
+                time.sleep(0.5)
+                assert len(looks) <= count + 1
+            door.close()
+
+    def test_the_door_of_a_classic_node(self):
+        """It has a thread of its own, which has nothing else to do."""
+        options = HopOptions(data_port=0, control_port=0)
+        door = ClassicDoor("127.0.0.1", options, lambda: None)
+        with socket.socket() as sock:
+            with no_descriptors():
+                sock.connect(door._control_door.getsockname())
+                began_at = time.monotonic()
+                assert door._accept(door._control_door) is None
+                assert time.monotonic() - began_at > 0.1
+            accepted = door._accept(door._control_door)
+            assert accepted is not None
+            accepted.close()
+        door.close()
+
+    def test_a_knock(self):
+        context = make_context()
+        log = []
+        door = socket.create_server(("127.0.0.1", 0))
+        activation.answer_knocks(context.reactor, [door], log.append)
+        turning = Background(context.reactor.run)
+        with door, socket.socket() as sock:
+            with no_descriptors():
+                sock.connect(door.getsockname())
+                before = time.process_time()
+                time.sleep(0.5)
+                assert time.process_time() - before < 0.2
+            until(lambda: log)
+            context.reactor.call(lambda: context.reactor.forget(door))
+            context.reactor.stop()
+            turning.result()
+        context.reactor.close()
 
 
 class Silent:
