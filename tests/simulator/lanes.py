@@ -196,7 +196,8 @@ class SimReceiving(_Thread):
         start, stop, is_damaged = self._parts.pop(0)
         if self.epoch != self._machine.epoch:
             self._machine.world.violate("%s: bytes of a parent that was replaced" % self._machine)
-        if not self._ledger.begin_write(start, stop):
+        self._taken = self._ledger.begin_write(start, stop)
+        if not self._taken:
             self._next_part()
             return
         self.lane.is_waiting_for_peer = False
@@ -219,11 +220,11 @@ class SimReceiving(_Thread):
         try:
             self._store.end_write(start, stop, chunk, is_damaged)
         except DollyError as error:
-            self._ledger.end_write(start)
+            self._ledger.end_write(self._taken)
             self.finish(error)
             return
         self._ledger.add(start, stop)
-        self._ledger.end_write(start)
+        self._ledger.end_write(self._taken)
         if self._has_ended or self.lane.is_aborted:
             self._is_writing = False
             self.lose()

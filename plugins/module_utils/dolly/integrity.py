@@ -94,17 +94,18 @@ class Manifest:
         self.image = image
         self.hashing = hashing
         self._digests: Dict[int, bytes] = {}
-        self._known = RangeSet()  # of chunk indexes
+        #: Indexes of the chunks whose digest is known; not to be changed from outside.
+        self.known = RangeSet()
 
     @property
     def known_count(self) -> int:
         """The number of chunks whose digest is known."""
-        return self._known.total
+        return self.known.total
 
     @property
     def is_complete(self) -> bool:
         """Whether every digest is known; False while the size of the image is unknown."""
-        return self._known.total == self.image.chunk_count
+        return self.known.total == self.image.chunk_count
 
     def add(self, first: int, digests: bytes) -> None:
         """Learn the digests of the chunks from ``first`` on, 32 bytes each; all of them or none.
@@ -129,7 +130,7 @@ class Manifest:
             if self._digests.get(index, new[index]) != new[index]:
                 raise _broken("a second, different digest for chunk %d" % index)
         self._digests.update(new)
-        self._known.add(first, first + count)
+        self.known.add(first, first + count)
 
     def end(self, size: int) -> None:
         """Learn the size of the image in bytes, where it was unknown.
@@ -139,7 +140,7 @@ class Manifest:
         if self.image.size is not None and self.image.size != size:
             raise _broken("the image ends at %d and at %d" % (self.image.size, size))
         image = self.image.with_size(size)
-        if self._known.span_end > (image.chunk_count or 0):
+        if self.known.span_end > (image.chunk_count or 0):
             raise _broken("digests for chunks behind the end of the image at %d" % size)
         self.image = image
 
@@ -153,8 +154,8 @@ class Manifest:
         While the size is unknown these are only the gaps below the last known chunk.
         """
         image = self.image
-        end = self._known.span_end * image.chunk_size if image.size is None else image.size
-        known = RangeSet((start * image.chunk_size, stop * image.chunk_size) for start, stop in self._known)
+        end = self.known.span_end * image.chunk_size if image.size is None else image.size
+        known = RangeSet((start * image.chunk_size, stop * image.chunk_size) for start, stop in self.known)
         return RangeSet.span(0, end) - known
 
     def slices(self, wanted: Optional[RangeSet] = None) -> Iterator[Slice]:
@@ -162,7 +163,7 @@ class Manifest:
 
         ``wanted`` are bytes of the image: only the chunks that hold one of them.
         """
-        chunks = self._known.copy()
+        chunks = self.known.copy()
         if wanted is not None:
             size = self.image.chunk_size
             chunks = chunks & RangeSet((start // size, -(-end // size)) for start, end in wanted)

@@ -131,6 +131,17 @@ class Image:
         end = start + self.chunk_size
         return start, end if self.size is None else min(end, self.size)
 
+    def whole_chunks(self, ranges: RangeSet) -> RangeSet:
+        """Return the indexes of the chunks of which every byte is in ``ranges``."""
+        size = self.chunk_size
+        return RangeSet(
+            (first, last)
+            for first, last in (
+                (-(-start // size), -(-end // size) if end == self.size else end // size) for start, end in ranges
+            )
+            if first < last
+        )
+
     def chunk_parts(self, index: int) -> List[Range]:
         """Return the ranges of a chunk that are cloned, ascending: those that its digest covers. IndexError."""
         bounds = self.chunk_bounds(index)

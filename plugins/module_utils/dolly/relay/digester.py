@@ -59,16 +59,18 @@ class Digester:
         if wants_sha256 and self.sha256 is None:
             self._whole, self._whole_end = hashlib.sha256(), 0
         count = self._ledger.image.chunk_count or 0
+        first = 0
         group: List[bytes] = []
-        for index in range(count):
+        while first + len(group) < count:
             if self._ledger.is_closed:
                 return
-            group.append(self._digest(index))
-            if index == count - 1:
+            group += self._digest(first + len(group), SLICE_DIGESTS - len(group))
+            is_last = first + len(group) == count
+            if is_last:
                 self._source.check_unchanged()  # without the last digests no node can be done
-            if self._reads >= _GROUP or len(group) == SLICE_DIGESTS or index == count - 1:
-                self._learn(index + 1 - len(group), group)
-                group, self._reads = [], 0
+            if self._reads >= _GROUP or len(group) == SLICE_DIGESTS or is_last:
+                self._learn(first, group)
+                first, group, self._reads = first + len(group), [], 0
         self._watch.turn_to(IDLE)
         self._source.check_unchanged()
         self._checker = None
@@ -85,14 +87,21 @@ class Digester:
                 raise SourceChanged(self._source.path, self._ledger.image.chunk_bounds(index)[0])
         self._watch.turn_to(IDLE)
 
-    def _digest(self, index: int) -> bytes:
+    def _digest(self, index: int, most: int) -> List[bytes]:
+        """The digest of a chunk; and of those behind it, at most `most` in all, where they are known to be zeros."""
         if self._whole is None and self._checker is None:
             known = self._ledger.digest(index)
             if known is not None:
-                return known
+                return [known]
+            zeros = self._ledger.zero_chunks(index, most)
+            if zeros:
+                return [self._hashing.zero(self._ledger.image.chunk_size)] * zeros
             zero_length = self._ledger.zero_length(index)
             if zero_length is not None:
-                return self._hashing.zero(zero_length)
+                return [self._hashing.zero(zero_length)]
+        return [self._read_chunk(index)]
+
+    def _read_chunk(self, index: int) -> bytes:
         zeros = RangeSet()
 
         def read(offset: int, view: memoryview) -> int:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Sequence, Tuple
+from typing import Iterator, Tuple
 
 from ..buffers import make_buffer
 from ..errors import ProtocolError
@@ -73,28 +73,28 @@ class Receiving:
 
     def _take_data(self, start: int, end: int) -> None:
         for begin, stop in self._by_chunk(start, end):
-            if self._ledger.begin_write(begin, stop):
-                self._write(DATA, RangeSet.span(begin, stop), [begin])
+            taken = self._ledger.begin_write(begin, stop)
+            if taken:
+                self._write(DATA, taken)
             else:
                 self._skip(stop - begin)
 
     def _take_zeros(self, start: int, end: int) -> None:
         """Several chunks at once: of a sparse image there are many thousands."""
-        taken = [part for part in self._by_chunk(start, end) if self._ledger.begin_write(*part)]
+        taken = self._ledger.begin_write(start, end)
         if taken:
-            self._write(ZERO, RangeSet(taken), [begin for begin, _stop in taken])
+            self._write(ZERO, taken)
 
-    def _write(self, kind: int, ranges: RangeSet, begun: Sequence[int]) -> None:
+    def _write(self, kind: int, taken: RangeSet) -> None:
         """Store what `begin_write` has given, and release it."""
         try:
             if self._store.begin_changes():
                 # What was compared in one place is in another one now, and is looked at again there.
                 claim(self._ledger, self._ledger.verified.copy())
-            for start, stop in ranges:
+            for start, stop in taken:
                 self._store_runs(kind, start, stop)
         finally:
-            for start in begun:
-                self._ledger.end_write(start)
+            self._ledger.end_write(taken)
 
     def _store_runs(self, kind: int, start: int, stop: int) -> None:
         """In a window the place of a byte that was here before may belong to a later one by now."""

@@ -8,19 +8,17 @@ the reactor asks for what is missing. All of it happens under one condition.
 
 from __future__ import annotations
 
-import collections
 import threading
 import time
-from typing import Callable, Counter, Deque, List, Optional, Set, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from ..errors import ProtocolError, Refused
 from ..integrity import DIGEST_SIZE, SHA256, Hashing, Manifest
 from ..plan.job import MAX_SIZE, Image
 from ..ranges import RangeSet
+from .backlog import Backlog
 from .pulse import Pulse
-
-#: What a window has room for when nobody says otherwise.
-DEFAULT_WINDOW = 64 * 1024 * 1024
+from .window import Window
 
 
 class Ledger:
@@ -72,17 +70,8 @@ class Ledger:
         self._given_verified = 0
         #: A chunk that is read just now where it will not be any more: the verdict on it does not count.
         self.stale: Optional[int] = None
-        self._queue: Deque[int] = collections.deque()
-        self._queued: Set[int] = set()
-        self._writers: Counter[int] = collections.Counter()
-        #: The lowest byte that is in the store; above 0 only in a window.
-        self.base = 0
-        #: Bytes that the store has room for, None where it has room for all.
-        self.window: Optional[int] = None
-        #: The children of this node will never want a byte below it.
-        self.below = 0
-        self._sunk = self._kept = self._step = self._told = 0
-        self._on_progress: Optional[Callable[[], None]] = None
+        self._backlog = Backlog()
+        self._window = Window()
 
     @property
     def size(self) -> int:
@@ -93,7 +82,17 @@ class Ledger:
     def limit(self) -> int:
         """Where the bytes end that may be stored now."""
         end = MAX_SIZE if self.image.size is None else self.image.size
-        return end if self.window is None else min(end, self.base + self.window)
+        return end if self._window.length is None else min(end, self.base + self._window.length)
+
+    @property
+    def base(self) -> int:
+        """The lowest byte that is in the store; above 0 only in a window."""
+        return self._window.base
+
+    @property
+    def below(self) -> int:
+        """The children of this node will never want a byte below it."""
+        return self._window.below
 
     @property
     def resumed(self) -> int:
@@ -149,67 +148,67 @@ class Ledger:
             self.manifest.end(size)
             self.image = self.manifest.image
             if size:
-                self._enqueue((size - 1) // self.image.chunk_size)
+                last = (size - 1) // self.image.chunk_size
+                self._offer(last, last + 1)
             self._notice()
             self.changed.notify_all()
             self._whole.notify_all()
 
-    def begin_write(self, start: int, end: int) -> bool:
-        """Take bytes of one chunk for writing; False when the whole chunk is held, which nobody writes into.
+    def begin_write(self, start: int, end: int) -> RangeSet:
+        """Take bytes for writing, but for those of chunks that are held whole, which nobody writes into.
 
         A chunk that is being written is not verified before `end_write`, or a late duplicate could change it
         between the digest and the word "verified".
         """
-        index = start // self.image.chunk_size
+        image = self.image
+        chunks = (start // image.chunk_size, (end - 1) // image.chunk_size + 1)
+        bounds = (image.chunk_bounds(chunks[0])[0], image.chunk_bounds(chunks[1] - 1)[1])
         with self.changed:
-            bounds = self.image.chunk_bounds(index)
-            if self.held.covers(*bounds) or self.claimed.covers(*bounds):
-                return False  # a claimed one may be read just now, and nobody has asked for it
-            self._writers[index] += 1
-            return True
+            free = RangeSet.span(*chunks)
+            if self.held.overlaps(*bounds):
+                free.difference_update(image.whole_chunks(self.held.within(*bounds)))
+            if self.claimed:  # one may be read just now, and nobody has asked for it
+                free.difference_update(image.whole_chunks(self.claimed.within(*bounds)))
+            self._backlog.begin(free)
+            size = image.chunk_size
+            return RangeSet((max(start, first * size), min(end, last * size)) for first, last in free)
 
-    def end_write(self, start: int) -> None:
-        """Release what `begin_write` took."""
-        index = start // self.image.chunk_size
+    def end_write(self, taken: RangeSet) -> None:
+        """Release what `begin_write` returned."""
+        size = self.image.chunk_size
         with self.changed:
-            self._writers[index] -= 1
-            if not self._writers[index]:
-                del self._writers[index]
-                self._enqueue(index)
+            for start, end in taken:
+                first, last = start // size, (end - 1) // size + 1
+                self._backlog.end(first, last)
+                self._offer(first, last)
 
     def runs(self, start: int, end: int) -> List[Tuple[int, int, bool]]:
         """A range in parts that may be written, and in a window also parts that were: (start, end, is_held)."""
         with self.changed:
             found: List[Tuple[int, int, bool]] = []
-            while start < end and self.window is not None:
+            while start < end and self._window.length is not None:
                 gap_start, gap_end = self.held.first_gap(start, end) or (end, end)
                 if start < gap_start:
                     found.append((start, gap_start, True))
                 if gap_start < gap_end:
                     found.append((gap_start, gap_end, False))
                 start = gap_end
-            return found if self.window is not None else [(start, end, False)]
+            return found if self._window.length is not None else [(start, end, False)]
 
     def learn(self, first: int, digests: bytes) -> None:
         """Digests of chunks from `first` on. Raises ProtocolError when they contradict known ones."""
         with self.changed:
             self.manifest.add(first, digests)
-            for index in range(first, first + len(digests) // DIGEST_SIZE):
-                self._enqueue(index)
+            if digests:
+                self._offer(first, first + len(digests) // DIGEST_SIZE)
 
     def next_chunk(self, timeout_s: Optional[float] = None) -> Optional[int]:
         """Wait for a chunk that is whole, has a digest and was not verified; None when closed or in vain."""
         with self.changed:
             self.verifying = None
-            while self.verifying is None:
-                self._whole.wait_for(lambda: self.is_closed or bool(self._queue) or self.is_complete, timeout_s)
-                if self.is_closed or not self._queue:
-                    return None
-                index = self._queue.popleft()
-                self._queued.discard(index)
-                bounds = self.image.chunk_bounds(index)
-                if self.claimed.covers(*bounds) or not self.verified.covers(*bounds):  # else: part of a run of zeros
-                    self.verifying = index
+            self._whole.wait_for(lambda: self.is_closed or bool(self._backlog) or self.is_complete, timeout_s)
+            if not self.is_closed:
+                self.verifying = self._backlog.take()
             return self.verifying
 
     def accept(self, index: int, count: int = 1) -> None:
@@ -223,6 +222,7 @@ class Ledger:
                         self._given_verified += self.image.given_in(each)
             self.verified.add(start, end)
             self.rejected.discard(start, end)
+            self._backlog.drop(index, index + count)
             self._notice()
             self.changed.notify_all()
 
@@ -274,17 +274,22 @@ class Ledger:
                 return sum(end - start for start, end in parts)
             return None
 
-    def zero_run(self, index: int, digest: bytes, most: int) -> int:
-        """How many chunks from `index` on, at most `most`, are held as zeros and have this digest by the server."""
+    def zero_chunks(self, index: int, most: int) -> int:
+        """How many chunks of full size from `index` on, at most `most`, are held as nothing but zeros."""
+        size = self.image.chunk_size
         with self.changed:
             if self.image.mapped is not None:
                 return 0  # there a digest covers other bytes in each chunk
-            start, size = index * self.image.chunk_size, self.image.chunk_size
-            end = min(start + most * size, self.size)
-            gap = self.zeros.first_gap(start, end)
-            count = -(-(end - start) // size) if gap is None else (gap[0] - start) // size
+            start, end = index * size, min(index + most, self.size // size) * size
+            gap = self.zeros.first_gap(start, end) if start < end else (start, end)
+            return (end if gap is None else gap[0]) // size - index
+
+    def zero_run(self, index: int, digest: bytes, most: int) -> int:
+        """How many chunks from `index` on, at most `most`, are held as zeros and have this digest by the server."""
+        with self.changed:
+            count = self.zero_chunks(index, most)
             for number in range(count):
-                if self.manifest.get(index + number) != digest or index + number in self._writers:
+                if self.manifest.get(index + number) != digest or self._backlog.is_written(index + number):
                     return number
             return count
 
@@ -310,8 +315,8 @@ class Ledger:
     def safe(self) -> int:
         """No byte below it is ever wanted again by this node itself."""
         with self.changed:
-            if self.window is not None:
-                return self._sunk
+            if self._window.length is not None:
+                return self._window.sunk
             end = MAX_SIZE if self.image.size is None else self.image.size
             gap = self._counted.first_gap(0, end)
             return end if gap is None else gap[0]
@@ -322,30 +327,29 @@ class Ledger:
             found = "it takes the image as a stream, from which a block map cannot leave anything out"
             raise Refused("the target", found, "a run without the block map")
         with self.changed:
-            self.window = length
+            self._window.length = length
 
     def watch(self, on_progress: Callable[[], None]) -> None:
         """Have `on_progress` called, on any thread, when `safe`, `base` or `below` has moved by part of a window."""
-        self._step, self._on_progress = max(1, (self.window or DEFAULT_WINDOW) // 16), on_progress
+        with self.changed:
+            self._window.watch(on_progress)
 
     def sink(self, end: int) -> None:
         """This node itself is through with every byte below `end`."""
         with self.changed:
-            self._sunk = max(self._sunk, end)
-            self._slide()
+            self._moved(self._window.sink(end))
 
     def keep(self, start: int, below: int) -> None:
         """No node that may ask this one wants a byte below `start`, and no present child one below `below`."""
         with self.changed:
-            self._kept, self.below = start, below
-            self._slide()
+            self._moved(self._window.keep(start, below))
 
     def make_room(self, end: int) -> bool:
         """Wait until the window reaches up to `end`, and forget as little as possible; False when closed before."""
         with self.changed:
-            if self.window is not None:
-                self.sink(end - self.window)
-            self.changed.wait_for(lambda: self.is_closed or self.base + (self.window or end) >= end)
+            if self._window.length is not None:
+                self.sink(end - self._window.length)
+            self.changed.wait_for(lambda: self.is_closed or self._window.reaches(end))
             return not self.is_closed
 
     def next_to_sink(self, start: int, most: int) -> Optional[int]:
@@ -365,28 +369,22 @@ class Ledger:
     def wait_sunk(self) -> None:
         """Wait until this node itself is through with the whole image, or the ledger is closed."""
         with self.changed:
-            self.changed.wait_for(lambda: self.is_closed or self.window is None or self._sunk == self.image.size)
+            window = self._window
+            self.changed.wait_for(
+                lambda: self.is_closed or window.length is None or window.sunk == self.image.size
+            )
 
     @property
     def _counted(self) -> RangeSet:
         return self.verified if self._verifies else self.held
 
-    def _slide(self) -> None:
-        base = min(self._sunk, self._kept)
-        if self.window is not None and base > self.base:
-            self.base = base
-            self.changed.notify_all()
+    def _moved(self, has_more_room: bool) -> None:
         self._notice()
-        if self._sunk == self.image.size:
+        if has_more_room or self._window.sunk == self.image.size:
             self.changed.notify_all()
 
     def _notice(self) -> None:
-        if self._on_progress is None:
-            return
-        progress = self.safe + self.base + self.below
-        if abs(progress - self._told) >= self._step:  # a new child may want more than the others
-            self._told = progress
-            self._on_progress()
+        self._window.notice(lambda: self.safe)
 
     def wait_closed(self, timeout_s: float) -> bool:
         """Wait for the end, at most so long; whether it has come."""
@@ -404,16 +402,19 @@ class Ledger:
         if self.verifying == index:
             self.verifying = None
 
-    def _enqueue(self, index: int) -> None:
-        if not self._verifies or index in self._queued or index in self._writers:
+    def _offer(self, first: int, end: int) -> None:
+        """Have those of the chunks `first` to `end` read back that are whole and not verified, or claimed."""
+        if not self._verifies:
             return
-        if index == self.verifying:
-            return  # a new parent sends its digest again; if it is rejected now, nobody may read it back half-written
-        if self.manifest.get(index) is None:
-            return
-        start, end = self.image.chunk_bounds(index)
-        is_new = self.held.covers(start, end) and not self.verified.covers(start, end)
-        if is_new or self.claimed.covers(start, end):
-            self._queued.add(index)
-            self._queue.append(index)
+        image = self.image
+        bounds = (image.chunk_bounds(first)[0], image.chunk_bounds(end - 1)[1])
+        due = image.whole_chunks(self.held.within(*bounds))
+        if due:
+            due.difference_update(image.whole_chunks(self.verified.within(*bounds)))
+        if self.claimed:
+            due.update(image.whole_chunks(self.claimed.within(*bounds)))
+        if self.verifying is not None:
+            # A new parent sends its digest again; if it is rejected now, nobody may read it back half-written.
+            due.discard(self.verifying, self.verifying + 1)
+        if due and self._backlog.offer(due & self.manifest.known):
             self._whole.notify_all()

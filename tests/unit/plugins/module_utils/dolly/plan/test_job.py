@@ -216,6 +216,15 @@ def test_a_chunk_has_the_parts_that_are_mapped():
         image.chunk_parts(3)
 
 
+@given(st.sets(st.integers(0, 24)), st.sampled_from((25, None)))
+def test_whole_chunks_by_counting(offsets, size):
+    image = job.Image(size, 10)
+    found = {index for first, end in image.whole_chunks(RangeSet((one, one + 1) for one in offsets))
+             for index in range(first, end)}
+    ends = (10, 20, 25 if size else 30)
+    assert found == {index for index in range(3) if set(range(index * 10, ends[index])) <= offsets}
+
+
 def test_without_a_map_everything_is_mapped():
     image = job.Image(25, 10)
     assert image.chunk_parts(2) == [(20, 25)]

@@ -43,9 +43,10 @@ def need(wanted, repair=(), received=None):
 
 def verify(ledger, index):
     start, end = ledger.image.chunk_bounds(index)
-    if ledger.begin_write(start, end):
+    taken = ledger.begin_write(start, end)
+    if taken:
         ledger.add(start, end)
-        ledger.end_write(start)
+        ledger.end_write(taken)
     ledger.accept(index)
 
 
@@ -285,9 +286,10 @@ class Ring:
         end = min(SIZE, start + length)
         for index in range(start // CHUNK, -(-end // CHUNK)):
             low, high = max(start, index * CHUNK), min(end, (index + 1) * CHUNK)
-            if self.ledger.begin_write(low, high):
+            taken = self.ledger.begin_write(low, high)
+            if taken:
                 self.ledger.add(low, high, is_zero)
-                self.ledger.end_write(low)
+                self.ledger.end_write(taken)
 
     def verify(self, index):
         if self.ledger.held.covers(*self.ledger.image.chunk_bounds(index)):

@@ -145,10 +145,11 @@ class TestReceiving:
             bench.run.result()
         assert bench.receiving.received == 0
         assert bench.ledger.held == RangeSet.span(0, 1000)  # what has arrived need not come again
-        assert bench.ledger.begin_write(0, CHUNK)  # and nobody is left in it as a writer
+        taken = bench.ledger.begin_write(0, CHUNK)
+        assert taken  # and nobody is left in it as a writer
         bench.ledger.add(0, CHUNK)
         bench.ledger.learn(0, bytes(32))
-        bench.ledger.end_write(0)
+        bench.ledger.end_write(taken)
         assert bench.ledger.next_chunk(0.0) == 0
 
     def test_a_target_that_fails(self):

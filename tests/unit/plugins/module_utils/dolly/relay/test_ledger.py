@@ -33,9 +33,10 @@ def bounds(index):
 
 def write_chunk(ledger, index, is_zero=False):
     start, end = bounds(index)
-    assert ledger.begin_write(start, end)
+    taken = ledger.begin_write(start, end)
+    assert taken == RangeSet.span(start, end)
     ledger.add(start, end, is_zero)
-    ledger.end_write(start)
+    ledger.end_write(taken)
 
 
 def as_set(ranges):
@@ -53,7 +54,7 @@ class Model:
         self.claimed = set()
         self.spared = set()
         self.stale = None
-        self.writers = []  # (start, end)
+        self.writers = []  # sets of bytes
         self.verifying = None
 
     def chunk(self, index):
@@ -65,7 +66,7 @@ class Model:
         return (
             index in self.known
             and (is_new or self.chunk(index) <= self.claimed)
-            and not any(start // CHUNK == index for start, _end in self.writers)
+            and not any(taken & self.chunk(index) for taken in self.writers)
             and index != self.verifying
         )
 
@@ -76,6 +77,8 @@ def parts(draw):
     start, end = bounds(index)
     if draw(st.booleans()):  # else hardly any chunk would ever be whole
         return start, end
+    if draw(st.booleans()):
+        end = SIZE  # over several chunks, as runs of zeros come
     first = draw(st.integers(start, end - 1))
     return first, draw(st.integers(first + 1, end))
 
@@ -99,37 +102,44 @@ class Player:
     def __init__(self):
         self.ledger = make()
         self.model = Model()
+        self.taken = []  # by the ledger's word, for each of the model's writers
 
     def step(self, name, *arguments):
         getattr(self, name.replace(" ", "_"))(*arguments)
 
     def begin(self, part):
-        start, end = part
-        chunk = self.model.chunk(start // CHUNK)
-        is_whole = chunk <= self.model.held or chunk <= self.model.claimed
-        assert self.ledger.begin_write(start, end) == (not is_whole)
-        if not is_whole:
-            self.model.writers.append((start, end))
+        model = self.model
+        free = set(range(*part))
+        for index in range(COUNT):
+            if model.chunk(index) <= model.held or model.chunk(index) <= model.claimed:
+                free -= model.chunk(index)
+        taken = self.ledger.begin_write(*part)
+        assert as_set(taken) == free
+        if free:
+            model.writers.append(free)
+            self.taken.append(taken)
 
     def arrive(self, which, is_zero):
         if self.model.writers:
-            start, end = self.model.writers.pop(which % len(self.model.writers))
-            self.ledger.add(start, end, is_zero)
-            self.ledger.end_write(start)
-            self.model.held |= set(range(start, end))
-            change = set(range(start, end))
+            which %= len(self.model.writers)
+            change, taken = self.model.writers.pop(which), self.taken.pop(which)
+            for part in taken:
+                self.ledger.add(*part, is_zero)
+            self.ledger.end_write(taken)
+            self.model.held |= change
             self.model.zeros = self.model.zeros | change if is_zero else self.model.zeros - change
 
     def break_off(self, which):
         if self.model.writers:
-            start, _end = self.model.writers.pop(which % len(self.model.writers))
-            self.ledger.end_write(start)
+            which %= len(self.model.writers)
+            self.model.writers.pop(which)
+            self.ledger.end_write(self.taken.pop(which))
 
     def claim(self, index):
         """A store that was just opened claims what nobody has written to; one that has moved, what was verified."""
         model, chunk = self.model, self.model.chunk(index)
         is_verified = chunk <= model.verified
-        if (chunk & model.held and not is_verified) or any(start // CHUNK == index for start, _end in model.writers):
+        if (chunk & model.held and not is_verified) or any(chunk & taken for taken in model.writers):
             return
         if model.verifying is not None and model.chunk(model.verifying) <= model.claimed:
             model.stale = model.verifying
@@ -249,12 +259,12 @@ class TestWriting:
     def test_a_late_writer_holds_verifying_up(self):
         ledger = make()
         ledger.learn(0, DIGESTS[0])
-        assert ledger.begin_write(0, 4)
-        assert ledger.begin_write(0, 8)
+        late, early = ledger.begin_write(0, 4), ledger.begin_write(0, 8)
+        assert late and early
         ledger.add(0, 8)
-        ledger.end_write(0)
+        ledger.end_write(early)
         assert ledger.next_chunk(0.0) is None
-        ledger.end_write(0)
+        ledger.end_write(late)
         assert ledger.next_chunk(0.0) == 0
 
     def test_data_over_zeros_and_zeros_over_data(self):

@@ -79,10 +79,11 @@ class Bench:
 
     def put(self, index):
         start, end = self.ledger.image.chunk_bounds(index)
-        assert self.ledger.begin_write(start, end)
+        taken = self.ledger.begin_write(start, end)
+        assert taken
         self.store._image[start:end] = IMAGE[start:end]
         self.ledger.add(start, end)
-        self.ledger.end_write(start)
+        self.ledger.end_write(taken)
 
     def verify(self, *indexes):
         for index in indexes:

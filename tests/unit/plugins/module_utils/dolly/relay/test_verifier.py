@@ -38,10 +38,11 @@ class Bench:
 
     def put(self, index, data=None):
         start, end = self.ledger.image.chunk_bounds(index)
-        assert self.ledger.begin_write(start, end)
+        taken = self.ledger.begin_write(start, end)
+        assert taken
         self.store._image[start:end] = IMAGE[start:end] if data is None else data
         self.ledger.add(start, end)
-        self.ledger.end_write(start)
+        self.ledger.end_write(taken)
 
     def put_all(self):
         for index in range(4):
@@ -126,18 +127,18 @@ def test_zeros_are_not_read_back_but_compared(bench):
     bench.ledger.learn(0, digests_of(IMAGE, CHUNK))
     for index in (0, 1, 3):
         bench.put(index)
-    bench.ledger.begin_write(2 * CHUNK, 3 * CHUNK)
+    taken = bench.ledger.begin_write(2 * CHUNK, 3 * CHUNK)
     bench.ledger.add(2 * CHUNK, 3 * CHUNK, is_zero=True)
-    bench.ledger.end_write(2 * CHUNK)
+    bench.ledger.end_write(taken)
     bench.verifier.run()
     assert bench.ledger.is_complete
 
 
 def test_zeros_where_the_image_has_none(bench):
     bench.ledger.learn(0, digests_of(IMAGE, CHUNK))
-    bench.ledger.begin_write(0, CHUNK)
+    taken = bench.ledger.begin_write(0, CHUNK)
     bench.ledger.add(0, CHUNK, is_zero=True)
-    bench.ledger.end_write(0)
+    bench.ledger.end_write(taken)
     run = Background(bench.verifier.run)
     until(lambda: bench.bad)
     assert bench.bad == [0]
@@ -174,15 +175,16 @@ class TestZeroRuns:
         ledger.learn(0, b"".join(digests))
         for index in held:
             start, end = ledger.image.chunk_bounds(index)
-            assert ledger.begin_write(start, end)
+            taken = ledger.begin_write(start, end)
+            assert taken
             ledger.add(start, end, is_zero=True)
-            ledger.end_write(start)
+            ledger.end_write(taken)
         return ledger
 
     def run(self, ledger):
         bad = []
         background = Background(Verifier(MemoryStore(ledger.size), ledger, bad.append).run)
-        until(lambda: ledger.verifying is None and not ledger._queue)
+        until(lambda: ledger.verifying is None and not ledger._backlog)
         ledger.close()
         background.result()
         return bad
