@@ -68,7 +68,8 @@ class ActionModule(ActionBase):
             for name in FOR_THE_START:
                 args.pop(name, None)
             if shows and result["progress"]["total"]:
-                display.display(words.line(time.monotonic(), result["progress"]))
+                for line in ring_words.folded(words.line(time.monotonic(), result["progress"])):
+                    display.display(line)
 
     def _look(self, args, task_vars):
         """One call of the module. A connection that breaks later than the start is tried again for a while."""

@@ -192,6 +192,13 @@ def seen_by_server(host: str, heard: Heard, told: str = "") -> str:
     return ""
 
 
+def said_of_run(heard: Heard) -> str:
+    """What became of the run, or the first cause: without an image there is no ring, and no host is at fault."""
+    if heard.image.get("msg") and "source" not in heard.image:
+        return "nothing was written: %s" % heard.image["msg"]
+    return str(heard.ring.get("problem") or heard.stream.get("msg") or heard.image.get("msg") or "nothing was sent")
+
+
 def summary_of(heard: Heard, results: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
     """Return the result of the run. A host that was lost before it came here has said nothing at all."""
     stream = heard.stream
@@ -218,7 +225,7 @@ def summary_of(heard: Heard, results: t.Mapping[str, t.Mapping[str, t.Any]]) -> 
         "covers": stream.get("covers", ""),
         "digest": stream.get("digest", ""),
         "sha256": stream.get("sha256", ""),
-        "msg": heard.ring.get("problem") or stream.get("msg") or heard.image.get("msg") or "nothing was sent",
+        "msg": said_of_run(heard),
         "limited_by": stream.get("limited_by", ""),
         "times": stream.get("times") or {},
         "nodes": nodes,

@@ -11,7 +11,10 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.happened import h
 
 #: Callbacks whose output a program reads; a line between would spoil it.
 FOR_PROGRAMS = ("json", "jsonl", "null", "oneline", "tap", "junit", "ndjson")
-WIDEST_NAME = 40
+WIDEST_NAME = 28
+COLUMNS = 79
+HEAD = ("pos", "node", "state", "MB", "s", "MB/s", "verified", "digest")
+NUMBERS = frozenset(("pos", "MB", "s", "MB/s"))
 
 
 def is_for_people(callback: str) -> bool:
@@ -63,53 +66,82 @@ class ProgressLine:
         return "dolly.ring: " + "; ".join(parts)
 
 
+def folded(line: str) -> t.List[str]:
+    """A line in as many as a terminal of 80 columns needs, broken between what is said."""
+    lines: t.List[str] = []
+    for part in line.split("; "):
+        joined = "%s; %s" % (lines[-1], part) if lines else part
+        if lines and len(joined) > COLUMNS:
+            lines[-1] += ";"
+            lines.append("    " + part)
+        else:
+            lines[-1:] = [joined]
+    return lines
+
+
 def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
-    """The result of a run: a title, a head, and a line for each node in ring order."""
+    """The result of a run: a title, a head, and a line for each node in ring order; below it what happened to it."""
     nodes = summary["nodes"]
-    width = min(WIDEST_NAME, max([len("node")] + [len(printable(node["name"])) for node in nodes]))
     if any(node["state"] == "predicted" for node in nodes):
-        return forecast(summary, width)
-    form = "%%3s  %%-%ds  %%-11s  %%9s  %%7s  %%7s  %%-8s  %%-16s  %%s" % width
-    digest = "; digest %s" % summary["digest"] if summary["digest"] else ""
+        return forecast(summary)
     good = sum(1 for node in nodes if node["state"] == "done")
     # The server counts the nodes of the ring, which not all hosts have come to.
     does = "could be measured" if summary["source"].get("kind") == "dummy" else "hold it"
     count = "; %d of %d hosts %s" % (good, len(nodes), does) if 0 < good < len(nodes) else ""
-    title = (summary["source"].get("path", "no image"), summary["server"], summary["msg"], count, digest)
-    lines = [
-        printable("%s from %s: %s%s%s" % title),
-        form % ("pos", "node", "state", "MB", "s", "MB/s", "verified", "digest", "happened"),
-    ]
-    for node in nodes:
-        cells = (
-            "-" if node["position"] is None else node["position"],
-            printable(node["name"]),
-            node["state"],
-            "%.1f" % (node["bytes"] / 1e6),
-            "%.1f" % node["seconds"],
-            "%.1f" % node["rate_mb_s"],
-            "yes" if node["verified"] else "no",
-            digest_cell(node),
-            happened(node),
-        )
-        lines.append((form % cells).rstrip())
+    lines = folded(printable(title_of(summary) + count))
+    if summary["digest"]:
+        lines.append("digest %s" % summary["digest"])
+    rows = [HEAD, *(cells_of(node) for node in nodes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    for row, node in zip(rows, [{}, *nodes]):
+        cells = [
+            cell.rjust(width) if name in NUMBERS else cell.ljust(width) for cell, width, name in zip(row, widths, HEAD)
+        ]
+        lines.append("  ".join(cells).rstrip())
+        if happened(node):
+            lines.append("     " + happened(node))
     return lines
+
+
+def title_of(summary: t.Mapping[str, t.Any]) -> str:
+    return "%s from %s: %s" % (summary["source"].get("path", "no image"), summary["server"], summary["msg"])
+
+
+def cells_of(node: t.Mapping[str, t.Any]) -> t.Tuple[str, ...]:
+    return (
+        "-" if node["position"] is None else str(node["position"]),
+        name_cell(node),
+        node["state"],
+        "%.1f" % (node["bytes"] / 1e6),
+        "%.1f" % node["seconds"],
+        "%.1f" % node["rate_mb_s"],
+        "yes" if node["verified"] else "no",
+        digest_cell(node),
+    )
+
+
+def name_cell(node: t.Mapping[str, t.Any]) -> str:
+    name = printable(node["name"])
+    if len(name) <= WIDEST_NAME:
+        return name
+    half = (WIDEST_NAME - 3) // 2
+    return name[: WIDEST_NAME - 3 - half] + "..." + name[-half:]  # names may differ at either end
 
 
 def digest_cell(node: t.Mapping[str, t.Any]) -> str:
     """The beginning of a node's digest; a run with `verify: mac` leaves none, and has verified all the same."""
     if node["state"] != "done":
         return ""
-    return node["digest"][:16] or ("none (by MAC)" if node["verified"] else "")
+    return node["digest"][:8] or ("by MAC" if node["verified"] else "")
 
 
-def forecast(summary: t.Mapping[str, t.Any], width: int) -> t.List[str]:
+def forecast(summary: t.Mapping[str, t.Any]) -> t.List[str]:
     """What a run would do: a title, a head, and for each node what would be overwritten, or why not."""
+    width = max([len("node"), *(len(name_cell(node)) for node in summary["nodes"])])
     form = "%%-%ds  %%-11s  %%s" % width
-    title = "%s from %s: %s" % (summary["source"].get("path", "no image"), summary["server"], summary["msg"])
-    lines = [printable(title), form % ("node", "state", "what would happen to it")]
+    lines = [*folded(printable(title_of(summary))), form % ("node", "state", "what would happen to it")]
     for node in summary["nodes"]:
         # What stands against the run as a whole is in the title.
         text = node["reason"].partition(", but as it stands: ")[0]
-        lines.append(printable(form % (node["name"], node["state"], text)))
+        lines.append(printable(form % (name_cell(node), node["state"], text)))
     return lines

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional, TextIO
+from typing import Any, Callable, Dict, List, Optional, TextIO, Tuple
 
 from ..happened import happened
 from ..rates import RateMeter, eta
@@ -114,7 +114,8 @@ class Progress(ProgressLine):
 
 def table(nodes: List[Dict[str, Any]]) -> str:
     """The results of a run, one line for a node, in ring order."""
-    rows = [("node", "result", "bytes", "seconds", "rate", "verified", "repaired", "happened")]
+    head = ("node", "result", "bytes", "seconds", "rate", "verified", "repaired", "happened")
+    rows: List[Tuple[str, ...]] = [head]
     for node in nodes:
         rows.append(
             (
@@ -128,6 +129,8 @@ def table(nodes: List[Dict[str, Any]]) -> str:
                 happened(node),
             )
         )
+    if not any(row[-1] for row in rows[1:]):
+        rows = [row[:-1] for row in rows]  # one column less to fit a terminal
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     for node in nodes:

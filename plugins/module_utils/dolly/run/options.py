@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import NoReturn
 
 from ..plan.job import VERIFY_LEVELS, Timeouts
 from ..plan.transport import TRY_PAUSE_S
@@ -17,20 +18,26 @@ from .version import DATE, VERSION
 DEFAULT_PORT = 9998
 
 DESCRIPTION = """\
-Clone a disk, partition or image to many machines in the time of one: each machine writes what it receives and
-passes it on to the next. Without options this is a client: it waits for the machine before it and writes what comes.
-Options that describe what is sent (-s, -S, -I, -H or -f) make it the server, of which there is one."""
+Clone a disk, partition or image to many machines in the time of one: each
+machine writes what it receives and passes it on to the next. Without options
+this is a client: it waits for the machine before it and writes what comes.
+Options that describe what is sent (-s, -S, -I, -H or -f) make it the server, of
+which there is one."""
 
 EPILOG = """\
 examples:
-  a client:                  dolly -v --key-file run.key
-  the server:                dolly -v --key-file run.key -S 10.0.0.1 -H 10.0.0.[2-9] -I disk.img -O /dev/vdb
-  with a configuration file: dolly -v --key-file run.key -s -f dollytab
+  a client:
+    dolly -v --key-file run.key
+  the server:
+    dolly -v --key-file run.key -S 10.0.0.1 -H 10.0.0.[2-9] -I img -O /dev/vdb
+  the server, with a configuration file:
+    dolly -v --key-file run.key -s -f dollytab
 
 exit status:
   0   every node has the image (a client: this one)
   1   refused, or wrong usage; nothing was written
-  3   the run ended, but some node lacks the image (a client: its own target or neighbour failed)
+  3   the run ended, but some node lacks the image (a client: its own target or
+      neighbour failed)
   4   the run failed
   70  a defect in dolly
 
@@ -40,9 +47,29 @@ files and variables:
 """ % (DEFAULT_KEY, KEY_VARIABLE)
 
 
+#: What each of the limits is about, in seconds.
+_LIMITS = {
+    "join": "a client ends when no machine before it came within",
+    "barrier": "how long the server waits for all nodes to be ready",
+    "connect": "how long it tries to connect to a node",
+    "orphan": "a node without a machine before it gives up after",
+    "dead_after": "a link on which nothing comes is dead after",
+    "stall": "a node without progress is left out after",
+    "flush": "how long a disk may take to flush at the end",
+    "handshake": "how long a peer has to prove that it belongs to the run",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line. The usage, twenty lines of it, would push that off the screen."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, "%s: error: %s (%s --help has all options)\n" % (self.prog, message, self.prog))
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser, from which the manual page is made, too."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="dolly",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -148,7 +175,7 @@ def _add_common(group: "argparse._ArgumentGroup") -> None:
     )  # fmt: skip
     for name, value in Timeouts().to_dict().items():
         option = "--dead-after" if name == "dead_after" else "--%s-timeout" % name
-        add(option, type=float, metavar="SECONDS", help="default: %g" % value)
+        add(option, type=float, metavar="SECONDS", help="%s (default: %g)" % (_LIMITS[name], value))
 
 
 def _size(text: str) -> int:

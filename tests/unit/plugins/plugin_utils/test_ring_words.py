@@ -86,8 +86,48 @@ def test_a_forecast_says_what_would_happen_to_each_host():
 
 
 @pytest.mark.parametrize("level, digest, told", [
-    ("readback", "ab" * 32, "ab" * 8), ("mac", "", "none (by MAC)"), ("none", "", ""), ("failed", "ab" * 32, ""),
+    ("readback", "ab" * 32, "ab" * 4), ("mac", "", "by MAC"), ("none", "", ""), ("failed", "ab" * 32, ""),
 ])  # fmt: skip
 def test_a_digest_or_why_there_is_none(level, digest, told):
     state = "failed" if level == "failed" else "done"
     assert ring_words.digest_cell({"state": state, "digest": digest, "verified": level != "none"}) == told
+
+
+def done(name, **more):
+    return {"name": name, "state": "done", "position": 1, "bytes": 10**12, "seconds": 5000.1, "rate_mb_s": 199.9,
+            "verified": True, "digest": "ab" * 32, **more}  # fmt: skip
+
+
+def test_a_table_fits_a_terminal_and_says_below_a_node_what_happened_to_it():
+    gone = dict.fromkeys(("bytes", "seconds", "rate_mb_s", "verified"), 0)
+    gone.update(name="n2", state="unreachable", position=None, digest="")
+    nodes = [done("rack3-n1.local", healed=1, stalled=0.25), gone]
+    summary = {"source": {"path": "/i"}, "server": "head", "digest": "ab" * 32, "nodes": nodes,
+               "msg": "sent 1000000000000 bytes to 1 of 1 nodes in 5000.1 s"}  # fmt: skip
+    lines = ring_words.table(summary)
+    assert max(map(len, lines)) < 80
+    assert lines == [
+        "/i from head: sent 1000000000000 bytes to 1 of 1 nodes in 5000.1 s;",
+        "    1 of 2 hosts hold it",
+        "digest " + "ab" * 32,
+        "pos  node            state               MB       s   MB/s  verified  digest",
+        "  1  rack3-n1.local  done         1000000.0  5000.1  199.9  yes       abababab",
+        "     healed once (0.2 s without data)",
+        "  -  n2              unreachable        0.0     0.0    0.0  no",
+    ]
+
+
+def test_a_name_that_is_too_long_moves_no_column():
+    nodes = [done("a" * 30 + "7"), done("b")]
+    summary = {"source": {"path": "/i"}, "server": "head", "digest": "", "nodes": nodes, "msg": "done"}
+    head, first, second = ring_words.table(summary)[1:]
+    assert head.index("state") == first.index("done") == second.index("done") and "aaa...aaaaaaaaaaa7  done" in first
+
+
+@pytest.mark.parametrize("line, lines", [
+    ("short; and good", ["short; and good"]),
+    ("a" * 40 + "; " + "b" * 40 + "; c", ["a" * 40 + ";", "    " + "b" * 40 + "; c"]),
+    ("x" * 100, ["x" * 100]),
+])  # fmt: skip
+def test_a_long_line_is_broken_between_what_it_says(line, lines):
+    assert ring_words.folded(line) == lines

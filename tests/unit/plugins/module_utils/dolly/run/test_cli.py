@@ -78,7 +78,7 @@ class TestUsage:
     @pytest.mark.parametrize("options", [["--nonsense"], ["-v", "-q"], ["--port", "x"], ["--verify", "maybe"]])
     def test_what_argparse_refuses(self, capsys, options):
         assert main(options) == 1
-        assert "usage: dolly" in capsys.readouterr().err
+        assert "dolly: error: " in capsys.readouterr().err
 
     def test_the_quiet_are_told_of_errors_alone(self, capsys, key, image):
         limits = ["--connect-timeout", "0.1", "--barrier-timeout", "0.2", "--handshake-timeout", "0.1"]
@@ -130,3 +130,16 @@ class TestSenderConfig:
     def test_timeouts(self):
         found = timeouts_of({"join_timeout": "7", "dead_after": 2, "barrier_timeout": None})
         assert (found.join, found.dead_after, found.barrier) == (7.0, 2.0, 60.0)
+
+
+@pytest.mark.parametrize("arguments", [["--no-such-option"], ["-b", "abc"], ["extra"], ["-v", "-q"], ["-b", "-1"]])
+def test_what_cannot_be_parsed_is_told_in_a_line_too(capsys, arguments):
+    """The usage has twenty lines, and what was wrong stood at its end."""
+    told = refused(capsys, arguments)
+    assert told.startswith("dolly: error: ") and told.endswith("(dolly --help has all options)")
+
+
+def test_the_help_fits_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["--help"]) == 0
+    assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 80

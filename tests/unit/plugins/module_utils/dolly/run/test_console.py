@@ -53,6 +53,14 @@ def test_a_node_is_named_once():
     assert table([{**row, "error": {"message": "No way to n1."}}]).splitlines()[-1] == "n1: No way to n1."
 
 
+@pytest.mark.parametrize("healed", [0, 1])
+def test_what_happened_has_a_column_where_anything_did(healed):
+    row = {"name": "10.0.0.11", "state": "unreachable", "bytes": 1 << 40, "seconds": 86400, "rate": 12e9}
+    head, first = table([{**row, "healed": healed}]).splitlines()
+    assert head.endswith("happened") == bool(healed) and ("healed once" in first) == bool(healed)
+    assert healed or max(len(head), len(first)) <= 80
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
