@@ -151,7 +151,7 @@ class OutputOpener:
         target = self._random_access(plan, os.path.abspath(path), None if decompresses else plan.image.size)
         if not decompresses:
             return target
-        opener = DecompressOpener(plan.infile.codec, StoreOpener(target))
+        opener = DecompressOpener(plan.infile.codec, StoreOpener(target, plan.verify != "none"))
         return WindowTarget(target.facts, opener, plan.image.chunk_size)
 
     def _random_access(self, plan: Plan, path: str, size: Optional[int]) -> Target:

@@ -11,13 +11,16 @@ import stat
 import time
 from typing import Callable, List, Protocol
 
-from ..errors import SourceError, TargetError, TimedOut
+from ..buffers import make_buffer
+from ..errors import BadChunk, SourceError, TargetError, TimedOut
 from .base import Lane, Store, Target
 from .descriptor import Descriptor
 from .window import Sink
 
 #: How long a read of a pipe waits before it asks whether anybody still wants the bytes.
 _POLL_S = 0.25
+#: As much as a decompressor gives at once.
+_READ_BACK = 1024 * 1024
 
 
 class DescriptorSink:
@@ -96,14 +99,18 @@ class _FromMemory:
 
 
 class StoreSink:
-    """A sink that fills a store from its beginning: what comes out of a decompressor, on a disk or in a file."""
+    """A sink that fills a store from its beginning: what comes out of a decompressor, on a disk or in a file.
+
+    `verifies`: whether each piece is read back and compared, for no digest of the run covers what comes out.
+    """
 
     flushes = True
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, verifies: bool = False) -> None:
         self.path = store.path
         self._store = store
         self._end = 0
+        self._buffer = make_buffer(_READ_BACK) if verifies else None
 
     @property
     def notes(self) -> List[str]:
@@ -111,7 +118,7 @@ class StoreSink:
         return self._store.notes
 
     def write(self, view: memoryview, offset: int) -> None:
-        """`offset` does not matter: every byte goes behind the last one."""
+        """`offset` does not matter: every byte goes behind the last one. Raises BadChunk."""
         if self._end + len(view) > self._store.size:
             raise TargetError(self.path, "write", self._store.size, errno.ENOSPC)
         lane: Lane = _FromMemory(view)
@@ -120,6 +127,16 @@ class StoreSink:
             count = self._store.receive(lane, self._end, left)
             self._end += count
             left -= count
+        if self._buffer is not None:
+            self._read_back(view, self._end - len(view), self._buffer)
+
+    def _read_back(self, view: memoryview, offset: int, buffer: memoryview) -> None:
+        for start in range(0, len(view), len(buffer)):
+            piece = view[start : start + len(buffer)]
+            count = self._store.read(offset + start, buffer[: len(piece)])
+            # As bytes, which are compared some words at a time; views are compared item by item.
+            if bytes(buffer[:count]) != bytes(piece):
+                raise BadChunk(self.path, offset + start, 1)
 
     def finish(self, size: int) -> None:
         self._store.end(self._end)
@@ -134,16 +151,17 @@ class StoreSink:
 
 
 class StoreOpener:
-    """A target that is filled by a stream, before any byte."""
+    """A target that is filled by a stream, before any byte. `verifies`: as for StoreSink."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, verifies: bool = False) -> None:
         self._target = target
+        self._verifies = verifies
 
     def prepare(self) -> None:
         self._target.prepare()
 
     def open(self) -> Sink:
-        return StoreSink(self._target.begin(None))
+        return StoreSink(self._target.begin(None), self._verifies)
 
     def release(self) -> None:
         self._target.release()

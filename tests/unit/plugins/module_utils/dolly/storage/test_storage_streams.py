@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
     BadArchive,
+    BadChunk,
     SourceError,
     TargetError,
     TimedOut,
@@ -32,6 +33,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.compresse
     has_known_suffix,
 )
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import Source
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import open_target
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.storage.storage_doubles import (
     IMAGE,
     fill,
@@ -248,6 +250,44 @@ def test_zstd_by_its_program():
     for bad in (packed[:-3], packed + b"garbage behind", packed[:20] + b"\xff" * 20 + packed[40:]):
         with pytest.raises(BadArchive):
             decompress("zstd", bad, 1000)
+
+
+class _Forgetful:
+    """A store whose target returns another byte at `bad` than it was given."""
+
+    def __init__(self, store, bad):
+        self._store = store
+        self._bad = bad
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def read(self, offset, view):
+        count = self._store.read(offset, view)
+        if offset <= self._bad < offset + count:
+            view[self._bad - offset] ^= 1
+        return count
+
+
+@pytest.mark.parametrize("bad", [0, 5000, len(IMAGE) - 1])
+@pytest.mark.parametrize("verifies", [True, False])
+def test_what_comes_out_of_an_archive_is_read_back(tmp_path, bad, verifies):
+    """The digests of a run are those of the archive: of what is on the target they say nothing."""
+    target = open_target(str(tmp_path / "image"))
+    target.prepare()
+    sink = stream.StoreSink(_Forgetful(target.begin(None), bad), verifies)
+    try:
+        if verifies:
+            with pytest.raises(BadChunk, match="wrong bytes for the chunk at byte") as caught:
+                for start in range(0, len(IMAGE), 4000):
+                    sink.write(memoryview(IMAGE)[start : start + 4000], start)
+            assert caught.value.fields["offset"] == bad // 4000 * 4000
+        else:
+            sink.write(memoryview(IMAGE), 0)
+            sink.finish(len(IMAGE))
+    finally:
+        sink.abort() if verifies else sink.close()
+    assert (tmp_path / "image").exists() == (not verifies)
 
 
 def test_names_and_kinds():
