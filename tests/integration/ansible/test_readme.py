@@ -120,7 +120,7 @@ def test_the_example(lab, readme, rack):
     assert [node["name"] for node in outcome.summary()["nodes"]] == rack
     (told,) = outcome.task("Result of the run").values()
     (shown,) = blocks(readme, "text")
-    assert told["msg"][1].split() == shown.splitlines()[0].split()
+    assert shown.splitlines()[0].split() in [line.split() for line in told["msg"]]
 
     for path in lab.targets.iterdir():
         path.unlink()
