@@ -394,10 +394,11 @@ from ansible_collections.dolly.ring.plugins.module_utils import (
     engine_process,
     ring_options,
     ring_streams,
+    ring_target,
 )
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import others
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import checks, facts, target
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import target
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.dummy import DummyTarget
 from ansible_collections.dolly.ring.plugins.module_utils.node_address import choose_address, extra_addresses
 
@@ -451,7 +452,7 @@ def start(params, folder, check_mode):
         classic_ring.check_client(params)
     else:
         ring_options.check_verify(params["verify"])
-    source = source_facts(params["source"]) if params["source"] else None
+    source = ring_target.source_facts(params["source"]) if params["source"] else None
     address, rule = choose_address(
         params["name"], params["address"], params["interface"], params["ansible_host"]
     )
@@ -460,46 +461,18 @@ def start(params, folder, check_mode):
         found = DummyTarget().facts
     else:
         others.refuse_taken(folder.base, params["dest"])
-        found = check_dest(params, source)
+        found = ring_target.check_dest(params, source)
     if not check_mode:
         port = listen(folder, receiver_config(params, timeouts), secret, classic_ring.mode(params, "client"))
     return {
         "changed": not (check_mode and params["dummy"]),
-        "msg": "%s %s" % ("would" if check_mode else "is ready to", describe_write(found)),
+        "msg": "%s %s" % ("would" if check_mode else "is ready to", ring_target.describe_write(found)),
         "address": address,
         "address_rule": rule,
         "port": port,
         "node": {"name": params["name"], "host": address, "port": port, "extra": extra},
         "target": found.to_dict(),
     }
-
-
-def source_facts(values):
-    try:
-        source = facts.SourceFacts.from_dict(values)
-    except KeyError as error:
-        raise UsageError("source", "without %s" % error, "what dolly_server returns with state=inspected") from None
-    if not isinstance(source.size, int) or source.size < 0:
-        raise UsageError("source.size", source.size, "a number of bytes")
-    return source
-
-
-def check_dest(params, source):
-    """Return the facts about the target. Raises Refused when it must not be overwritten."""
-    dest = params["dest"]
-    if not os.path.isabs(dest):
-        raise UsageError("dest", dest, "an absolute path")
-    written = ring_streams.Written.of_source(params.get("source"), source.size if source else None)
-    found = target.inspect_target(written.path(dest))
-    policy = facts.TargetPolicy(**policy_of(params))
-    needed = min(source.size, source.allocated) if source is not None and written.is_as_sent else written.size
-    checks.check_target(found, written.size, needed, source, policy)
-    written.check(found, params["move_gpt"])
-    return found
-
-
-def policy_of(params):
-    return {name: params[name] for name in ("expect_size", "expect_serial", "expect_wwn", "move_gpt")}
 
 
 def receiver_config(params, timeouts):
@@ -513,7 +486,7 @@ def receiver_config(params, timeouts):
         "bind": params["bind"],
         "port": port,
         "last_port": last_port,
-        "policy": policy_of(params),
+        "policy": ring_target.policy_of(params),
         "resume": params["resume"],
         "state_dir": params["state_dir"] or "",
     }
@@ -529,20 +502,6 @@ def listen(folder, config, secret, mode="receiver"):
             "run_id", config["run_id"], "a run that %s has no part in yet; state=absent removes it" % config["name"]
         )
     return engine_process.start(folder, mode, config, secret)["port"]
-
-
-def describe_write(found):
-    """Return what a run does to *found*, a TargetFacts, with what identifies the disk."""
-    if found.kind == "dummy":
-        return "measure the network and write nothing"
-    if found.kind == "missing":
-        return "make the file %s" % found.path
-    parts = ["%s of %d bytes" % ({"block": "block device"}.get(found.kind, found.kind), found.size)]
-    parts += [found.model] if found.model else []
-    parts += ["serial %s" % found.serial] if found.serial else []
-    if found.kind == "block":
-        parts.append("it seems to hold %s" % found.content if found.content else "nothing known on it")
-    return "overwrite %s (%s)" % (found.path, ", ".join(parts))
 
 
 # state: finished

@@ -12,7 +12,6 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly import gmac
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import TargetFacts
 from ansible_collections.dolly.ring.plugins.modules import dolly_client
 from ansible_collections.dolly.ring.tests.unit.plugins.modules.run_doubles import Clock, Folder
 
@@ -164,60 +163,6 @@ def test_without_purge_everything_stays(tmp_path):
 def test_purge_needs_to_know_of_what(dest):
     with pytest.raises(UsageError, match="dest"):
         dolly_client.remove({"purge": True, "dest": dest, "state_dir": None}, Folder(running("waiting")), False)
-
-
-def facts_of(**more):
-    disk = {"path": "/dev/sdb", "real_path": "/dev/sdb", "kind": "block", "size": 512, "boot_id": ""}
-    return TargetFacts(**{**disk, **more})
-
-
-def test_what_would_be_overwritten_is_told_so_that_it_can_be_recognised():
-    text = dolly_client.describe_write(facts_of(model="QEMU HARDDISK", serial="3", content="an ext4 file system"))
-    assert text == (
-        "overwrite /dev/sdb (block device of 512 bytes, QEMU HARDDISK, serial 3, it seems to hold an ext4 file system)"
-    )
-    assert dolly_client.describe_write(facts_of(kind="missing", path="/a.img")) == "make the file /a.img"
-
-
-def source_values(**more):
-    values = dict.fromkeys(("path", "kind", "device", "boot_id"), "x")
-    return {**values, "size": 10, "allocated": 10, "inode": 1, "mtime_ns": 1, **more}
-
-
-def test_the_source_must_be_what_the_server_returned():
-    assert dolly_client.source_facts(source_values()).size == 10
-    with pytest.raises(UsageError, match="source is"):
-        dolly_client.source_facts({"path": "/a"})
-    for size in ("10", -1, None):
-        with pytest.raises(UsageError, match=r"source.size"):
-            dolly_client.source_facts(source_values(size=size))
-
-
-def params_for(dest, **more):
-    nothing = dict.fromkeys(("expect_size", "expect_serial", "expect_wwn"))
-    return {"dest": str(dest), **nothing, "move_gpt": False, **more}
-
-
-def test_dest_is_looked_at_and_checked(tmp_path):
-    source = dolly_client.source_facts(source_values())
-    assert dolly_client.check_dest(params_for(tmp_path / "a.img"), source).kind == "missing"
-    with pytest.raises(UsageError, match=r"dest is 'a.img'"):
-        dolly_client.check_dest(params_for("a.img"), source)
-    huge = dolly_client.source_facts(source_values(size=1 << 60, allocated=1 << 60))
-    with pytest.raises(Refused):
-        dolly_client.check_dest(params_for(tmp_path / "a.img"), huge)
-
-
-def test_room_is_asked_for_what_will_be_written_not_for_what_is_sent(tmp_path):
-    values = source_values(size=1 << 60, allocated=1 << 60)
-    source = dolly_client.source_facts(values)
-    unknown = {**values, "written": {"size": None, "codec": "gzip", "is_split": False}}
-    assert dolly_client.check_dest(params_for(tmp_path / "a", source=unknown), source).kind == "missing"
-
-    values = source_values(size=10, allocated=10)
-    huge = {**values, "written": {"size": 1 << 60, "codec": "gzip", "is_split": True}}
-    with pytest.raises(Refused, match=r"a_0.* the image needs"):
-        dolly_client.check_dest(params_for(tmp_path / "a", source=huge), dolly_client.source_facts(values))
 
 
 def test_every_option_of_the_receiver_is_passed_on():

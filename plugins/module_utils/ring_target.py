@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What dolly_client is to overwrite: whether it may be, and what it is."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.dolly.ring.plugins.module_utils import ring_streams
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import checks, facts, target
+
+Params = t.Mapping[str, t.Any]
+
+
+def source_facts(values: Params) -> facts.SourceFacts:
+    """Return the facts about a source that dolly_server has returned. Raises UsageError."""
+    try:
+        source = facts.SourceFacts.from_dict(values)
+    except KeyError as error:
+        raise UsageError("source", "without %s" % error, "what dolly_server returns with state=inspected") from None
+    if not isinstance(source.size, int) or source.size < 0:
+        raise UsageError("source.size", source.size, "a number of bytes")
+    return source
+
+
+def check_dest(params: Params, source: t.Optional[facts.SourceFacts]) -> facts.TargetFacts:
+    """Return the facts about the target. Raises Refused when it must not be overwritten."""
+    dest = params["dest"]
+    if not os.path.isabs(dest):
+        raise UsageError("dest", dest, "an absolute path")
+    written = ring_streams.Written.of_source(params.get("source"), source.size if source else None)
+    found = target.inspect_target(written.path(dest))
+    policy = facts.TargetPolicy(**policy_of(params))
+    needed = min(source.size, source.allocated) if source is not None and written.is_as_sent else written.size
+    checks.check_target(found, written.size, needed, source, policy)
+    written.check(found, params["move_gpt"])
+    return found
+
+
+def policy_of(params: Params) -> t.Dict[str, t.Any]:
+    """Return what is expected of a disk, and what may be done to it."""
+    return {name: params[name] for name in ("expect_size", "expect_serial", "expect_wwn", "move_gpt")}
+
+
+def describe_write(found: facts.TargetFacts) -> str:
+    """Return what a run does to a target, with what identifies the disk."""
+    if found.kind == "dummy":
+        return "measure the network and write nothing"
+    if found.kind == "missing":
+        return "make the file %s" % found.path
+    parts = ["%s of %d bytes" % ({"block": "block device"}.get(found.kind, found.kind), found.size)]
+    parts += [found.model] if found.model else []
+    parts += ["serial %s" % found.serial] if found.serial else []
+    if found.kind == "block":
+        parts.append("it seems to hold %s" % found.content if found.content else "nothing known on it")
+    return "overwrite %s (%s)" % (found.path, ", ".join(parts))

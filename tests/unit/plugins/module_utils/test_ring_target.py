@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What dolly_client finds out about a target before anything is started."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.dolly.ring.plugins.module_utils import ring_target
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import TargetFacts
+
+
+def facts_of(**more):
+    disk = {"path": "/dev/sdb", "real_path": "/dev/sdb", "kind": "block", "size": 512, "boot_id": ""}
+    return TargetFacts(**{**disk, **more})
+
+
+def test_what_would_be_overwritten_is_told_so_that_it_can_be_recognised():
+    text = ring_target.describe_write(facts_of(model="QEMU HARDDISK", serial="3", content="an ext4 file system"))
+    assert text == (
+        "overwrite /dev/sdb (block device of 512 bytes, QEMU HARDDISK, serial 3, it seems to hold an ext4 file system)"
+    )
+    assert ring_target.describe_write(facts_of(kind="missing", path="/a.img")) == "make the file /a.img"
+
+
+def source_values(**more):
+    values = dict.fromkeys(("path", "kind", "device", "boot_id"), "x")
+    return {**values, "size": 10, "allocated": 10, "inode": 1, "mtime_ns": 1, **more}
+
+
+def test_the_source_must_be_what_the_server_returned():
+    assert ring_target.source_facts(source_values()).size == 10
+    with pytest.raises(UsageError, match="source is"):
+        ring_target.source_facts({"path": "/a"})
+    for size in ("10", -1, None):
+        with pytest.raises(UsageError, match=r"source.size"):
+            ring_target.source_facts(source_values(size=size))
+
+
+def params_for(dest, **more):
+    nothing = dict.fromkeys(("expect_size", "expect_serial", "expect_wwn"))
+    return {"dest": str(dest), **nothing, "move_gpt": False, **more}
+
+
+def test_dest_is_looked_at_and_checked(tmp_path):
+    source = ring_target.source_facts(source_values())
+    assert ring_target.check_dest(params_for(tmp_path / "a.img"), source).kind == "missing"
+    with pytest.raises(UsageError, match=r"dest is 'a.img'"):
+        ring_target.check_dest(params_for("a.img"), source)
+    huge = ring_target.source_facts(source_values(size=1 << 60, allocated=1 << 60))
+    with pytest.raises(Refused):
+        ring_target.check_dest(params_for(tmp_path / "a.img"), huge)
+
+
+def test_room_is_asked_for_what_will_be_written_not_for_what_is_sent(tmp_path):
+    values = source_values(size=1 << 60, allocated=1 << 60)
+    source = ring_target.source_facts(values)
+    unknown = {**values, "written": {"size": None, "codec": "gzip", "is_split": False}}
+    assert ring_target.check_dest(params_for(tmp_path / "a", source=unknown), source).kind == "missing"
+
+    values = source_values(size=10, allocated=10)
+    huge = {**values, "written": {"size": 1 << 60, "codec": "gzip", "is_split": True}}
+    with pytest.raises(Refused, match=r"a_0.* the image needs"):
+        ring_target.check_dest(params_for(tmp_path / "a", source=huge), ring_target.source_facts(values))
