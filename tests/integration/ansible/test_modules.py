@@ -149,7 +149,7 @@ def test_a_receiver_that_is_started_while_the_run_goes_on(lab):
     """n4 is stopped for a while, or the run would be over too soon for n2 to be late."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    patient = {"dead_after": 300, "connect_timeout": 15, "barrier_timeout": 60, "fanout": 4}
+    patient = {"dead_after": 300, "stall_timeout": 300, "connect_timeout": 15, "barrier_timeout": 60, "fanout": 4}
     started = lab.play(play(LOOK, start_with(dead_after=300), hosts="n1:n3:n4"))
     nodes = {name: result["node"] for name, result in started.task("client started").items()}
     nodes["n2"] = {"name": "n2", "host": "127.0.0.1", "port": port, "extra": []}
