@@ -220,5 +220,5 @@ class BlockTarget(Target):
                 return
             except BlockingIOError:
                 if not left:
-                    raise Refused(self._path, "another process holds a lock on it") from None
+                    raise Refused(self._path, "another process holds a lock on it", "the end of that one") from None
                 time.sleep(_LOCK_PAUSE_S)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Optional
 
 from ..errors import Refused
@@ -13,6 +14,7 @@ from .facts import SourceFacts, TargetFacts, TargetPolicy
 from .sysfs import same_wwn
 
 NO_EXPECTATIONS = TargetPolicy()
+_WHO_MAY = "root, or another user who may write there (in a play: ansible_become)"
 
 
 def check_target(
@@ -89,6 +91,9 @@ def _check_use(facts: TargetFacts) -> None:
         raise Refused(facts.path, found + ": perhaps a mount that cannot be seen from here, ZFS, or another run")
     if facts.read_only:
         raise Refused(facts.path, "it is read-only")
+    if facts.denied:
+        found = "this user may make no file in its directory, %s" % os.path.dirname(facts.real_path)
+        raise Refused(facts.path, "this user may not write to it" if facts.kind == "block" else found, _WHO_MAY)
 
 
 def _check_room(facts: TargetFacts, image_size: int, needed_bytes: int) -> None:

@@ -53,6 +53,7 @@ class TargetFacts:
     backing: str = ""  #: of a loop device "major:minor inode" of the file that it is
     is_system_disk: bool = False
     read_only: bool = False
+    denied: bool = False  #: this user may not write to it, or make no file beside it
     is_partition: bool = False
     free: Optional[int] = None  #: of the file system a file goes to; None where it does not say
     content: str = ""  #: what seems to be on a device: a guess for messages

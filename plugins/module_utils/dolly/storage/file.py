@@ -219,7 +219,8 @@ class FileTarget(Target):
                 raise BlockingIOError(errno.EWOULDBLOCK, "renamed")
         except BlockingIOError:
             os.close(fd)
-            raise Refused(self._path, "another run is writing to it (%s is locked)" % self._partial) from None
+            found = "another run is writing to it (%s is locked)" % self._partial
+            raise Refused(self._path, found, "the end of that run, or for each node a target of its own") from None
         except BaseException:
             os.close(fd)
             raise

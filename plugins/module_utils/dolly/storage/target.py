@@ -83,6 +83,7 @@ def inspect_device(path: str, real_path: str, device: str, devices: Devices) -> 
         holders=_sorted({name for member in group for name in devices.holders(member)}),
         is_system_disk=bool(own & devices.system_devices()),
         read_only=devices.is_read_only(device),
+        denied=os.path.exists(real_path) and not os.access(real_path, os.W_OK),
         is_partition=devices.is_partition(device),
         content=content,
         in_use=is_claimed,
@@ -191,6 +192,7 @@ def _inspect_file(
         swap=any(_is_same_file(swap.path, found) for swap in devices.swaps() if swap.kind == "file"),
         holders=_sorted(devices.loops_on(found)) if found is not None else (),
         read_only=read_only,
+        denied=not os.access(directory, os.W_OK | os.X_OK),
         free=None if free is None else free + _partial_bytes(real_path),
     )
 

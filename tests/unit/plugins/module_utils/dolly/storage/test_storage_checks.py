@@ -70,6 +70,16 @@ def test_refused_disks(change, words):
     assert error.value.fields["allow"] is None
 
 
+@pytest.mark.parametrize("facts, words", [
+    (DISK, "this user may not write to it"),
+    (FILE, "this user may make no file in its directory, /srv"),
+])
+def test_a_user_who_may_not_write_is_told_who_may(facts, words):
+    with pytest.raises(Refused, match=words) as error:
+        check_target(dataclasses.replace(facts, denied=True), GIB)
+    assert "ansible_become" in error.value.fields["allow"]
+
+
 def test_the_gravest_reason_comes_first():
     facts = dataclasses.replace(DISK, is_system_disk=True, mounted_at=("/",), size=1)
     with pytest.raises(Refused, match="running system"):

@@ -333,3 +333,12 @@ def test_bind_mounted_file_and_swap_file(tmp_path):
 def test_kind_of_target():
     facts = TargetFacts("/dev/x", "/dev/x", "block", 1, "boot")
     assert isinstance(open_target("/dev/x", facts), BlockTarget)
+
+
+@pytest.mark.parametrize("may_write", [True, False])
+def test_whether_this_user_may_write_there(tmp_path, monkeypatch, may_write):
+    """Else --check promises what the run then refuses. Root may do anything, so that it is no use as a user here."""
+    asked = []
+    monkeypatch.setattr(os, "access", lambda path, mode: not asked.append((path, mode)) and may_write)
+    assert inspect_target(str(tmp_path / "image")).denied is not may_write
+    assert asked == [(str(tmp_path), os.W_OK | os.X_OK)]
