@@ -47,6 +47,7 @@ class ComparedStore(FileStore):
         self._open_partial: Optional[Callable[[], int]] = open_partial
         self._release = release
         self._switch_lock = threading.Lock()
+        self._looked = os.fstat(old)
 
     @property
     def claimed(self) -> RangeSet:
@@ -76,14 +77,27 @@ class ComparedStore(FileStore):
     def commit(self) -> None:
         if not self.is_untouched:
             super().commit()
-        elif self.flushes:
+            return
+        if self.flushes:
             self.flush()
+        with self._writing("compare", 0):
+            self._check_same()
 
     def abort(self) -> None:
         """A copy that no journal speaks of is of no use to a later run."""
         if not self.is_untouched:
             self._unlink_partial()
         self.close()
+
+    def _check_same(self) -> None:
+        """What was compared must be what the name stands for, as it was then: no lock keeps others away from it."""
+        with self._directory as directory:
+            found = os.stat(self._name, dir_fd=directory, follow_symlinks=False)
+        seen = self._looked
+        if (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) != (
+            seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns,
+        ):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
     def _switch(self, partial: int) -> None:
         """From now on reads, too, go to the partial file; reads under way end where they began."""

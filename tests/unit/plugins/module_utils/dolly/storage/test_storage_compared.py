@@ -59,6 +59,27 @@ def test_the_same_is_left_alone(tmp_path, open_store):
     assert os.listdir(tmp_path) == ["image"]
 
 
+def _written_to(path):
+    with path.open("r+b") as file:
+        file.write(b"somebody else")
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))  # clocks of file systems may stand still for a moment
+
+
+def _replaced(path):
+    other = path.with_name("other")
+    other.write_bytes(b"x" * SIZE)
+    other.rename(path)
+
+
+@pytest.mark.parametrize("happen", [_written_to, _replaced, os.unlink], ids=["written", "replaced", "gone"])
+def test_a_file_that_somebody_changes_behind_the_comparison_is_not_said_to_be_the_same(tmp_path, open_store, happen):
+    store = open_store()
+    assert content(store) == IMAGE
+    happen(tmp_path / "image")
+    with pytest.raises(TargetError, match="failed in compare"):
+        store.commit()
+
+
 @pytest.mark.parametrize("can_reflink", [True, False])
 @pytest.mark.parametrize("can_copy", [True, False])
 def test_a_change_is_made_in_a_copy(tmp_path, open_store, monkeypatch, can_reflink, can_copy):
