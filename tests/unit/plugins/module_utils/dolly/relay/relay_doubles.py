@@ -347,3 +347,23 @@ def until(is_so: Callable[[], Any], patience_s: float = PATIENCE_S) -> None:
         if time.monotonic() > give_up_at:
             raise AssertionError("in vain")
         time.sleep(0.005)
+
+
+def flipping(flip_at: int, times: int = 1) -> MemoryTarget:
+    return MemoryTarget(lambda size: FlippingStore(size, flip_at, times))
+
+
+def failing(fail_at: int) -> MemoryTarget:
+    return MemoryTarget(lambda size: FailingStore(size, fail_at))
+
+
+def slow(limit: int) -> MemoryTarget:
+    return MemoryTarget(lambda size: SlowStore(size, limit))
+
+
+def assert_all_done(bench: RingBench) -> None:
+    """By the server's word and by their own, and what is there is the image."""
+    told = [bench.root.node.state, *bench.states, *(bench.state_of(rank) for rank in bench.members)]
+    assert told == ["done"] * (1 + 2 * len(bench.members)), told
+    whole = [rank for rank in bench.members if bench.is_whole(rank)]
+    assert whole == list(bench.members), "whole are only %s" % whole

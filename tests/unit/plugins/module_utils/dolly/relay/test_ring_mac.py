@@ -18,8 +18,8 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.memory import MemoryStore
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     CHUNK,
-    FlippingStore,
-    MemoryTarget,
+    assert_all_done,
+    flipping,
     make_context,
     make_image,
 )
@@ -32,21 +32,19 @@ def ring(make_ring):
     return lambda image=IMAGE, count=3, **options: make_ring(image, count, verify="mac", **options)
 
 
-def assert_all_done(bench):
-    assert bench.states == ["done"] * len(bench.members)
-    for rank in bench.members:
-        assert bench.state_of(rank) == "done" and bench.is_whole(rank)
-        assert member_result(bench.members[rank].node)["verified"] is True
+def assert_all_verified(bench):
+    assert_all_done(bench)
+    assert all(member_result(member.node)["verified"] is True for member in bench.members.values())
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 9 * CHUNK])
 def test_sizes(ring, size):
-    assert_all_done(ring(make_image(size), 2).join())
+    assert_all_verified(ring(make_image(size), 2).join())
 
 
 def test_results(ring):
     bench = ring(fanout=2, policy=Policy(wants_sha256=True)).join()
-    assert_all_done(bench)
+    assert_all_verified(bench)
     result = root_result(bench.root.node)
     assert result["digest"] is None and result["sha256"] == hashlib.sha256(IMAGE).hexdigest()
     assert [(entry["verified"], entry["digest"]) for entry in bench.root.node.nodes()] == [(True, "")] * 3
@@ -54,18 +52,18 @@ def test_results(ring):
 
 
 def test_an_expected_checksum(ring):
-    assert_all_done(ring(policy=Policy(checksum=hashlib.sha256(IMAGE).hexdigest())).join())
+    assert_all_verified(ring(policy=Policy(checksum=hashlib.sha256(IMAGE).hexdigest())).join())
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_a_flipped_byte_is_repaired(ring, rank):
-    bench = ring(targets={rank: MemoryTarget(lambda size: FlippingStore(size, 2 * CHUNK + 5, 1))}).join()
-    assert_all_done(bench)
+    bench = ring(targets={rank: flipping(2 * CHUNK + 5)}).join()
+    assert_all_verified(bench)
     assert bench.root.node.nodes()[rank - 1]["repaired"] == 1
 
 
 def test_a_disk_that_lies_for_good(ring):
-    bench = ring(targets={2: MemoryTarget(lambda size: FlippingStore(size, 2 * CHUNK + 5, 100))}).join()
+    bench = ring(targets={2: flipping(2 * CHUNK + 5, 100)}).join()
     assert bench.states == ["done", "failed", "done"]
     assert bench.root.node.nodes()[1]["error"]["kind"] == "BadChunk"
 
