@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 from ansible_collections.dolly.ring.tests.integration.ring.images import MIB, allocated
@@ -40,7 +41,8 @@ def test_a_slow_target_in_the_middle(loopback):
     assert demoted(loopback) == [2]
     adopted = [index for index in (0, 1, 2, 3) if "DialChild(rank=3, is_adoption=True)" in log_of(loopback, index)]
     assert adopted == [1]
-    assert "it took 2" in loopback.clients[1].log and "were to be had" in loopback.clients[1].log
+    took = re.search(r"it took ([\d.]+) MB/s for 10 s, where .* were to be had", loopback.clients[1].log)
+    assert took and 1.0 <= float(took[1]) <= 2.2, took  # a busy machine makes it still slower
 
 
 def log_of(rack, index):
