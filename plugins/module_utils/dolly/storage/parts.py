@@ -6,11 +6,15 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import os
 import threading
-from typing import Callable, Generic, Iterable, Iterator, List, Optional, TypeVar
+from typing import Callable, Generic, Iterable, Iterator, List, Optional, Sequence, TypeVar
+
+from . import linux
 
 #: A process may have 1024 open by default, and an image thousands of parts.
 MAX_OPEN = 64
+_AT_ONCE = 8  # that are flushed
 
 Opened = TypeVar("Opened")
 
@@ -32,6 +36,42 @@ def part_indexes(name: str, listing: Iterable[str]) -> List[int]:
     """The numbers of the parts of `name` in a directory, ascending."""
     indexes = (part_index(name, found) for found in listing)
     return sorted(index for index in indexes if index is not None)
+
+
+def flush_together(fds: Sequence[int]) -> None:
+    """Have all of them on the medium. Raises the first OSError, when nobody is at work any more.
+
+    Each fsync waits for the journal of the file system: those that wait at the same time wait for one and the same.
+    syncfs(2) would be one call, but it tells of errors of all files there, or of none, as the kernel is new or old.
+    """
+    for fd in fds:
+        linux.start_writeback(fd, 0, 0)  # to the end
+    left, lock = list(fds), threading.Lock()
+    errors: List[OSError] = []
+
+    def work() -> None:
+        while True:
+            with lock:
+                if not left or errors:
+                    return
+                fd = left.pop()
+            try:
+                os.fsync(fd)
+            except OSError as error:
+                errors.append(error)
+
+    helpers: List[threading.Thread] = []
+    with contextlib.suppress(RuntimeError):  # no more threads to be had: fewer at a time, then
+        for number in range(min(_AT_ONCE, len(fds)) - 1):
+            # A daemon, as all threads that a disk may hang up.
+            helper = threading.Thread(target=work, name="dolly-flush-%d" % number, daemon=True)
+            helper.start()
+            helpers.append(helper)
+    work()
+    for helper in helpers:
+        helper.join()
+    if errors:
+        raise errors[0]
 
 
 class _Entry(Generic[Opened]):

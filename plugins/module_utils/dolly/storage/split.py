@@ -20,7 +20,7 @@ from . import linux
 from .base import Lane, Store
 from .facts import TargetFacts
 from .file import FileTarget, partial_name, sync_directory, take_over_mode
-from .parts import MAX_OPEN, Pool, part_index, part_indexes, part_name
+from .parts import MAX_OPEN, Pool, flush_together, part_index, part_indexes, part_name
 
 _MAX_SIZE = 2 ** 63 - 1
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -91,7 +91,7 @@ class SplitStore(Store):
     def flush(self) -> None:
         indexes = self._pool.each()  # the others were flushed when they were closed
         with self._working("fsync", indexes[0] * self._part_size if indexes else 0), contextlib.ExitStack() as stack:
-            _flush([stack.enter_context(self._pool.use(index)) for index in indexes])
+            flush_together([stack.enter_context(self._pool.use(index)) for index in indexes])
 
     def commit(self) -> None:
         if self.flushes:
@@ -160,7 +160,7 @@ class SplitStore(Store):
         try:
             if self.flushes and not self._is_closed:
                 with self._working("fsync", self.size):
-                    _flush(fds)  # whoever opens them again might not hear of an error
+                    flush_together(fds)  # whoever opens them again might not hear of an error
         finally:
             for fd in fds:
                 os.close(fd)
@@ -174,7 +174,7 @@ class SplitStore(Store):
                     raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
                 take_over_mode(self, fd, name, self._directory)
             if self.flushes:
-                _flush(fds)
+                flush_together(fds)
             for name in names:
                 os.rename(partial_name(name), name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
 
@@ -246,14 +246,6 @@ class SplitTarget(FileTarget):
             found = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode):
                 raise Refused(self._path, "%s beside it is no regular file" % name)
-
-
-def _flush(fds: List[int]) -> None:
-    """Have all of them on the medium. A file system that writes a journal does that for the first, for all of them."""
-    for fd in fds:
-        linux.start_writeback(fd, 0, 0)  # to the end
-    for fd in fds:
-        os.fsync(fd)
 
 
 def remove_partials(directory: int, name: str, but_first: bool = False) -> None:

@@ -8,6 +8,8 @@ import errno
 import os
 import random
 import shutil
+import threading
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -187,3 +189,56 @@ def test_a_part_that_changes_is_noticed_with_its_place(tmp_path):
         source.check_unchanged()
     assert caught.value.fields["offset"] == 5
     source.close()
+
+
+class TestFlushingTogether:
+    def opened(self, tmp_path, count):
+        return [os.open(str(tmp_path / ("f%d" % number)), os.O_RDWR | os.O_CREAT) for number in range(count)]
+
+    def test_several_are_under_way_at_a_time(self, tmp_path, monkeypatch):
+        """One after the other, each would wait for the journal of the file system anew."""
+        together, synced = threading.Barrier(2, timeout=5.0), []
+
+        def fsync(fd):
+            together.wait()
+            synced.append(fd)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        fds = self.opened(tmp_path, 8)
+        parts.flush_together(fds)
+        assert sorted(synced) == sorted(fds)
+        for fd in fds:
+            os.close(fd)
+
+    @pytest.mark.parametrize("bad", [0, 3, 7])
+    def test_an_error_of_any_is_raised_when_nobody_is_at_work_any_more(self, tmp_path, monkeypatch, bad):
+        """A descriptor that is closed while it is flushed may be another file's the next moment."""
+        fds, working = self.opened(tmp_path, 8), []
+        real = os.fsync
+
+        def fsync(fd):
+            working.append(fd)
+            try:
+                if fd == fds[bad]:
+                    raise OSError(errno.EIO, "bad")
+                time.sleep(0.05)
+                real(fd)
+            finally:
+                working.remove(fd)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        with pytest.raises(OSError, match="bad"):
+            parts.flush_together(fds)
+        assert working == []
+        for fd in fds:
+            os.close(fd)
+
+    @pytest.mark.parametrize("count", [0, 1])
+    def test_few(self, tmp_path, monkeypatch, count):
+        synced = []
+        monkeypatch.setattr(os, "fsync", synced.append)
+        fds = self.opened(tmp_path, count)
+        parts.flush_together(fds)
+        assert synced == fds
+        for fd in fds:
+            os.close(fd)
