@@ -7,7 +7,8 @@
 
 What follows goes to ansible-test, and --only VERSION names one Python. ansible-test leaves a Python out that it does
 not find, and ends well when it had nothing to do; here a missing Python, and one on which nothing ran, are failures.
-Environments are below build/ansible-test, one for each ansible-core, and are kept for the next time.
+Environments are below build/ansible-test, one for each ansible-core, and are kept for the next time. Runs go on side by
+side, each in a copy of its own: ansible-test would not share what it writes into tests/output.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -44,9 +46,9 @@ class Core(NamedTuple):
     def folder(self) -> Path:
         return FOLDER / self.version
 
-    @property
-    def copy(self) -> Path:
-        return self.folder / "ansible_collections/dolly/ring"
+    def copy(self, python: str) -> Path:
+        """The collection as it is tested with one Python."""
+        return self.folder / f"python{python}/ansible_collections/dolly/ring"
 
     @property
     def bin(self) -> Path:
@@ -87,23 +89,24 @@ def prepare(core: Core, pythons: Path) -> None:
     run([core.bin / "python", TOOLS / "ansible_test_pip.py"])
 
 
-def copy_collection(core: Core) -> None:
+def copy_collection(core: Core, python: str) -> None:
     """Renew the copy that is tested; the environments that ansible-test has made in tests/output stay.
 
     ansible-test looks at what git lists and takes the nearest repository above it. In this one build/ is ignored, so
     that it would find no file at all and call that a success: the copy is a repository of its own.
     """
-    kept = core.folder / "output"
-    output = core.copy / "tests/output"
+    copy = core.copy(python)
+    kept = core.folder / f"output-python{python}"
+    output = copy / "tests/output"
     if output.exists():
         shutil.rmtree(kept, ignore_errors=True)
         output.rename(kept)
-    shutil.rmtree(core.copy, ignore_errors=True)
-    shutil.copytree(INSTALLED, core.copy, symlinks=True)
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(INSTALLED, copy, symlinks=True)
     if kept.exists():
         kept.rename(output)
-    run(["git", "init", "--quiet", core.copy])
-    (core.copy / ".git/info/exclude").write_text("tests/output/\n")
+    run(["git", "init", "--quiet", copy])
+    (copy / ".git/info/exclude").write_text("tests/output/\n")
 
 
 def ansible_test(core: Core, python: str, command: str, arguments: list[str]) -> str:
@@ -112,10 +115,9 @@ def ansible_test(core: Core, python: str, command: str, arguments: list[str]) ->
     environment = dict(os.environ, LC_ALL="C.UTF-8")
     environment["PATH"] = f"{FOLDER / 'pythons'}:{core.bin}:{environment['PATH']}"
     whole = [core.bin / "ansible-test", command, "--venv", "--color", "no", "--python", python, *arguments]
+    streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
     with log.open("w", encoding="utf-8") as output:
-        done = subprocess.run(
-            whole, cwd=core.copy, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
-        )
+        done = subprocess.run(whole, cwd=core.copy(python), env=environment, stdout=output, check=False, **streams)
     text = log.read_text(encoding="utf-8")
     if done.returncode or LEFT_OUT.search(text):
         lines = [line for line in text.splitlines() if not NOISE.match(line)]
@@ -136,7 +138,7 @@ def sanity(core: Core, python: str, arguments: list[str]) -> int:
 
 def units(core: Core, python: str, arguments: list[str]) -> int:
     """Run the unit tests; how many passed."""
-    junit = core.copy / "tests/output/junit"
+    junit = core.copy(python) / "tests/output/junit"
     shutil.rmtree(junit, ignore_errors=True)
     ansible_test(core, python, "units", arguments)
     passed = {part: passed_in(junit / f"python{python}-{part}-units.xml") for part in parts_of(python)}
@@ -179,11 +181,17 @@ def check(command: str, only: str | None, arguments: list[str]) -> str:
     cores = {core for core, _python, _tests in chosen}
     pythons = link_pythons({python for _core, python, _tests in chosen} | {core.python for core in cores})
     run([CHECKOUT / "tools/install-collection"])
-    for core in cores:
+    for core in sorted(cores):
         prepare(core, pythons)
-        copy_collection(core)
     test = {"sanity": sanity, "units": units}[command]
-    total = sum(test(core, python, arguments or tests) for core, python, tests in chosen)
+
+    def one(job: tuple[Core, str, list[str]]) -> int:
+        core, python, tests = job
+        copy_collection(core, python)
+        return test(core, python, arguments or tests)
+
+    with ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0)))) as pool:
+        total = sum(pool.map(one, chosen))
     return f"{total} tests passed in {len(chosen)} runs"
 
 

@@ -32,7 +32,8 @@ def as_ansible_test(monkeypatch: pytest.MonkeyPatch, tool: ModuleType, says: str
     """A program of that name that does nothing else."""
     folder = tool.FOLDER / tool.OLDEST.version
     (folder / "venv/bin").mkdir(parents=True)
-    tool.OLDEST.copy.mkdir(parents=True)
+    for python in tool.NODE_PYTHONS:
+        tool.OLDEST.copy(python).mkdir(parents=True)
     program = folder / "venv/bin/ansible-test"
     program.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\nexit {status}\n")
     program.chmod(0o755)
