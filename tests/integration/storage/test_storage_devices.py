@@ -84,6 +84,16 @@ def test_a_write_that_fails_half_way_may_have_overwritten_something(store):
     assert store.is_written
 
 
+def test_a_device_that_was_made_smaller_does_not_hold_the_image(store, loop, tmp_path):
+    storage_doubles.fill(store, storage_doubles.IMAGE)
+    store.flush()
+    with (tmp_path / "disk1").open("r+b") as file:
+        file.truncate(storage_doubles.IMAGE_SIZE // 2)
+    run("losetup", "--set-capacity", loop)
+    with pytest.raises(TargetError, match="No space left"):
+        store.commit()
+
+
 def test_zeros_overwrite_too(store, monkeypatch):
     monkeypatch.setattr(linux, "zero_out", storage_doubles.FailsOnce(linux.zero_out))
     with pytest.raises(TargetError):

@@ -89,6 +89,8 @@ class BlockStore(DescriptorStore):
             self.notes.append("udev was still at work %g s after %s was written" % (_UDEV_TIMEOUT_S, self.path))
 
     def _publish(self, fd: int) -> None:
+        if linux.device_size(fd) < self.size:  # it was made smaller, and the end of the image is gone
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._is_published = not self.is_untouched
         if not self._is_whole_disk or self.is_untouched:
             return

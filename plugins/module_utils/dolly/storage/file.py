@@ -19,7 +19,7 @@ from ..errors import Refused, TargetError
 from ..ranges import RangeSet
 from ..recovery.journal import Shape
 from . import linux
-from .base import Store, Target
+from .base import Lane, Store, Target
 from .descriptor import Descriptor, DescriptorStore
 from .facts import TargetFacts
 from .record import Record, file_record
@@ -46,6 +46,14 @@ class FileStore(DescriptorStore):
         # The rest is a fresh hole: it reads as zeros already. What an earlier run left may be anything.
         self._touched = RangeSet.span(0, size if self.claimed else 0)
         self._touched_lock = threading.Lock()
+        self._reached = 0 if size == _MAX_SIZE else size
+
+    def receive(self, lane: Lane, offset: int, length: int) -> int:
+        with self._writing("write", offset) as fd:
+            self._check_length(fd, self._reached)
+        count = super().receive(lane, offset, length)
+        self._reach(offset + count)
+        return count
 
     def close(self) -> None:
         super().close()
@@ -63,18 +71,31 @@ class FileStore(DescriptorStore):
         with self._touched_lock:
             self._touched.add(offset, offset + length)
 
+    def _reach(self, end: int) -> None:
+        with self._touched_lock:
+            self._reached = max(self._reached, end)
+
+    def _check_length(self, fd: int, least: int) -> None:
+        """Somebody who cuts the file short takes bytes that were verified; what is written next would hide that."""
+        if os.fstat(fd).st_size < least:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
     def _zero_step(self, fd: int, offset: int, length: int) -> None:
+        self._check_length(fd, self._reached)
         with self._touched_lock:
             is_hole = not self._touched.overlaps(offset, offset + length)
         if self.size == _MAX_SIZE:
             # The file may end before these bytes, and has to have them when it is read back.
             linux.write_zeros(fd, offset + length - 1, 1)
+            self._reach(offset + length)
         if is_hole or linux.punch_hole(fd, offset, length):
             return
         linux.write_zeros(fd, offset, length)
 
     def _cut(self, fd: int, size: int) -> None:
+        self._check_length(fd, size)
         os.ftruncate(fd, size)
+        self._reached = size
 
     def _unlink_partial(self) -> None:
         try:

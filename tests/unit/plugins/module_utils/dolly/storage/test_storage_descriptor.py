@@ -15,6 +15,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Tar
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import open_target
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.storage.storage_doubles import (
     IMAGE,
+    BytesLane,
     fill,
 )
 
@@ -69,3 +70,27 @@ def test_the_end_of_the_image_is_no_fault(store):
     view = memoryview(bytearray(8192))
     assert store.read(len(IMAGE) - 100, view) == 100
     assert store.read(len(IMAGE), view) == 0
+
+
+@pytest.mark.parametrize("size", [len(IMAGE), None], ids=["known", "unknown"])
+@pytest.mark.parametrize("then", ["receive", "zero", "end"])
+def test_what_was_cut_off_is_not_hidden_by_what_comes_after(tmp_path, size, then):
+    """Of bytes that were verified nobody looks a second time."""
+    target = open_target(str(tmp_path / "image"))
+    target.prepare()
+    store = target.begin(size)
+    try:
+        store.receive(BytesLane(IMAGE), 0, 65_536)
+        store.receive(BytesLane(IMAGE[65_536:]), 65_536, 65_536)
+        os.truncate(tmp_path / ".image.dolly-partial", 1000)
+        with pytest.raises(TargetError):
+            if then == "receive":
+                store.receive(BytesLane(IMAGE), len(IMAGE) - 100, 100)
+            elif then == "zero":
+                store.zero(len(IMAGE) - 100, 100)
+            else:
+                store.end(131_072)
+        with pytest.raises(TargetError):
+            store.commit()
+    finally:
+        store.close()
