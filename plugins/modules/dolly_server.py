@@ -222,8 +222,8 @@ options:
     default: 0
   block_size:
     description:
-      - How many bytes are sent in one piece at most, a multiple of 4096 up to 4 MiB.
-      - V(0) means 4 MiB, or 1 MiB to a node with several addresses.
+      - How many bytes are sent in one piece at most, a multiple of 4096 up to 8 MiB.
+      - V(0) means 8 MiB, or 1 MiB to a node with several addresses.
     type: int
     default: 0
   connect_tries:

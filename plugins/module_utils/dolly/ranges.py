@@ -33,7 +33,11 @@ class RangeSet:
     @classmethod
     def span(cls, start: int, end: int) -> RangeSet:
         """Return the set that is the one range [start, end)."""
-        return cls(((start, end),))
+        _check(start, end)
+        result = cls()
+        if start < end:
+            result._append(start, end)
+        return result
 
     @classmethod
     def from_list(cls, data: Any, limit: Optional[int] = None) -> RangeSet:

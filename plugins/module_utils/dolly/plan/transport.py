@@ -13,7 +13,7 @@ from typing import Any, Dict
 from ..ranges import is_integer
 
 PAGE = 4096
-MAX_BLOCK = 4 * 1024 * 1024  # what one DATA frame may carry
+MAX_BLOCK = 8 * 1024 * 1024  # what one DATA frame may carry
 MAX_TRIES = 10 ** 6
 MAX_RATE = 10 ** 15
 #: What lies between two tries to connect, when their number was given.
@@ -35,7 +35,7 @@ class Transport:
     """Numbers of a run; 0 leaves a thing as it is.
 
     ``segsize``: bytes of data in a TCP segment, at most; ``socket_buffer``: bytes of the buffers of each data
-    connection, else the kernel tunes them; ``block_size``: bytes that travel in one piece, at most (0: 4 MiB, or
+    connection, else the kernel tunes them; ``block_size``: bytes that travel in one piece, at most (0: 8 MiB, or
     1 MiB over several interfaces); ``tries``: how often a node is dialled before it counts as unreachable, with
     `TRY_PAUSE_S` between them (0: for as long as connect_timeout says); ``min_rate``: bytes per second, a node that
     takes less for some time although it could have more is given up.

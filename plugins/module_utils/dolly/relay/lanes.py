@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Tuple
-
 from ..buffers import make_buffer
 from ..errors import ProtocolError
 from ..net.lane import Lane
-from ..ranges import RangeSet
 from ..recovery.laggards import LaneSight
 from ..storage.base import Readable, Store
 from ..wire.codec import HEADER_LENGTH, LaneOpener, PieceHeader, Sealer
@@ -62,47 +59,35 @@ class Receiving:
         mapped = self._ledger.image.mapped
         if mapped is not None and not mapped.covers(piece.offset, end):
             raise ProtocolError(self.lane.peer, "a piece at %d that the block map leaves out" % piece.offset)
-        if piece.kind == ZERO:
-            for start in range(piece.offset, end, _ZERO_STEP):
-                self._take_zeros(start, min(end, start + _ZERO_STEP))
-        else:
-            self._take_data(piece.offset, end)
+        step = _ZERO_STEP if piece.kind == ZERO else piece.length
+        for start in range(piece.offset, end, step):
+            self._store_new(piece.kind, start, min(end, start + step))
         self._is_amid = False
         with self._ledger.changed:
             self.received += 1
 
-    def _take_data(self, start: int, end: int) -> None:
-        for begin, stop in self._by_chunk(start, end):
-            taken = self._ledger.begin_write(begin, stop)
-            if taken:
-                self._write(DATA, taken)
-            else:
-                self._skip(stop - begin)
-
-    def _take_zeros(self, start: int, end: int) -> None:
-        """Several chunks at once: of a sparse image there are many thousands."""
+    def _store_new(self, kind: int, start: int, end: int) -> None:
+        """Store a range, but for chunks that are whole already: a piece can come twice when a lane has died."""
         taken = self._ledger.begin_write(start, end)
-        if taken:
-            self._write(ZERO, taken)
-
-    def _write(self, kind: int, taken: RangeSet) -> None:
-        """Store what `begin_write` has given, and release it."""
         try:
-            if self._store.begin_changes():
+            if taken and self._store.begin_changes():
                 # What was compared in one place is in another one now, and is looked at again there.
                 claim(self._ledger, self._ledger.verified.copy())
-            for start, stop in taken:
-                self._store_runs(kind, start, stop)
+            for begin, stop in taken:
+                self._pass_over(kind, begin - start)
+                self._store_runs(kind, begin, stop)
+                start = stop
+            self._pass_over(kind, end - start)
         finally:
             self._ledger.end_write(taken)
 
     def _store_runs(self, kind: int, start: int, stop: int) -> None:
         """In a window the place of a byte that was here before may belong to a later one by now."""
         for run_start, run_stop, is_held in self._ledger.runs(start, stop):
-            if not is_held:
+            if is_held:
+                self._pass_over(kind, run_stop - run_start)
+            else:
                 self._store_part(kind, run_start, run_stop)
-            elif kind == DATA:
-                self._skip(run_stop - run_start)
 
     def _store_part(self, kind: int, start: int, stop: int) -> None:
         if kind == ZERO:
@@ -117,8 +102,10 @@ class Receiving:
             self._taken += count
             start += count
 
-    def _skip(self, length: int) -> None:
-        """Throw away bytes of a chunk that is whole already; a piece can come twice when a lane has died."""
+    def _pass_over(self, kind: int, length: int) -> None:
+        """Throw away bytes that are not wanted; of zeros none come."""
+        if kind == ZERO or not length:
+            return
         with self._ledger.changed:
             self._ledger.received += length
         scratch = make_buffer(_SCRATCH)
@@ -126,13 +113,6 @@ class Receiving:
             count = self.lane.to_view(scratch[: min(length, _SCRATCH)])
             length -= count
             self._taken += count
-
-    def _by_chunk(self, start: int, end: int) -> Iterator[Tuple[int, int]]:
-        chunk = self._ledger.image.chunk_size
-        while start < end:
-            stop = min(end, start - start % chunk + chunk)
-            yield start, stop
-            start = stop
 
 
 class Sending:

@@ -165,10 +165,9 @@ class Ledger:
         bounds = (image.chunk_bounds(chunks[0])[0], image.chunk_bounds(chunks[1] - 1)[1])
         with self.changed:
             free = RangeSet.span(*chunks)
-            if self.held.overlaps(*bounds):
-                free.difference_update(image.whole_chunks(self.held.within(*bounds)))
-            if self.claimed:  # one may be read just now, and nobody has asked for it
-                free.difference_update(image.whole_chunks(self.claimed.within(*bounds)))
+            for taken in (self.held, self.claimed):  # a claimed one may be read just now, and nobody has asked for it
+                if taken.overlaps(*bounds):
+                    free.difference_update(image.whole_chunks(taken.within(*bounds)))
             self._backlog.begin(free)
             size = image.chunk_size
             return RangeSet((max(start, first * size), min(end, last * size)) for first, last in free)
@@ -184,16 +183,18 @@ class Ledger:
 
     def runs(self, start: int, end: int) -> List[Tuple[int, int, bool]]:
         """A range in parts that may be written, and in a window also parts that were: (start, end, is_held)."""
+        if self._window.length is None:
+            return [(start, end, False)]
         with self.changed:
             found: List[Tuple[int, int, bool]] = []
-            while start < end and self._window.length is not None:
+            while start < end:
                 gap_start, gap_end = self.held.first_gap(start, end) or (end, end)
                 if start < gap_start:
                     found.append((start, gap_start, True))
                 if gap_start < gap_end:
                     found.append((gap_start, gap_end, False))
                 start = gap_end
-            return found if self._window.length is not None else [(start, end, False)]
+            return found
 
     def learn(self, first: int, digests: bytes) -> None:
         """Digests of chunks from `first` on. Raises ProtocolError when they contradict known ones."""

@@ -135,7 +135,7 @@ def _add_transport(group: "argparse._ArgumentGroup") -> None:
     add("-u", dest="socket_buffer", type=_size, metavar="BYTES", help="socket buffers (default: tuned by the kernel)")
     add(
         "-b", dest="block_size", type=_size, metavar="BYTES",
-        help="what is sent in one piece, a multiple of 4096 up to 4 MiB (default 4 MiB; with --classic 4096)",
+        help="what is sent in one piece, a multiple of 4096 up to 8 MiB (default 8 MiB; with --classic 4096)",
     )  # fmt: skip
     add(
         "--min-rate", dest="min_rate", type=_size, metavar="BYTES",

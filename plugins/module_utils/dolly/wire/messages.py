@@ -25,7 +25,7 @@ from .fields import Check, Fields, Range
 DATA = 1
 ZERO = 2
 
-MAX_DATA = 4 << 20
+MAX_DATA = 8 << 20
 MAX_ZERO = 1 << 30
 
 DIGEST_LENGTH = 32

@@ -86,13 +86,13 @@ class TestPieces:
 
     def test_a_piece_is_large_unless_told_otherwise(self, monkeypatch):
         monkeypatch.undo()  # the limits are those of a real run
-        size = 9 * 2 ** 20 + 5
+        size = 17 * 2 ** 20 + 5
         ledger = Ledger(Image(size, 2 ** 20), True)
         ledger.add(0, size)
         claims = Claims(ledger)
         claims.open_lane(1)
         claims.replace(need([(0, size)]))
-        assert [piece.end - piece.start for piece in claim_all(claims, 1)] == [2 ** 22, 2 ** 22, 2 ** 20 + 5]
+        assert [piece.end - piece.start for piece in claim_all(claims, 1)] == [2 ** 23, 2 ** 23, 2 ** 20 + 5]
 
     def test_what_each_lane_has_and_had(self):
         _ledger, claims = make(held=[(0, 12)])

@@ -154,7 +154,8 @@ class TestReceiving:
 
     def test_a_target_that_fails(self):
         bench = Bench(FailingStore(SIZE, CHUNK))
-        bench.send(DATA, 0, 2 * CHUNK)
+        bench.send(DATA, 0, CHUNK)
+        bench.send(DATA, CHUNK, 2 * CHUNK)
         with pytest.raises(TargetError) as caught:
             bench.run.result()
         assert caught.value.fields["offset"] == CHUNK

@@ -116,7 +116,7 @@ def test_addresses_of_a_version():
     (["-I", "a", "-H", "a,s", "-S", "s"], "only clients"),
     (["-I", "a", "-H", "a", "-t", "5"], "a dummy run"),
     (["-I", "a", "-H", "a", "-u", "5000"], "-u is 5000"),
-    (["-I", "a", "-H", "a", "-b", "5M"], "a multiple of 4096"),
+    (["-I", "a", "-H", "a", "-b", "9M"], "a multiple of 4096"),
     (["-I", "a", "-H", "a", "--segsize", "10"], "88 to 32767"),
     (["-I", "a", "-H", "a", "-r-1"], "-r is -1"),
 ])
