@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
-#: What a window has room for when nobody says otherwise.
-DEFAULT_WINDOW = 64 * 1024 * 1024
+from ..storage.window import DEFAULT_WINDOW
 
 
 class Window:

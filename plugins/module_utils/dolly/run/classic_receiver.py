@@ -130,7 +130,7 @@ def describe(client: ClassicClient) -> Dict[str, Any]:
 def result_of(client: ClassicClient, choose: TargetChooser) -> Dict[str, Any]:
     """How it went on this node. What was received is what was sent, as far as TCP tells: nothing was verified."""
     held = client.flow.held
-    is_written = held > 0 or getattr(client.store, "is_written", False)
+    is_written = held > 0 or (client.store is not None and client.store.is_written)
     return {
         "state": "done" if client.is_whole else "failed",
         "changed": is_written or client.is_whole,

@@ -135,7 +135,7 @@ def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[st
     facts = choose.facts if choose is not None else {}
     writes = facts.get("kind") != "dummy"
     # What is held goes down again where a chunk is bad, and counts nothing of a write that failed half-way.
-    is_overwritten = word.held > word.resumed or getattr(member.store, "is_written", False)
+    is_overwritten = word.held > word.resumed or (member.store is not None and member.store.is_written)
     changed = word.changed or (not is_done and writes and is_overwritten)
     return {
         "state": "done" if is_done else "failed",

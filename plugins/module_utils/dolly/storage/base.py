@@ -79,6 +79,8 @@ class Store(abc.ABC):
     window: Optional[int] = None
     #: Whether `commit` flushes. Without that a power loss soon after may take what it has published.
     flushes: bool = True
+    #: Whether anything may have been overwritten, also by a call that failed half-way; said of devices alone.
+    is_written: bool = False
     #: The journal for a later run, where there can be one.
     record: Optional[Record] = None
     #: Told of bytes that the store moves by itself, which may take long.

@@ -48,15 +48,13 @@ class BlockStore(DescriptorStore):
         super().__init__(fd, path, size)
         self.record = record
         self._is_compared = False
-        #: Whether anything may have been overwritten, also by a call that failed half-way.
-        self.is_written = False
         self._is_whole_disk = is_whole_disk
         self.moves_gpt = False
         self._is_published = False
         self._alignment = max(_PAGE, linux.block_size(fd))
         self._can_zero_out = True
 
-    def _before_write(self, offset: int, length: int) -> None:
+    def _before_write(self, fd: int, offset: int, length: int) -> None:
         self.is_written = True
 
     def _zero_step(self, fd: int, offset: int, length: int) -> None:

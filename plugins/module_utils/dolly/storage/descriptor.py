@@ -78,7 +78,7 @@ class DescriptorStore(Store):
         self._raise_if_failed()
         try:  # what `_writing` does, for the one call that every step makes
             with self._descriptor as fd:
-                self._before_write(offset, length)
+                self._before_write(fd, offset, length)
                 return lane.to_file(fd, offset, length)
         except OSError as error:
             raise self._fail_at("write", offset, error) from error
@@ -146,7 +146,7 @@ class DescriptorStore(Store):
     def abort(self) -> None:
         self.close()
 
-    def _before_write(self, offset: int, length: int) -> None:
+    def _before_write(self, fd: int, offset: int, length: int) -> None:
         """A range is about to be written, perhaps only in part."""
 
     def _cut(self, fd: int, size: int) -> None:

@@ -49,8 +49,6 @@ class FileStore(DescriptorStore):
         self._reached = 0 if size == _MAX_SIZE else size
 
     def receive(self, lane: Lane, offset: int, length: int) -> int:
-        with self._writing("write", offset) as fd:
-            self._check_length(fd, self._reached)
         count = super().receive(lane, offset, length)
         self._reach(offset + count)
         return count
@@ -67,7 +65,8 @@ class FileStore(DescriptorStore):
             self._unlink_partial()
         self.close()
 
-    def _before_write(self, offset: int, length: int) -> None:
+    def _before_write(self, fd: int, offset: int, length: int) -> None:
+        self._check_length(fd, self._reached)
         with self._touched_lock:
             self._touched.add(offset, offset + length)
 

@@ -6,7 +6,12 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.transport import BOUNDS, Transport
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.transport import (
+    BOUNDS,
+    MAX_BLOCK,
+    Transport,
+)
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import MAX_DATA
 
 
 @pytest.mark.parametrize("name", BOUNDS)
@@ -24,3 +29,8 @@ def test_bounds(name):
 def test_hostile(data):
     with pytest.raises(ValueError):
         Transport.from_dict(data)
+
+
+def test_the_largest_block_is_what_one_frame_may_carry():
+    """Neither of the two may know the other: what is to be sent in one piece, and what a peer takes as one."""
+    assert MAX_BLOCK == MAX_DATA
