@@ -12,6 +12,7 @@ import socket
 import subprocess
 import textwrap
 import threading
+from pathlib import Path
 
 import pytest
 import yaml
@@ -191,7 +192,21 @@ def test_nothing_stays_mounted_when_the_hook_fails(lab, examples, disks):
     lab.write_inventory({"rack3": hosts}, dolly_ring_after=str(examples / "new-identity.yml"))
     outcome = lab.clone("-l", "rack3", code=2)
     assert outcome.failed() == set(disks)
-    assert not any(os.path.exists("/run/dolly-clone-" + host) for host in disks)
+    assert not any(disk + " " in Path("/proc/mounts").read_text() for disk in disks.values())
+    assert not any(os.path.exists(place) for place in places(outcome))
+
+
+@NEEDS_ROOT
+def test_two_runs_on_a_host_mount_at_different_places(lab, examples):
+    """With one place for both, the first to end would remove what the second has just mounted there."""
+    lab.write_inventory({"rack3": {"rack3-n1": {"dolly_root": "/dev/null"}}})
+    hook = {"hosts": "rack3", "tasks": [{"ansible.builtin.include_tasks": str(examples / "new-identity.yml")}]}
+    first, second = (places(lab.play(hook, code=2)) for _run in range(2))
+    assert first.isdisjoint(second)
+
+
+def places(outcome):
+    return {result["path"] for result in outcome.task("Make a place for the clone").values()}
 
 
 def test_the_examples_are_shown_in_the_guides(lab):
