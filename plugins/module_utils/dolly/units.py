@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Dict, Tuple, Union
 
 _NUMBER = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([A-Za-z]*)\s*\Z")
-_SIZE_EXPECTED = "a size in bytes such as 4194304, 4M, 4MiB or 4MB"
+SIZE_EXPECTED = "a size in bytes such as 4194304, 4M, 4MiB or 4MB"
 _DURATION_EXPECTED = "a duration in seconds such as 5, 5s, 500ms, 2m or 1h"
 _SECONDS: Dict[str, Fraction] = {
     "": Fraction(1), "s": Fraction(1), "ms": Fraction(1, 1000),
@@ -38,10 +38,10 @@ def parse_size(text: Union[str, int]) -> int:
         return text
     match = _NUMBER.match(text) if isinstance(text, str) else None
     if match is None or match.group(2).lower() not in _BYTES:
-        raise ValueError("%r is no size: expected %s" % (text, _SIZE_EXPECTED))
+        raise ValueError("%r is no size: expected %s" % (text, SIZE_EXPECTED))
     size = Fraction(match.group(1)) * _BYTES[match.group(2).lower()]
     if size.denominator != 1:
-        raise ValueError("%r is not a whole number of bytes: expected %s" % (text, _SIZE_EXPECTED))
+        raise ValueError("%r is not a whole number of bytes: expected %s" % (text, SIZE_EXPECTED))
     return int(size)
 
 

@@ -164,7 +164,7 @@ def test_a_path_that_came_over_the_wire_is_not_written_to(classic):
 
 
 def test_without_a_target_nobody_listens(classic):
-    client = classic.start_ours(1, "-O", "")
+    client = classic.start_program("without-a-target", 1, "--classic")
     assert client.wait() == 1
     assert "-O" in client.log and "--trust-sender-path" in client.log and "listening" not in client.log
 

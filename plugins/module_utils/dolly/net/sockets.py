@@ -49,6 +49,13 @@ def is_exhausted(error: OSError) -> bool:
     return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
+def reason_of(error: Exception) -> str:
+    """Why a call failed, without the number of the error and without what Python adds to it."""
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and (error.errno or 0) > 0:
+        return os.strerror(error.errno or 0)
+    return getattr(error, "strerror", None) or str(error)
+
+
 def listen_within(bind: str, first: int, last: int) -> socket.socket:
     """A listening socket on the first port from `first` to `last` that is free. Raises UsageError as `listen`."""
     for port in range(first, last):
@@ -73,8 +80,10 @@ def listen(bind: str, port: int, backlog: int = 128) -> socket.socket:
         family, address = _resolve_local(bind, port)
         return socket.create_server(address, family=family, backlog=backlog)
     except OSError as error:
-        where = "%s port %d" % (bind or "any address", port)
-        raise UsageError("bind/port", where, "one that can be listened on (%s)" % error) from error
+        if error.errno in (errno.EADDRINUSE, errno.EACCES) or not bind:
+            expected = "a port that nothing else listens on and that is allowed here (%s)" % reason_of(error)
+            raise UsageError("port", port, expected) from error
+        raise UsageError("bind", bind, "an address of this machine (%s)" % reason_of(error)) from error
 
 
 def _listen_everywhere(port: int, backlog: int) -> socket.socket:
@@ -116,7 +125,7 @@ def connect(
                 reason = error
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be one, with 64 letters and no dot
         reason = error
-    raise PeerLost("%s port %d" % (host, port), getattr(reason, "strerror", None) or str(reason)) from reason
+    raise PeerLost("%s port %d" % (host, port), reason_of(reason)) from reason
 
 
 def _reach(sock: socket.socket, address: Any, timeout_s: float, is_wanted: Callable[[], bool]) -> None:
@@ -143,7 +152,7 @@ def resolve(host: str, version: int) -> str:
     try:
         found = socket.getaddrinfo(host, None, family, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise UsageError("host", host, "a name with an IPv%d address (%s)" % (version, error)) from error
+        raise UsageError("host", host, "a name with an IPv%d address (%s)" % (version, reason_of(error))) from error
     return str(found[0][4][0])
 
 

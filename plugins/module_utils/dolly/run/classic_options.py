@@ -11,6 +11,7 @@ import argparse
 from typing import Callable
 
 from ..errors import Refused, UsageError
+from . import numbers
 
 _ONLY_CLASSIC = {
     "control_port": "--control-port",
@@ -41,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that only --classic has."""
     group = parser.add_argument_group("rings of the original dolly 0.5x to 0.64")
     group.add_argument("--classic", dest="is_classic", action="store_true", help="speak its protocol: no key, no check")
-    group.add_argument("--control-port", type=int, metavar="PORT", help="default: one less than --port")
+    control = numbers.count("--control-port", 0, 65535)
+    group.add_argument("--control-port", type=control, metavar="PORT", help="default: one less than --port")
     group.add_argument(
         "--trust-sender-path", action="store_true", help="a client without -O writes where whoever connects says"
     )

@@ -8,26 +8,34 @@ import argparse
 import sys
 from typing import List, Optional
 
-from ..errors import DollyError
+from ..errors import DollyError, UsageError
 from . import classic_options, foreground
+from .numbers import joined
 from .options import is_server, make_parser
 from .outcome import EXIT_OK, EXIT_REFUSED, print_json, warn
+
+#: By which option somebody says what the engine has another name for.
+_OPTIONS = {
+    "checksum": "--checksum", "bmap": "--bmap", "compare": "--compare", "min_nodes": "--min-nodes", "port": "--port",
+    "bind": "--bind", "dummy": "--dummy",
+}  # fmt: skip
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the command; the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
+    is_json = "--json" in arguments  # also when the rest of them cannot be read
     try:
-        options = make_parser().parse_args(arguments)
+        parser = make_parser()
+        return _run(parser.parse_args(joined(parser, arguments)))
     except SystemExit as error:  # argparse has said why
         return EXIT_OK if not error.code else EXIT_REFUSED
-    try:
-        return _run(options)
     except DollyError as error:
-        if options.is_json:
-            print_json({"state": "failed", "error": error.to_dict()}, error.exit_code)
-        warn(error.sentence)
-        return error.exit_code
+        told = _in_words_of_options(error)
+        if is_json:
+            print_json({"state": "failed", "error": told.to_dict()}, told.exit_code)
+        warn(told.sentence)
+        return told.exit_code
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -37,3 +45,11 @@ def _run(options: argparse.Namespace) -> int:
         return classic_cli.serve(options) if is_server(options) else classic_cli.receive(options)
     classic_options.check_unused(options)
     return foreground.serve(options) if is_server(options) else foreground.receive(options)
+
+
+def _in_words_of_options(error: DollyError) -> DollyError:
+    """What the engine and the modules call by one name has another one here."""
+    option = _OPTIONS.get(str(error.fields.get("option", "")))
+    if option is None or not isinstance(error, UsageError):
+        return error
+    return UsageError(option, error.fields["value"], str(error.fields["expected"]))

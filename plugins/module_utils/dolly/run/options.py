@@ -7,15 +7,16 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from ..plan.job import VERIFY_LEVELS, Timeouts
+from ..plan.job import MAX_NODES, VERIFY_LEVELS, Timeouts
+from ..plan.tabfields import MAX_DUMMY_MB
 from ..plan.transport import TRY_PAUSE_S
-from ..units import parse_size
-from . import classic_options
+from . import classic_options, numbers
 from .activation import KNOCK_PORT
 from .key import DEFAULT_KEY, KEY_VARIABLE
 from .version import DATE, VERSION
 
 DEFAULT_PORT = 9998
+MAX_PORT = 65535
 
 DESCRIPTION = """\
 Clone a disk, partition or image to many machines in the time of one: each
@@ -106,7 +107,8 @@ def _add_server(group: "argparse._ArgumentGroup") -> None:
         help="the clients in ring order, also as ranges: node[01-16], 10.0.0.[5-9]",
     )  # fmt: skip
     add("-f", dest="config", metavar="FILE", help="configuration file: the original's dollytab, or its keys as YAML")
-    add("--fanout", type=int, metavar="N", help="to how many others each node sends (default 1)")
+    fanout = numbers.count("--fanout", 1, MAX_NODES)
+    add("--fanout", type=fanout, metavar="N", help="to how many others each node sends (default 1)")
     add(
         "--verify", choices=VERIFY_LEVELS,
         help="readback (the default): read every chunk back from the target and compare its SHA-256; mac: compare a "
@@ -115,13 +117,15 @@ def _add_server(group: "argparse._ArgumentGroup") -> None:
     add("--checksum", default="", metavar="sha256:HEX", help="refuse any other source")
     add("--bmap", default="", metavar="FILE", help="clone only the blocks that this map names")
     add("--compare", action="store_true", help="look at what is on the targets first, and send only what differs")
-    add("--min-nodes", type=int, default=0, metavar="N", help="start when so many are ready (default: all)")
+    fewest = numbers.count("--min-nodes", 0, MAX_NODES, " (0: all of them)")
+    add("--min-nodes", type=fewest, default=0, metavar="N", help="start when so many are ready (default: all)")
     add("-n", dest="sync", action="store_false", help="do not flush the targets at the end; the result says so")
     add(
-        "--dummy", nargs="?", type=int, const=0, metavar="MB",
+        "--dummy", nargs="?", const=0, metavar="MB",
+        type=numbers.count("--dummy", 0, MAX_DUMMY_MB, " MB (0: as long as -t says)"),
         help="measure the network without disks: send so many MB, or as long as -t says",
     )  # fmt: skip
-    add("-t", dest="dummy_seconds", type=float, metavar="SECONDS", help="how long a dummy run takes")
+    add("-t", dest="dummy_seconds", type=numbers.seconds("-t"), metavar="SECONDS", help="how long a dummy run takes")
 
 
 def _add_transport(group: "argparse._ArgumentGroup") -> None:
@@ -129,20 +133,23 @@ def _add_transport(group: "argparse._ArgumentGroup") -> None:
     add("-R", "-4", dest="ip_version", action="store_const", const=4, help="resolve names to IPv4 addresses")
     add("-6", dest="ip_version", action="store_const", const=6, help="resolve names to IPv6 addresses")
     add(
-        "-r", dest="tries", type=int, metavar="N",
+        "-r", dest="tries", type=numbers.transported("-r", "tries"), metavar="N",
         help="tries to connect to a node, %g s between them (default: as long as --connect-timeout says)" % TRY_PAUSE_S,
     )  # fmt: skip
-    add("-u", dest="socket_buffer", type=_size, metavar="BYTES", help="socket buffers (default: tuned by the kernel)")
+    buffers = numbers.transported("-u", "socket_buffer")
+    add("-u", dest="socket_buffer", type=buffers, metavar="BYTES", help="socket buffers (default: tuned by the kernel)")
     add(
-        "-b", dest="block_size", type=_size, metavar="BYTES",
+        "-b", dest="block_size", type=numbers.size("-b"), metavar="BYTES",
         help="what is sent in one piece, a multiple of 4096 up to 8 MiB (default 8 MiB; with --classic 4096)",
     )  # fmt: skip
     add(
-        "--min-rate", dest="min_rate", type=_size, metavar="BYTES",
+        "--min-rate", dest="min_rate", type=numbers.transported("--min-rate", "min_rate"), metavar="BYTES",
         help="give up a node that takes less in a second, for 10 s, although it could have more (default: no limit)",
     )  # fmt: skip
-    add("--segsize", type=int, metavar="BYTES", help="TCP maximum segment size (default: the kernel's)")
-    add("-a", dest="give_up", type=float, metavar="SECONDS", help="give up when nothing moved for so long")
+    segsize = numbers.transported("--segsize", "segsize")
+    add("--segsize", type=segsize, metavar="BYTES", help="TCP maximum segment size (default: the kernel's)")
+    limit = numbers.seconds("-a")
+    add("-a", dest="give_up", type=limit, metavar="SECONDS", help="give up when nothing moved for so long")
 
 
 def _add_report(group: "argparse._ArgumentGroup") -> None:
@@ -153,7 +160,7 @@ def _add_report(group: "argparse._ArgumentGroup") -> None:
     add("--json", dest="is_json", action="store_true", help="print the result as one JSON document")
     add("-o", dest="statistics", metavar="FILE", help="append a line of statistics to FILE")
     add(
-        "-c", dest="uncompressed_size", type=_size, metavar="BYTES",
+        "-c", dest="uncompressed_size", type=numbers.size("-c"), metavar="BYTES",
         help="uncompressed size of a compressed input, for progress and statistics",
     )  # fmt: skip
     add("-V", "--version", action="version", version="dolly %s (%s)" % (VERSION, DATE), help="print version and date")
@@ -163,24 +170,21 @@ def _add_common(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add("--key-file", metavar="FILE", help="the run's secret, the same on all nodes: the whole file, 32 to 4096 bytes")
     add("--insecure", dest="is_insecure", action="store_true", help="no secret: obey whoever connects first")
-    add("--port", type=int, default=DEFAULT_PORT, help="TCP port of the clients (default %(default)s)")
+    port = numbers.count("--port", 0, MAX_PORT, " (0: any free one, for a client)")
+    add("--port", type=port, default=DEFAULT_PORT, help="TCP port of the clients (default %(default)s)")
     add("--bind", default="", metavar="ADDRESS", help="listen on this address only")
     add("--no-resume", action="store_true", help="begin anew, and keep no journal for a later run")
     add("--state-dir", default="", metavar="DIR", help="where journals of disks lie")
     add("-d", dest="knocks", action="store_true", help="the server first knocks at each client: systemd starts it")
-    add("--knock-port", type=int, default=KNOCK_PORT, help="where it knocks (default %(default)s)")
+    knocked = numbers.count("--knock-port", 1, MAX_PORT)
+    add("--knock-port", type=knocked, default=KNOCK_PORT, metavar="PORT", help="where it knocks (default %(default)s)")
     add(
         "--ssh", nargs="?", const="", metavar="USER@",
         help="the server starts the clients over ssh, with a fresh key and nothing installed there but Python",
     )  # fmt: skip
     for name, value in Timeouts().to_dict().items():
         option = "--dead-after" if name == "dead_after" else "--%s-timeout" % name
-        add(option, type=float, metavar="SECONDS", help="%s (default: %g)" % (_LIMITS[name], value))
-
-
-def _size(text: str) -> int:
-    """Bytes, also as 64k or 4M."""
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        add(
+            option, type=numbers.seconds(option), metavar="SECONDS",
+            help="%s (default: %g)" % (_LIMITS[name], value),
+        )  # fmt: skip

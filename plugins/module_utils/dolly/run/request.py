@@ -37,6 +37,8 @@ def sender_config(
     hosts = list_hosts(options.hosts) if options.hosts else list(tab.clients)
     if not hosts:
         raise UsageError("-H", "nothing", "the names or addresses of the clients, with commas between them")
+    if not options.port and options.ssh is None:
+        raise UsageError("--port", 0, "the port that the clients listen on, from 1 to 65535")
     server = options.server or tab.server
     if server in hosts:
         raise UsageError("-H", server, "only clients, of which the server (-S) is none")

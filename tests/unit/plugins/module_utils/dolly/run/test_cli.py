@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.cli import main
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.numbers import joined
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.options import make_parser
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import make_root, policy_of
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.serve import timeouts_of
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
@@ -40,17 +44,21 @@ def refused(capsys, arguments):
 
 #: Name -> (options behind -I and -H, parts of the sentence)
 WRONG = {
-    "no clients": (["-H", ""], ["-H is 'nothing'"]),
+    "no clients": (["-H", ""], ["-H is ''"]),
     "an empty client": (["-H", "a,,b"], ["a,,b"]),
     "a client twice": (["-H", "a,a"], ["a,a"]),
-    "checksum": (["--checksum", "md5:1"], ["checksum is 'md5:1'", "sha256:"]),
-    "fanout": (["--fanout=-1"], ["fanout is -1"]),
-    "fanout of none": (["--fanout", "0"], ["fanout is 0"]),
-    "min-nodes": (["--min-nodes", "3"], ["min_nodes is '3'"]),
-    "clients' port": (["--port", "70000"], ["port is 70000"]),
-    "timeout": (["--join-timeout=-1"], ["join", "-1"]),
-    "no number at all": (["--dead-after", "nan"], ["dead_after", "nan"]),
-    "bind": (["--bind", "192.0.2.1"], ["192.0.2.1"]),
+    "checksum": (["--checksum", "md5:1"], ["--checksum is 'md5:1'", "sha256:"]),
+    "fanout": (["--fanout=-1"], ["--fanout is -1", "from 1 to"]),
+    "fanout of none": (["--fanout", "0"], ["--fanout is 0"]),
+    "min-nodes": (["--min-nodes", "3"], ["--min-nodes is '3'"]),
+    "clients' port": (["--port", "70000"], ["--port is 70000"]),
+    "no port of the clients": (["--port", "0"], ["--port is 0", "the clients listen"]),
+    "timeout": (["--join-timeout=-1"], ["--join-timeout is -1.0", "seconds above 0"]),
+    "no number at all": (["--dead-after", "nan"], ["--dead-after is nan"]),
+    "a dummy run of no time": (["--dummy", "-t", "0"], ["-t is 0.0", "seconds above 0"]),
+    "a dummy run without an end": (["--dummy"], ["--dummy is 'nothing'"]),
+    "bind": (["--bind", "192.0.2.1"], ["--bind is '192.0.2.1'", "an address of this machine"]),
+    "a name that nobody knows": (["-4", "-H", "nobody.invalid"], ["'nobody.invalid'", "an IPv4 address"]),
 }
 
 
@@ -75,7 +83,7 @@ class TestUsage:
     def test_client_timeout(self, capsys, key):
         assert "join" in refused(capsys, ["--key-file", key, "--join-timeout", "0"])
 
-    @pytest.mark.parametrize("options", [["--nonsense"], ["-v", "-q"], ["--port", "x"], ["--verify", "maybe"]])
+    @pytest.mark.parametrize("options", [["--nonsense"], ["-v", "-q"], ["--port"], ["--verify", "maybe"]])
     def test_what_argparse_refuses(self, capsys, options):
         assert main(options) == 1
         assert "dolly: error: " in capsys.readouterr().err
@@ -132,7 +140,7 @@ class TestSenderConfig:
         assert (found.join, found.dead_after, found.barrier) == (7.0, 2.0, 60.0)
 
 
-@pytest.mark.parametrize("arguments", [["--no-such-option"], ["-b", "abc"], ["extra"], ["-v", "-q"], ["-b", "-1"]])
+@pytest.mark.parametrize("arguments", [["--no-such-option"], ["extra"], ["-v", "-q"], ["-b", "-v"], ["-I", "-5"]])
 def test_what_cannot_be_parsed_is_told_in_a_line_too(capsys, arguments):
     """The usage has twenty lines, and what was wrong stood at its end."""
     told = refused(capsys, arguments)
@@ -143,3 +151,41 @@ def test_the_help_fits_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["--help"]) == 0
     assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 80
+
+
+#: Options that take a number, and what cannot be one of theirs.
+NUMBERS = {
+    option: ("-5", "x", "1e99", "nan")
+    for option in ("--fanout", "--min-nodes", "--dummy", "-t", "-r", "-u", "-b", "--min-rate", "--segsize", "-a", "-c",
+                   "--port", "--knock-port", "--control-port", "--join-timeout", "--dead-after")
+}  # fmt: skip
+
+
+class TestNumbers:
+    def test_no_option_is_forgotten(self):
+        parser = make_parser()
+        limits = {"--%s-timeout" % name for name in ("barrier", "connect", "orphan", "stall", "flush", "handshake")}
+        found = {name for action in parser._actions if action.type is not None for name in action.option_strings}
+        assert found == {*NUMBERS, *limits}
+
+    @pytest.mark.parametrize("option", NUMBERS)
+    def test_what_is_wrong_is_said_alike(self, capsys, option):
+        for value in NUMBERS[option]:
+            apart, together = (refused(capsys, words) for words in ([option, value], ["%s=%s" % (option, value)]))
+            assert apart == together and apart.startswith("dolly: %s is " % option) and "but expected is" in apart
+
+    def test_an_option_stays_one(self):
+        parser = make_parser()
+        options = parser.parse_args(joined(parser, ["--dummy", "-4", "-O", "-", "-a", "5", "-6"]))
+        assert (options.dummy, options.ip_version, options.outfile, options.give_up) == (0, 6, "-", 5.0)
+
+    def test_as_a_document(self, capsys):
+        assert main(["--segsize", "-5", "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["error"]["option"] == "--segsize"
+
+
+@pytest.mark.parametrize("option", ["-S", "-O", "-I", "-f", "--checksum", "--bmap", "--key-file", "--bind", "-a", "-o"])
+def test_an_empty_variable_of_a_script_is_no_absent_option(capsys, option, key, image):
+    for words in ([option, ""], [option + "="]):
+        assert "%s is ''" % option in refused(capsys, ["--key-file", key, "-I", image, "-H", "127.0.0.1", *words])
+    assert "an argument is ''" in refused(capsys, ["-v", ""])
