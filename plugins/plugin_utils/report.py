@@ -37,6 +37,7 @@ NEXT = {
     "TargetError": "Check that disk (dmesg, smartctl), replace it if need be, and clone that host again.",
     "BadChunk": "Do not trust that disk, controller or memory: replace it, then clone that host again.",
     "CannotConnect": "Open the ports of the ring in every firewall between these hosts, and look whether they are up.",
+    "NameUnknown": "Correct that name, or give an address (dolly_ring_address).",
     "PeerLost": "Look whether that machine is up and its network works, then clone it again.",
     "Refused": "Look at the target that was refused; the sentence says what would allow it.",
     "SourceError": "Check the disk that the image lies on, or fetch the image again.",

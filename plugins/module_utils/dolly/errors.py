@@ -203,6 +203,17 @@ class CannotConnect(DollyError):
         self._explain(fields, where="%s %s" % (peer, place))
 
 
+class NameUnknown(DollyError):
+    """{node} does not know the name {name} ({reason}): correct it, give an address instead, or add it there to the
+    name service or to /etc/hosts."""
+
+    fault = "user"
+    exit_code = 3
+
+    def __init__(self, node: str, name: str, reason: str) -> None:
+        self._explain({"node": node, "name": name, "reason": reason})
+
+
 class ProtocolError(DollyError):
     """{peer} broke the rules of the protocol ({what}): check that all nodes run the same version and that
     nothing else talks to this port."""
@@ -261,12 +272,12 @@ class Aborted(DollyError):
     exit_code = 4
 
     def __init__(self, reason: str) -> None:
-        self._explain({"reason": reason})
+        self._explain({"reason": reason.rstrip(".")})
 
 
 class NotEnoughNodes(DollyError):
-    """Only {ready} nodes became ready and {needed} are needed, so nothing was written; missing: {names}.
-    Repair them, take them out of the inventory, or lower the number that is needed."""
+    """Only {ready} of the {needed} nodes that are needed became ready, so nothing was written; missing: {names}
+    Repair them, leave them out, or lower the number that is needed."""
 
     fault = "node"
     exit_code = 4
@@ -277,6 +288,7 @@ class NotEnoughNodes(DollyError):
         names = ("; " if any(" " in one for one in listed) else ", ").join(listed[:_MAX_NAMES]) or "none"
         if len(listed) > _MAX_NAMES:
             names += " and %d more" % (len(listed) - _MAX_NAMES)
+        names += "" if names.endswith("?") else "."
         self._explain({"ready": ready, "needed": needed, "missing": listed}, names=names)
 
 
@@ -354,7 +366,7 @@ _KINDS: Dict[str, Type[DollyError]] = {
     kind.__name__: kind
     for kind in (
         DollyError, UsageError, Refused, SourceError, SourceChanged, ChecksumMismatch, MapMismatch, TargetError,
-        BadChunk, BadArchive, BytesGone, CryptoError, PeerLost, CannotConnect, ProtocolError, AuthError,
-        IllegalTransition, TimedOut, TooSlow, Aborted, NotEnoughNodes,
+        BadChunk, BadArchive, BytesGone, CryptoError, PeerLost, CannotConnect, NameUnknown, ProtocolError,
+        AuthError, IllegalTransition, TimedOut, TooSlow, Aborted, NotEnoughNodes,
     )
 }

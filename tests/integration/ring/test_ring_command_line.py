@@ -77,6 +77,19 @@ def test_without_a_key(loopback, arguments):
     assert json.loads(program.out)["error"]["kind"] == "Refused"
 
 
+def test_two_keys(loopback):
+    """The one mistake that both sides see only as a stranger at the door: both say what it may have been."""
+    other = loopback.folder / "other-key"
+    other.write_bytes(b"o" * 32)
+    other.chmod(0o600)
+    client = loopback.start_client(1, "--join-timeout", "5", key=other)
+    loopback.start_clients(1)
+    loopback.start_server(loopback.image(IMAGE_SIZE), "--connect-timeout", "1")
+    assert loopback.server.wait() == 4 and client.wait() == 4
+    assert "with the same key" in loopback.server.log
+    assert "callers were turned away, the last one because" in client.log and "with another key" in client.log
+
+
 def test_nobody_comes_and_nothing_moves(loopback):
     client = loopback.start_client(1, "-a", "1")
     assert client.wait() == 4

@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Any, Callable, Optional, Tuple
 
-from ..errors import PeerLost, UsageError
+from ..errors import CannotConnect, DollyError, NameUnknown, PeerLost, UsageError
 from ..plan.transport import UNTOUCHED, Transport
 
 #: A connection that ended or could not be made, by whatever name the kernel gives it. Everything
@@ -126,6 +126,14 @@ def connect(
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be one, with 64 letters and no dot
         reason = error
     raise PeerLost("%s port %d" % (host, port), reason_of(reason)) from reason
+
+
+def not_reached(node: str, peer: str, host: str, port: int, lost: PeerLost) -> DollyError:
+    """What `connect` raised, as a person at `node` needs it: no firewall is at fault where a name is unknown."""
+    cause, reason = lost.__cause__, str(lost.fields.get("reason", lost))
+    if isinstance(cause, (socket.gaierror, UnicodeError)):
+        return NameUnknown(node, host, reason)
+    return CannotConnect(node, peer, host, port, reason)
 
 
 def _reach(sock: socket.socket, address: Any, timeout_s: float, is_wanted: Callable[[], bool]) -> None:

@@ -80,7 +80,9 @@ class Child:
     # --- building the ring ----------------------------------------------------------------------------
 
     def dial(self, take_text: Callable[[], bytes]) -> None:
-        """Connect: data, then control, then data for each further interface. Raises PeerLost, TimedOut.
+        """Connect: data, then control, then data for each further interface.
+
+        Raises CannotConnect, NameUnknown, PeerLost, TimedOut.
 
         An original lets two connections wait and accepts the first of them when it has the text. So where there are
         more, the text goes now; else `send_text` sends it.
@@ -109,9 +111,9 @@ class Child:
             try:
                 sock = sockets.connect(host, port, self._options.connect_s)
                 break
-            except PeerLost:
+            except PeerLost as error:
                 if tries == self._options.tries or time.monotonic() + RETRY_S > deadline:
-                    raise
+                    raise sockets.not_reached("this node", self.name, host, port, error) from error
             self._flow.check()
             time.sleep(RETRY_S)
             self._flow.check()

@@ -8,7 +8,7 @@ import socket
 import threading
 from typing import Callable, Optional
 
-from ..errors import CannotConnect, DollyError, PeerLost
+from ..errors import DollyError, PeerLost
 from ..net import sockets
 from ..net.channel import Channel
 from ..net.reactor import Timer
@@ -22,6 +22,8 @@ from .threads import Worker
 
 _PAUSE_S = 0.3  # between tries
 _MAX_REFUSALS = 3
+#: Why a node may hang up that listens; it tells strangers nothing.
+_DOUBTS = "was it started for the same run, with the same key, and does no other program listen on port %d there?"
 
 OnEstablished = Callable[[Established, Channel], None]
 OnFailed = Callable[[str], None]
@@ -124,10 +126,10 @@ class Dialer:
     def _is_wanted(self) -> bool:
         return not self._cancelled.is_set()
 
-    def _explain(self, error: PeerLost) -> CannotConnect:
+    def _explain(self, error: PeerLost) -> DollyError:
         node = self._node
         name = self._context.name or "a node"  # on the command line a client may have none
-        return CannotConnect(name, node.name, node.hosts[-1], node.port, str(error.fields.get("reason", error)))
+        return sockets.not_reached(name, node.name, node.hosts[-1], node.port, error)
 
     def _on_connected(self, error: Optional[BaseException]) -> None:
         self._context.reactor.call(lambda: self._shake_hands(error))
@@ -146,8 +148,8 @@ class Dialer:
         self._handshake = self._new_handshake()
         self._channel = Channel(self._context.reactor, self._sock, self._on_data, self._refused)
         limit = self._context.timeouts.handshake
-        late = "it did not finish the handshake in %gs" % limit
-        self._timer = self._context.reactor.after(limit, lambda: self._fail(late))
+        late = "it did not finish the handshake in %g s: does it hang, or does another program listen on port %d there?"
+        self._timer = self._context.reactor.after(limit, lambda: self._fail(late % (limit, self._node.port)))
         self._channel.write(self._handshake.start())
 
     def _on_data(self, data: bytes) -> None:
@@ -173,7 +175,7 @@ class Dialer:
         self._channel = None
         self._refusals += 1
         if self._refusals > _MAX_REFUSALS or self._cancelled.is_set():
-            self._fail(why)
+            self._fail("%s before the handshake was over: %s" % (why, _DOUBTS % self._node.port))
         else:
             self._timer = self._context.reactor.after(_PAUSE_S, self._start)
 

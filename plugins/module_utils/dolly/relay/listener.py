@@ -96,6 +96,7 @@ class Listener:
         self.judge = judge
         self.on_established = on_established
         self.refused = 0
+        self._last_refusal = ""
         self.port: int = sock.getsockname()[1]
         self._callers: Dict[_Caller, None] = {}  # a set that keeps the order of arrival
         self._sock = sock
@@ -119,6 +120,14 @@ class Listener:
         for caller in list(self._callers):
             caller.refuse("the node ended")
 
+    @property
+    def turned_away(self) -> str:
+        """What somebody should know who waits for a caller in vain; empty where there was none."""
+        if not self.refused:
+            return ""
+        callers = "1 caller was" if self.refused == 1 else "%d callers were" % self.refused
+        return " (%s turned away, the last one because: %s)" % (callers, self._last_refusal)
+
     def forget(self, caller: _Caller) -> None:
         """A handshake came to its end."""
         self._callers.pop(caller, None)
@@ -126,6 +135,7 @@ class Listener:
     def count_refused(self, peer: str, why: str) -> None:
         """Note a connection that came to nothing. Only the first ones are logged: a scan must not fill a disk."""
         self.refused += 1
+        self._last_refusal = why.rstrip(".")
         if self.refused <= 20:
             self.context.log("refused a connection from %s: %s" % (peer, why))
 

@@ -73,7 +73,8 @@ class Member(Node):
 
     def _nobody_came(self, limit: float) -> None:
         if self.plan is None:
-            self.fail(TimedOut("waiting for the server, or for the node before this one,", limit, "join_timeout"))
+            whom = "the server, or for the node before this one%s," % self._listener.turned_away
+            self.fail(TimedOut("waiting for " + whom, limit, "join_timeout"))
 
     def _current_epoch(self, hello: Hello) -> int:
         if self.is_leaving:

@@ -203,7 +203,7 @@ class Node:
 
     def _judge(self, hello: Hello) -> int:
         if hello.run_id != self.context.run_id:
-            raise AuthError("a caller of another run (%s)" % hello.run_id[:64])
+            raise AuthError("a caller of another run, or with another key (run %s)" % hello.run_id[:64])
         if not self.context.is_called(hello.to):
             raise AuthError("a caller that looks for %s" % hello.to[:64])
         return self._current_epoch(hello) if hello.kind in ("link", "lane") else 0

@@ -85,7 +85,8 @@ def knock(hosts: Sequence[str], port: int, warn: Callable[[str], None]) -> None:
         try:
             sockets.connect(host, port, _KNOCK_S).close()
         except PeerLost as error:
-            return "no service was started: %s" % error.sentence
+            why = sockets.not_reached("this machine", host, host, port, error)
+            return "no service was started: %s" % why.sentence
         return None
 
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:

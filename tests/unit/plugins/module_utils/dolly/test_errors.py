@@ -33,6 +33,7 @@ EXAMPLES = [
     (errors.ProtocolError("node7", "DATA outside of its claim"), "peer", 3),
     (errors.AuthError("wrong MAC"), "peer", 3),
     (errors.IllegalTransition("child", "waiting", "End"), "bug", 70),
+    (errors.NameUnknown("server", "n8", "Name or service not known"), "user", 3),
     (errors.TimedOut("waiting for node7", 60.0, "barrier_timeout"), "peer", 4),
     (errors.TooSlow(1900000, 10.0, 4194304), "node", 3),
     (errors.Aborted("interrupted"), "user", 4),
@@ -128,6 +129,14 @@ def test_who_cannot_be_reached_is_named_once():
 ])
 def test_what_is_said_of_a_node_names_it_once(sentence, said):
     assert errors.said_of("n2", sentence) == said
+
+
+def test_a_question_ends_a_sentence():
+    asked = str(errors.CannotConnect("s", "n2", "n2", 9998, "timed out"))
+    sentence = errors.NotEnoughNodes(0, 1, [asked]).sentence
+    assert "let this port through? Repair them" in sentence
+    assert "1 nodes" not in errors.NotEnoughNodes(1, 2, ["n2"]).sentence
+    assert "needed): what" in errors.Aborted(sentence).sentence
 
 
 def test_reasons_of_missing_nodes_stand_apart():

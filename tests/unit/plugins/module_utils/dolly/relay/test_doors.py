@@ -96,7 +96,7 @@ class Caller:
         self.established = []
         self.failed = []
         self._thread = Background(self.context.reactor.run)
-        node = NodeSpec(to, "127.0.0.1", port)
+        node = NodeSpec(to, more.pop("host", "127.0.0.1"), port)
         self.dialer = Dialer(self.context, node, kind, choose, self._on_established, self.failed.append, **more)
 
     def _on_established(self, established, channel):
@@ -293,6 +293,15 @@ class TestTime:
             timeouts = dataclasses.replace(TIMEOUTS, handshake=0.1)
             caller = parties(Caller, silent.getsockname()[1], timeouts=timeouts)
             assert "did not finish the handshake" in caller.outcome()
+
+    def test_a_listener_that_hangs_up(self, parties, door):
+        caller = parties(Caller, door.listener.port, run_id="another-run")
+        assert caller.outcome().startswith("it closed the connection before the handshake was over: was it started for")
+
+    def test_a_name_that_nobody_knows(self, parties):
+        """No firewall is to be blamed for it."""
+        caller = parties(Caller, 1, host="nobody.invalid")
+        assert caller.outcome().startswith("caller does not know the name nobody.invalid (")
 
     def test_closing_the_listener_drops_the_unfinished(self, parties):
         door = Door()
