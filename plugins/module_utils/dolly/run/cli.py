@@ -9,7 +9,7 @@ import sys
 from typing import List, Optional
 
 from ..errors import DollyError, UsageError
-from . import classic_options, foreground
+from . import classic_options, foreground, sides
 from .numbers import joined
 from .options import is_server, make_parser
 from .outcome import EXIT_OK, EXIT_REFUSED, print_json, warn
@@ -27,7 +27,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     is_json = "--json" in arguments  # also when the rest of them cannot be read
     try:
         parser = make_parser()
-        return _run(parser.parse_args(joined(parser, arguments)))
+        return _run(parser.parse_args(joined(parser, arguments)), parser)
     except SystemExit as error:  # argparse has said why
         return EXIT_OK if not error.code else EXIT_REFUSED
     except DollyError as error:
@@ -38,12 +38,13 @@ def main(argv: Optional[List[str]] = None) -> int:
         return told.exit_code
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if options.is_classic:
         from . import classic_cli  # here, because no other run needs it
 
         return classic_cli.serve(options) if is_server(options) else classic_cli.receive(options)
     classic_options.check_unused(options)
+    sides.check(options, is_server(options), parser.get_default, warn)
     return foreground.serve(options) if is_server(options) else foreground.receive(options)
 
 

@@ -188,3 +188,27 @@ def test_an_empty_variable_of_a_script_is_no_absent_option(capsys, option, key, 
     for words in ([option, ""], [option + "="]):
         assert "%s is ''" % option in refused(capsys, ["--key-file", key, "-I", image, "-H", "127.0.0.1", *words])
     assert "an argument is ''" in refused(capsys, ["-v", ""])
+
+
+class TestSides:
+    """A client waits ten minutes before it ends; who means the server should not."""
+
+    @pytest.mark.parametrize(
+        "words",
+        [["--checksum", "sha256:" + "0" * 64], ["--verify", "none"], ["--compare"], ["--min-nodes", "1"], ["--ssh"],
+         ["--ssh", "root@"], ["--bmap", "map"], ["--fanout", "1"], ["-t", "5"], ["-d"]],
+        ids=" ".join,
+    )  # fmt: skip
+    def test_a_client_that_is_meant_as_the_server(self, capsys, key, words):
+        line = refused(capsys, ["--key-file", key, "--join-timeout", "0.1", *words])
+        assert line.startswith("dolly: %s is 'given', but expected is on the server alone" % words[0])
+
+    @pytest.mark.parametrize("words", [["-n"], ["-4"], ["-u", "64k"], ["--segsize", "0"], ["-o", "log"], ["-c", "5"]])
+    def test_what_a_client_learns_from_the_server(self, capsys, key, words):
+        assert main(["--key-file", key, "--port", "0", "--join-timeout", "0.1", *words]) == 4
+        assert "warning: %s" % words[0] in capsys.readouterr().err
+
+    @pytest.mark.parametrize("words, warns", [(["--no-resume"], True), (["--state-dir", "x"], True), (["-v"], False)])
+    def test_what_clients_have_to_be_told(self, capsys, key, words, warns):
+        assert main(["--key-file", key, "-I", "/nonexistent", "-H", "a", *words]) == 1
+        assert ("say it to each client" in capsys.readouterr().err) == warns
