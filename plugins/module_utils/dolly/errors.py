@@ -9,6 +9,7 @@ Exit codes: 1 the request cannot be carried out as asked, 3 a node failed, 4 the
 
 from __future__ import annotations
 
+import errno as errno_of
 import math
 import os
 import re
@@ -19,6 +20,12 @@ _RESERVED = ("kind", "message", "fault")
 _MAX_SENTENCE = 4096
 _MAX_DEPTH = 8
 _MAX_NAMES = 10
+#: What to do about a target that failed, where it is no fault of a disk.
+_REMEDIES: Dict[Optional[int], str] = {
+    errno_of.ENOSPC: "make room there, or take a larger target,",
+    errno_of.EDQUOT: "raise that user's quota, or make room,",
+    errno_of.EPIPE: "find out why the program that read it ended,",
+}
 
 
 class DollyError(Exception):
@@ -127,14 +134,15 @@ class MapMismatch(DollyError):
 
 class TargetError(DollyError):
     """The target {path} failed in {operation} {place} ({reason}): what it holds is not a good
-    copy; check that disk and clone this node again."""
+    copy; {remedy} and clone this node again."""
 
     fault = "node"
     exit_code = 3
 
     def __init__(self, path: str, operation: str, offset: Optional[int], errno: Optional[int]) -> None:
         fields = {"path": path, "operation": operation, "offset": offset, "errno": errno}
-        self._explain(fields, place=_place(offset), reason=_reason(errno))
+        wording = {"path": "standard output" if path == "-" else path, "reason": _reason(errno)}
+        self._explain(fields, place=_place(offset), remedy=_REMEDIES.get(errno, "check that disk"), **wording)
 
 
 class BadChunk(DollyError):

@@ -20,6 +20,7 @@ from ..net.reactor import Reactor
 from ..plan.job import MAX_SECONDS, Timeouts
 from ..relay.context import Context
 from ..relay.node import as_fields
+from .names import own_names
 from .rundir import RunDir
 
 _STATUS_INTERVAL_S = 0.4
@@ -65,7 +66,9 @@ def stop_on_signals(runner: Stoppable) -> None:
     """End it in good order when the process is told to end. Only for the main thread."""
 
     def on_signal(number: int, _frame: Any) -> None:
-        runner.stop(Aborted("the process was told to end by %s" % signal.Signals(number).name))
+        # Every node of the run gets to read it: which machine somebody ended it on is what they need to know.
+        where = (own_names() or ["this machine"])[0]
+        runner.stop(Aborted("dolly on %s was told to end by %s" % (where, signal.Signals(number).name)))
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, on_signal)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import pickle
 import string
@@ -129,6 +130,18 @@ def test_who_cannot_be_reached_is_named_once():
 ])
 def test_what_is_said_of_a_node_names_it_once(sentence, said):
     assert errors.said_of("n2", sentence) == said
+
+
+@pytest.mark.parametrize("number, remedy", [
+    (errno.EIO, "check that disk and clone"),
+    (None, "check that disk and clone"),
+    (errno.ENOSPC, "make room there, or take a larger target, and clone"),
+    (errno.EPIPE, "find out why the program that read it ended, and clone"),
+])
+def test_no_disk_is_blamed_for_what_it_has_not_done(number, remedy):
+    error = errors.TargetError("-", "write", 0, number)
+    assert remedy in error.sentence and error.sentence.startswith("The target standard output failed in write at ")
+    assert error.fields["path"] == "-"
 
 
 def test_a_question_ends_a_sentence():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
+import types
 
 import pytest
 
@@ -47,6 +49,21 @@ def test_a_failure_is_told_with_its_reason_and_never_the_secret(tmp_path, lines)
     (_start, (priority, line)) = lines
     assert priority == serve.syslog.LOG_ERR and "n1 ended: failed" in line and "/dev/sdz failed in write" in line
     assert SECRET.decode() not in str(lines)
+
+
+def test_whoever_is_told_of_a_signal_learns_where_it_came(monkeypatch):
+    """A node at the other end of the ring prints it too."""
+    monkeypatch.setenv("MYNODENAME", "n7")
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE)
+    before = {number: signal.getsignal(number) for number in numbers}
+    stopped = []
+    try:
+        serve.stop_on_signals(types.SimpleNamespace(stop=stopped.append))
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert "dolly on n7 was told to end by SIGTERM" in stopped[0].sentence
 
 
 def no_room(*_arguments):
