@@ -199,7 +199,7 @@ class PeerLost(DollyError):
 
 
 class CannotConnect(DollyError):
-    """{node} cannot connect to {where} ({reason}): does the process there still run, and does every firewall
+    """{node} cannot connect to {where} ({reason}): does dolly run there, and does every firewall
     between the two let this port through?"""
 
     fault = "peer"
@@ -284,7 +284,7 @@ class Aborted(DollyError):
 
 
 class NotEnoughNodes(DollyError):
-    """Only {ready} of the {needed} nodes that are needed became ready, so nothing was written; missing: {names}
+    """Too few nodes became ready ({ready}, needed: {needed}), so nothing was written; missing: {names}
     Repair them, leave them out, or lower the number that is needed."""
 
     fault = "node"

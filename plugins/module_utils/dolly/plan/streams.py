@@ -14,11 +14,11 @@
 
 from __future__ import annotations
 
-import reprlib
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Dict, Optional, Type, TypeVar
 
 from ..ranges import is_integer
+from .misfit import Misfit
 
 KINDS = ("plain", "compressed", "dummy")
 #: What a compressed source turned out to be, by its first bytes.
@@ -112,7 +112,7 @@ def _part(kind: Type[Part], what: str, data: Any) -> Part:
 
 def _expect(name: str, found: Any, is_good: bool, expected: str) -> None:
     if not is_good:
-        raise ValueError("%s is %s, expected %s" % (name, reprlib.repr(found), expected))
+        raise Misfit(name, found, expected)
 
 
 PLAIN_IN = Infile()

@@ -137,7 +137,7 @@ class Root(Node):
             snapshot = self.board.get(rank)
             error = (snapshot.error or {}) if snapshot is not None else {}
             name = self.plan.nodes[rank].name if self.plan is not None else str(rank)
-            reasons.append(said_of(name, str(error.get("message", "said nothing"))))
+            reasons.append(said_of(name, str(error.get("message", "not ready in time"))))
         return reasons
 
     def _start(self, ready: List[int]) -> None:

@@ -14,6 +14,7 @@ from ..plan.dollytab import Dollytab
 from ..plan.hosts import parse_hosts
 from ..plan.interfaces import NO_INTERFACES, Interfaces
 from ..plan.job import Timeouts
+from ..plan.misfit import mistake
 from ..plan.streams import Infile, Outfile
 from ..plan.tabfields import File
 
@@ -125,7 +126,7 @@ def _described(part: Any, **values: Any) -> Any:
     try:
         return part(**values)
     except ValueError as error:
-        raise UsageError("the run", str(error), "options that fit together") from error
+        raise mistake(error, "options that fit together") from error
 
 
 def _dummy_size(options: argparse.Namespace, tab: Dollytab) -> Optional[int]:

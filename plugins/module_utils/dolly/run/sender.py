@@ -14,6 +14,7 @@ from ..integrity import hashing_of, parse_checksum
 from ..net import sockets
 from ..plan.blockmap import BlockMap, Checker
 from ..plan.job import Image, NodeSpec, Plan, default_chunk_size
+from ..plan.misfit import mistake
 from ..plan.streams import Infile, Outfile
 from ..plan.transport import Transport
 from ..relay.context import Context
@@ -85,7 +86,7 @@ def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Roo
         if source is not None:
             source.close()
         if isinstance(error, ValueError):
-            raise UsageError("the run", str(error), "a plan that makes sense") from error
+            raise mistake(error, "a plan that makes sense") from error
         raise
     if block_map is not None:
         policy = dataclasses.replace(policy, checker=Checker(block_map, str(config["source"]), str(config["bmap"])))

@@ -114,7 +114,7 @@ def test_long_list_of_missing_nodes_keeps_the_advice():
 def test_who_cannot_be_reached_is_named_once():
     """On the command line a node's name is its address."""
     error = errors.CannotConnect("10.0.0.1", "10.0.0.2", "10.0.0.2", 9998, "timed out")
-    assert error.sentence.startswith("10.0.0.1 cannot connect to 10.0.0.2 port 9998 (timed out): does the process ")
+    assert error.sentence.startswith("10.0.0.1 cannot connect to 10.0.0.2 port 9998 (timed out): does dolly run there")
     assert error.sentence.count("10.0.0.2") == 1
     by_name = errors.CannotConnect("n1", "n2", "10.0.0.2", 9998, "timed out")
     assert by_name.sentence.startswith("n1 cannot connect to n2 at 10.0.0.2 port 9998 (timed out): ")
@@ -148,7 +148,7 @@ def test_a_question_ends_a_sentence():
     asked = str(errors.CannotConnect("s", "n2", "n2", 9998, "timed out"))
     sentence = errors.NotEnoughNodes(0, 1, [asked]).sentence
     assert "let this port through? Repair them" in sentence
-    assert "1 nodes" not in errors.NotEnoughNodes(1, 2, ["n2"]).sentence
+    assert "became ready (0, needed: 1), so" in sentence
     assert "needed): what" in errors.Aborted(sentence).sentence
 
 

@@ -57,6 +57,8 @@ WRONG = {
     "no number at all": (["--dead-after", "nan"], ["--dead-after is nan"]),
     "a dummy run of no time": (["--dummy", "-t", "0"], ["-t is 0.0", "seconds above 0"]),
     "a dummy run without an end": (["--dummy"], ["--dummy is 'nothing'"]),
+    "a server with a path for its name": (["-S", "a/b"], ["name is 'a/b', but expected is a name without '/'"]),
+    "a dummy run that compares": (["--dummy", "5", "--compare"], ["--compare is True, but expected is false where"]),
     "bind": (["--bind", "192.0.2.1"], ["--bind is '192.0.2.1'", "an address of this machine"]),
     "a name that nobody knows": (["-4", "-H", "nobody.invalid"], ["'nobody.invalid'", "an IPv4 address"]),
 }
