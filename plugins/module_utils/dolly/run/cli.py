@@ -30,6 +30,9 @@ def main(argv: Optional[List[str]] = None) -> int:
         return _run(parser.parse_args(joined(parser, arguments)), parser)
     except SystemExit as error:  # argparse has said why
         return EXIT_OK if not error.code else EXIT_REFUSED
+    except KeyboardInterrupt:  # while it looks up names or starts clients; a run that has begun hears of it itself
+        warn("ended by Ctrl-C before the run began: nothing was written")
+        return EXIT_REFUSED
     except DollyError as error:
         told = _in_words_of_options(error)
         if is_json:

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.net import sockets
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.cli import main
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.numbers import joined
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.options import make_parser
@@ -214,3 +215,13 @@ class TestSides:
     def test_what_clients_have_to_be_told(self, capsys, key, words, warns):
         assert main(["--key-file", key, "-I", "/nonexistent", "-H", "a", *words]) == 1
         assert ("say it to each client" in capsys.readouterr().err) == warns
+
+
+def test_ctrl_c_before_the_run_began(capsys, monkeypatch, key, image):
+    """A name service that does not answer is what people lose patience with."""
+
+    def wait(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sockets, "resolve", wait)
+    assert "Ctrl-C" in refused(capsys, ["--key-file", key, "-I", image, "-4", "-H", "a"])
