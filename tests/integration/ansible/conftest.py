@@ -188,6 +188,7 @@ class Lab:
     def outcome(self, status: int, output: str, code: t.Optional[int]) -> Outcome:
         lines = self.record.read_text("utf-8").splitlines() if self.record.exists() else []
         outcome = Outcome(status, output, [json.loads(line) for line in lines])
+        print(output)  # shown by pytest when the test has failed
         assert code is None or outcome.code == code, outcome.output
         return outcome
 
