@@ -460,10 +460,10 @@ def start(params, folder, check_mode):
     if params["dummy"]:
         found = DummyTarget().facts
     else:
-        others.refuse_taken(folder.base, params["dest"])
+        others.refuse_taken(folder.base, params["dest"], params["run_id"])
         found = ring_target.check_dest(params, source)
     if not check_mode:
-        port = listen(folder, receiver_config(params, timeouts), secret, classic_ring.mode(params, "client"))
+        port = listen(folder, receiver_config(params, timeouts, found), secret, classic_ring.mode(params, "client"))
     return {
         "changed": not (check_mode and params["dummy"]),
         "msg": "%s %s" % ("would" if check_mode else "is ready to", ring_target.describe_write(found)),
@@ -475,7 +475,7 @@ def start(params, folder, check_mode):
     }
 
 
-def receiver_config(params, timeouts):
+def receiver_config(params, timeouts, found=None):
     """What the receiver is told; all else comes with the plan of the server."""
     port, last_port = ring_options.check_ports(params["port"])
     config = {
@@ -483,6 +483,7 @@ def receiver_config(params, timeouts):
         "name": params["name"],
         "target": params["dest"] or "",
         "dummy": params["dummy"],
+        "seen": found.to_dict() if found is not None else None,
         "bind": params["bind"],
         "port": port,
         "last_port": last_port,
@@ -501,7 +502,11 @@ def listen(folder, config, secret, mode="receiver"):
         raise UsageError(
             "run_id", config["run_id"], "a run that %s has no part in yet; state=absent removes it" % config["name"]
         )
-    return engine_process.start(folder, mode, config, secret)["port"]
+    # Two hosts of the play that are one machine come at the same time, and see each other only when one has started.
+    with folder.one_at_a_time():
+        if config["target"]:
+            others.refuse_taken(folder.base, config["target"], config["run_id"])
+        return engine_process.start(folder, mode, config, secret)["port"]
 
 
 # state: finished

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 ROLE = {"hosts": "rack3", "roles": [{"role": "dolly.ring.dolly_ring"}]}
@@ -32,3 +34,26 @@ def test_two_images_for_one_place_by_two_names_fail_that_host_alone(lab):
     outcome = lab.play(ROLE, code=2)
     assert outcome.failed() == {"n1"} and lab.copies() == {"n2"}
     assert "go to the same place on this host, by two names" in outcome.reasons()["n1"]
+
+
+def test_two_names_for_one_machine_and_one_target_are_found_before_anything_is_written(lab):
+    one = {"dolly_ring_dest": str(lab.targets / "shared.img")}
+    lab.write_inventory({"rack3": {"n1": one, "n2": one, "n3": {}}})
+    outcome = lab.play(ROLE, code=2)
+    assert not list(lab.targets.iterdir()), lab.left_over()
+    reasons = outcome.reasons()
+    assert set(reasons) == outcome.failed() == {"n1", "n2", "n3"}
+    second = "n2" if "missing: n2." in reasons["n3"] else "n1"
+    first = {"n1": "n2", "n2": "n1"}[second]
+    told = first + r" of this run is to write to it \(process [0-9]+.*\): both are names of one machine"
+    assert all(re.search(told, reason) for reason in reasons.values()), reasons
+    assert "missing: %s. %s: Refused" % (second, second) in reasons["n3"]
+    assert not lab.left_over()
+
+
+def test_one_of_two_names_for_one_machine_is_enough_where_not_all_are_needed(lab):
+    one = {"dolly_ring_dest": str(lab.targets / "shared.img")}
+    lab.write_inventory({"rack3": {"n1": one, "n2": one, "n3": {}}}, dolly_ring_min_nodes=2)
+    outcome = lab.play(ROLE, code=2)
+    assert len(outcome.failed()) == 1 and outcome.failed() < {"n1", "n2"}, outcome.reasons()
+    assert lab.copies() == {"shared", "n3"} and not lab.left_over()

@@ -184,6 +184,21 @@ def test_a_receiver_that_is_started_while_the_run_goes_on(lab):
     assert [told[name]["demoted"] for name in sorted(told)] == [False] * 4
 
 
+def test_a_target_that_has_become_another_one_is_refused_before_it_is_written_to(lab):
+    """Minutes may pass between the check and the start, in which a name can get another meaning."""
+    link, precious = lab.targets / "n1.img", lab.folder / "precious"
+    link.symlink_to(lab.folder / "meant")
+    precious.write_text("data")
+    switch = {"ansible.builtin.command": "ln -sfn %s %s" % (precious, link), "run_once": True}
+    outcome = lab.play(play(LOOK, START, switch, STREAM, COLLECT), play(*CLEAN), code=2)
+    assert outcome.failed() == {"n1"} and lab.copies() == {"n2", "n3", "n4"}
+    collected = outcome.task("client finished")["n1"]
+    assert "when it was checked: that was the file %s on" % (lab.folder / "meant") in collected["msg"]
+    assert "now it is the file %s on" % precious in collected["msg"] and collected["changed"] is False
+    assert precious.read_text() == "data" and not (lab.folder / "meant").exists()
+    assert sorted(path.name for path in lab.folder.glob(".*partial")) == []
+
+
 def test_absent_ends_a_receiver_that_waits(lab):
     lab.play(play(LOOK, START, hosts="n1"))
     (pid,) = receiver_pids(lab).values()

@@ -5,10 +5,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.others import refuse_taken
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.rundir import RunDir
 from ansible_collections.dolly.ring.tests.integration.ring import images
 from ansible_collections.dolly.ring.tests.integration.ring.images import CHUNK, MIB
 from ansible_collections.dolly.ring.tests.integration.ring.networks import call, missing_programs
@@ -145,6 +149,20 @@ def test_two_runs_cannot_write_to_one_device(loopback, make_disk):
     assert loopback.finish() == 3
     assert sorted(row.state for row in loopback.rows().values()) == ["done", "failed"]
     assert images.digest(backing) == images.digest(loopback.image(IMAGE_SIZE))
+
+
+def test_a_device_that_a_receiver_waits_for_is_taken_under_every_name(make_disk, folder):
+    device, dummy = make_disk(IMAGE_SIZE)
+    other = str(folder / "other name")
+    os.mknod(other, 0o600 | stat.S_IFBLK, os.stat(device).st_rdev)
+    waiting = RunDir(str(folder / "runs"), "run-1", "n1")
+    waiting.create()
+    waiting.write_json("config.json", {"target": str(device)})
+    waiting.note_process()
+    for name in (str(device), other):
+        with pytest.raises(Refused, match="run run-1 is at work on it"):
+            refuse_taken(waiting.base, name)
+    refuse_taken(waiting.base, make_disk(IMAGE_SIZE)[0])
 
 
 def test_a_mistyped_device_is_refused(loopback):

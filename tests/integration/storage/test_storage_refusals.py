@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import hashlib
 import os
@@ -16,6 +17,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import li
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import TargetPolicy
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import inspect_source
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import (
+    check_same,
     check_target,
     inspect_target,
     open_target,
@@ -112,6 +114,61 @@ def test_file_behind_a_loop_device(tmp_path, loop):
     with pytest.raises(Refused, match="in use as %s; detach" % os.path.basename(loop)):
         check_target(inspect_target(str(tmp_path / "disk1")), 1)
     check_target(inspect_target(str(tmp_path / "disk2")), 1)
+
+
+def attach_another(loop, tmp_path):
+    """What udev, a bus or a person does to a name. What was there stays as it is."""
+    other = tmp_path / "other"
+    with other.open("wb") as file:
+        file.truncate(DISK_SIZE)
+    run("losetup", "--detach", loop)
+    run("losetup", loop, str(other))
+
+
+def test_another_disk_behind_the_same_device(loop, tmp_path):
+    """Same number, same size, no serial number: and another disk all the same."""
+    seen = inspect_target(loop)
+    check_same(inspect_target(loop), seen)
+    attach_another(loop, tmp_path)
+    with pytest.raises(Refused, match=r"was device .*, now it is device"):
+        check_same(inspect_target(loop), seen)
+    # Kernels before 5.15 do not number disks.
+    with pytest.raises(Refused, match=r"was device .*, now it is device"):
+        check_same(dataclasses.replace(inspect_target(loop), sequence=0), seen)
+
+
+def test_another_disk_between_the_last_look_and_the_opening(loop, tmp_path):
+    target = open_target(loop)
+    if not target.facts.sequence:
+        pytest.skip("this kernel does not number disks (before 5.15)")
+    attach_another(loop, tmp_path)
+    with pytest.raises(Refused, match="another disk has taken the place"):
+        target.prepare()
+
+
+def test_what_happens_to_the_same_disk(loop, parts, tmp_path):
+    """It grows, is read and written, and its partitions come and go."""
+    seen = inspect_target(loop)
+    with open(loop, "r+b") as file:
+        file.write(b"x" * 4096)
+    check_same(inspect_target(loop), seen)
+    seen_part = inspect_target(parts[1])
+    run("delpart", loop, "2")
+    run("addpart", loop, "2", "18432", "16384")
+    check_same(inspect_target(parts[1]), seen_part)
+    run("delpart", loop, "2")
+    run("addpart", loop, "2", "18432", "8192")
+    with pytest.raises(Refused, match=r"8388608 bytes.* 4194304 bytes"):
+        check_same(inspect_target(parts[1]), seen_part)
+
+
+def test_a_disk_that_grows_is_the_same(loop, tmp_path):
+    seen = inspect_target(loop)
+    os.truncate(tmp_path / "disk1", DISK_SIZE + MIB)
+    run("losetup", "--set-capacity", loop)
+    found = inspect_target(loop)
+    assert found.size == DISK_SIZE + MIB
+    check_same(found, seen)
 
 
 def test_locked_by_somebody_polite(loop, monkeypatch):

@@ -15,7 +15,7 @@ from ..relay.classic_client import ClassicClient
 from ..storage.base import Target
 from ..storage.facts import TargetFacts, TargetPolicy
 from ..storage.registry import STANDARD, OutputOpener
-from ..storage.target import check_target, inspect_target
+from ..storage.target import check_same, check_target, inspect_target
 from .classic_process import find_self, hop_options
 from .names import own_names
 from .rundir import RunDir
@@ -30,7 +30,8 @@ def main(path: str) -> int:
 
 
 def _receive(rundir: RunDir, config: Dict[str, Any], _secret: bytes) -> Dict[str, Any]:
-    choose = TargetChooser(str(config.get("target") or ""), TargetPolicy(**(config.get("policy") or {})))
+    seen = TargetFacts.from_dict(config["seen"]) if config.get("seen") else None
+    choose = TargetChooser(str(config.get("target") or ""), TargetPolicy(**(config.get("policy") or {})), seen=seen)
     client = make_client(config, choose, StatusFile(rundir, describe), log)
     stop_on_signals(client)
     client.run()
@@ -42,7 +43,8 @@ class TargetChooser:
 
     `path` empty: where the sender says, which anybody may be; "-": `stdout`, a descriptor. `measures`: nowhere, the
     network is measured; without that a sender that wants to is refused, or this node would be done without an image.
-    Looks at once, too, so that what would be refused is refused before anybody waits. Raises Refused, UsageError.
+    Looks at once, too, so that what would be refused is refused before anybody waits, and what is there later must be
+    what was there then, and the same as was `seen` by somebody before. Raises Refused, UsageError.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class TargetChooser:
         trusts_sender: bool = False,
         stdout: Optional[int] = None,
         measures: bool = False,
+        seen: Optional[TargetFacts] = None,
     ) -> None:
         self.facts: Dict[str, Any] = {}
         if not path and not trusts_sender and not measures:
@@ -61,6 +64,7 @@ class TargetChooser:
         self._policy = policy
         self._stdout = stdout
         self._measures = measures
+        self._seen = seen
         if path and path != STANDARD:
             facts = inspect_target(os.path.abspath(path))
             self._check(facts, None)
@@ -81,7 +85,9 @@ class TargetChooser:
     def _check(self, facts: TargetFacts, size: Optional[int]) -> None:
         if size is not None:
             raise AssertionError("nobody knows the size before the end")
+        check_same(facts, self._seen)
         check_target(facts, None, policy=self._policy)
+        self._seen = facts
 
 
 def _plan_of(text: ClassicText) -> Plan:

@@ -5,26 +5,53 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
+from typing import Tuple
 
 from ..errors import Refused
 from .rundir import RunDir
 
 
-def refuse_taken(base: str, target: str) -> None:
-    """Raise Refused when a receiver that runs below `base` has the same target.
+def refuse_taken(base: str, target: str, run_id: str = "") -> None:
+    """Raise Refused when a receiver that runs below `base` has the same target; `run_id`: of who asks.
 
     A receiver opens its target only when its ring starts: until then no lock would show it.
     """
-    wanted = os.path.realpath(target)
-    for run_id in _names(base):
-        for name in _names(os.path.join(base, run_id)):
-            other = RunDir(base, run_id, name)
+    wanted = _place(target)
+    for other_id in _names(base):
+        for name in _names(os.path.join(base, other_id)):
+            other = RunDir(base, other_id, name)
             taken = str((other.read_json("config.json") or {}).get("target") or "")
-            pid = other.process_id() if taken and os.path.realpath(taken) == wanted else None
+            pid = other.process_id() if taken and _place(taken) == wanted else None
             if pid is not None:
-                found = "run %s is at work on it (node %s, process %d, since %s)" % (run_id, name, pid, _begin(other))
-                raise Refused(target, found, "the end of that run, or state=absent with its run_id")
+                raise _refusal(target, other, other_id, name, pid, is_same_run=other_id == run_id)
+
+
+def _refusal(target: str, other: RunDir, run_id: str, name: str, pid: int, is_same_run: bool) -> Refused:
+    what = "process %d, since %s" % (pid, _begin(other))
+    if is_same_run:
+        found = "%s of this run is to write to it (%s): both are names of one machine" % (name, what)
+        return Refused(target, found, "only one of the two in the run, or a target of its own for each")
+    found = "run %s is at work on it (node %s, %s)" % (run_id, name, what)
+    return Refused(target, found, "the end of that run, or state=absent with its run_id")
+
+
+def _place(path: str) -> Tuple[object, ...]:
+    """The same for all names of a place: a device by its number, a file by its directory and its name there."""
+    real_path = os.path.realpath(path)
+    try:
+        found = os.stat(real_path)
+        if stat.S_ISBLK(found.st_mode):
+            return ("device", found.st_rdev)
+    except OSError:
+        pass  # a file that is to be made
+    directory, name = os.path.split(real_path)
+    try:
+        found = os.stat(directory)
+    except OSError:
+        return (real_path,)
+    return (found.st_dev, found.st_ino, name)
 
 
 def _begin(rundir: RunDir) -> str:

@@ -19,7 +19,7 @@ from ..storage.base import Target
 from ..storage.block import BlockTarget
 from ..storage.facts import SourceFacts, TargetFacts, TargetPolicy
 from ..storage.registry import OutputOpener
-from ..storage.target import check_target
+from ..storage.target import check_same, check_target
 from .rundir import RunDir
 from .serve import StatusFile, make_context, run_to_end, serve, stop_on_signals, timeouts_of
 
@@ -34,7 +34,12 @@ def _receive(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str,
     policy = TargetPolicy(**(config.get("policy") or {}))
     resumes = config.get("resume") is not False
     choose = TargetChooser(
-        str(config["target"]), policy, resumes, str(config.get("state_dir") or ""), measures=config.get("dummy")
+        str(config["target"]),
+        policy,
+        resumes,
+        str(config.get("state_dir") or ""),
+        measures=config.get("dummy"),
+        seen=TargetFacts.from_dict(config["seen"]) if config.get("seen") else None,
     )
     status = StatusFile(rundir, describe)
     port, last_port = (int(config.get(name) or 0) for name in ("port", "last_port"))
@@ -51,6 +56,7 @@ class TargetChooser:
     that was broken off is used, and a journal kept for a later one, for devices in `state_dir`. `stdout`: the
     descriptor that the name "-" stands for; a process in the background has none. `measures`: whether this node is
     there to measure the network, which a server that means something else is refused by; None: as the server says.
+    `seen`: what was there when `path` was checked before; what has come into its place is refused.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class TargetChooser:
         state_dir: str = "",
         stdout: Optional[int] = None,
         measures: Optional[bool] = None,
+        seen: Optional[TargetFacts] = None,
     ) -> None:
         self.facts: Dict[str, Any] = {}
         self._measures = measures
@@ -69,6 +76,7 @@ class TargetChooser:
         self._resumes = resumes
         self._state_dir = state_dir
         self._stdout = stdout
+        self._seen = seen
 
     def __call__(self, plan: Plan) -> Target:
         """Look at the target and open it. Raises Refused, UsageError."""
@@ -77,6 +85,7 @@ class TargetChooser:
 
         def check(facts: TargetFacts, size: Optional[int]) -> None:
             self.facts = facts.to_dict()
+            check_same(facts, self._seen)
             needed = size if plan.image.covered is None or size is None else plan.image.covered
             if needed is not None and source is not None:
                 needed = min(needed, source.allocated)

@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
 import signal
 import stat
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from ..errors import Refused, UsageError
 
@@ -45,11 +47,19 @@ class RunDir:
     def create(self) -> None:
         """Make it. Raises Refused when it, or what it lies in, belongs to somebody else or is open to others."""
         for path in self._levels():
-            try:
-                os.makedirs(path, 0o700)
-            except FileExistsError:
-                pass
-            _check_private(path)
+            _make_private(path)
+
+    @contextlib.contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Keep others out who start something below `base`, until it can be seen. Raises Refused like `create`."""
+        _make_private(self.base)
+        base = os.open(self.base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(OSError):  # NFS locks no directory: then what the lock is for is found out later
+                fcntl.flock(base, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(base)
 
     def _levels(self) -> Tuple[str, str, str]:
         return self.base, os.path.dirname(self.path), self.path
@@ -157,6 +167,12 @@ class RunDir:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                 raise
         return True
+
+
+def _make_private(path: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.makedirs(path, 0o700)
+    _check_private(path)
 
 
 def _check_private(path: str) -> None:

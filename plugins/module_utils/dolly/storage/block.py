@@ -209,6 +209,9 @@ class BlockTarget(Target):
         found = os.fstat(self._fd)
         if not stat.S_ISBLK(found.st_mode) or linux.device_name(found.st_rdev) != self.facts.device:
             raise Refused(self._path, "it is not device %s any more" % self.facts.device)
+        sequence = linux.disk_sequence(self._fd)
+        if sequence != self.facts.sequence and sequence and self.facts.sequence:
+            raise Refused(self._path, "another disk has taken the place of the one that was checked", "a new run")
         if linux.is_read_only_device(self._fd):
             raise Refused(self._path, _REASONS[errno.EROFS])
         self._size = linux.device_size(self._fd)

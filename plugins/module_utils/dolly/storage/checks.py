@@ -14,6 +14,7 @@ from .facts import SourceFacts, TargetFacts, TargetPolicy
 from .sysfs import same_wwn
 
 NO_EXPECTATIONS = TargetPolicy()
+_BY_ID = "; a name below /dev/disk/by-id stays with its disk"
 _WHO_MAY = "root, or another user who may write there (in a play: ansible_become)"
 
 
@@ -34,6 +35,42 @@ def check_target(
     _check_use(facts)
     if image_size is not None:
         _check_room(facts, image_size, image_size if needed_bytes is None else needed_bytes)
+
+
+def check_same(facts: TargetFacts, seen: Optional[TargetFacts]) -> None:
+    """Raise Refused if a path has come to mean another place since somebody looked and had `seen` there."""
+    if seen is None or os.path.abspath(facts.path) != os.path.abspath(seen.path):  # the first of several parts
+        return
+    is_same = _is_same_device if "block" in (facts.kind, seen.kind) else _is_same_place
+    if not is_same(facts, seen):
+        found = "it is not what it was when it was checked: that was %s, now it is %s" % (_tell(seen), _tell(facts))
+        raise Refused(facts.path, found, "a new run, which checks it again" + (_BY_ID if seen.kind == "block" else ""))
+
+
+def _is_same_device(facts: TargetFacts, seen: TargetFacts) -> bool:
+    is_told = bool(facts.sequence and seen.sequence)
+    names = ("kind", "model", "serial", "wwn", "sequence" if is_told else "backing")
+    if any(getattr(facts, name) != getattr(seen, name) for name in names):
+        return False
+    is_known = is_told or bool(seen.serial or seen.wwn)
+    if facts.device != seen.device and not (is_known and facts.real_path == seen.real_path):
+        return False  # with a name that is its own: partitions get new numbers when their table is read again
+    return facts.size == seen.size or (is_known and not seen.is_partition)  # a disk may have grown
+
+
+def _is_same_place(facts: TargetFacts, seen: TargetFacts) -> bool:
+    """For a file. Numbers of directories, and of file systems without a disk, may be others after a new mount."""
+    is_numbered = not facts.device.startswith("0:") or not seen.device.startswith("0:")
+    return facts.real_path == seen.real_path and (facts.device == seen.device or not is_numbered)
+
+
+def _tell(facts: TargetFacts) -> str:
+    if facts.kind != "block":
+        return "the file %s on device %s" % (facts.real_path, facts.device)
+    known = [facts.real_path, "%d bytes" % facts.size, facts.model]
+    named = (("serial", facts.serial), ("wwn", facts.wwn), ("file", facts.backing), ("disk number", facts.sequence))
+    known += ["%s %s" % (name, value) for name, value in named if value]
+    return "device %s (%s)" % (facts.device, ", ".join(text for text in known if text))
 
 
 def _check_expectations(facts: TargetFacts, policy: TargetPolicy) -> None:

@@ -57,6 +57,7 @@ class TargetFacts:
     is_partition: bool = False
     free: Optional[int] = None  #: of the file system a file goes to; None where it does not say
     content: str = ""  #: what seems to be on a device: a guess for messages
+    sequence: int = 0  #: of a device: no two disks or media of one boot have the same; 0: the kernel does not say
 
     def to_dict(self) -> Dict[str, Any]:
         """For a module's result."""
@@ -64,6 +65,11 @@ class TargetFacts:
         for name in ("related", "mounted_at", "holders"):
             values[name] = list(values[name])
         return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TargetFacts:
+        """For who was told what somebody has seen. Raises KeyError."""
+        return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,8 @@ BLKSSZGET = _IOC_NONE | 0x1268  # linux/fs.h: _IO(0x12, 104), int: logical block
 BLKZEROOUT = _IOC_NONE | 0x127F  # linux/fs.h: _IO(0x12, 127), uint64_t[2]: offset and length
 # linux/fs.h: _IOR(0x12, 114, size_t), uint64_t: bytes; 0x80081272 on most 64-bit machines
 BLKGETSIZE64 = _IOC_READ | struct.calcsize("N") << 16 | 0x1272
+# linux/fs.h: _IOR(0x12, 128, __u64), since Linux 5.15: no two disks or media of one boot have the same number
+BLKGETDISKSEQ = _IOC_READ | 8 << 16 | 0x1280
 
 # linux/fs.h: _IOW(0x94, 9, int), the descriptor of the source itself
 FICLONE = (0x80000000 if _is_odd_machine else 0x40000000) | 4 << 16 | 0x9409
@@ -200,6 +202,17 @@ def device_size(fd: int) -> int:
     """Bytes of an open block device."""
     answer = fcntl.ioctl(fd, BLKGETSIZE64, bytes(8))
     return int(struct.unpack("=Q", answer)[0])
+
+
+def disk_sequence(fd: int) -> int:
+    """Which of all disks and media since the boot is behind an open block device; 0 where the kernel does not say.
+
+    Another one has another number, also behind the same loop device or in the same drive.
+    """
+    try:
+        return int(struct.unpack("=Q", fcntl.ioctl(fd, BLKGETDISKSEQ, bytes(8)))[0])
+    except OSError:
+        return 0
 
 
 def block_size(fd: int) -> int:

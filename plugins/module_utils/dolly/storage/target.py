@@ -14,7 +14,7 @@ from ..errors import Refused, TargetError, UsageError
 from . import linux
 from .base import Target
 from .block import BlockTarget
-from .checks import check_target
+from .checks import check_same, check_target
 from .compared import ComparedFile
 from .facts import TargetFacts, TargetPolicy
 from .file import FileTarget, partial_name
@@ -24,6 +24,7 @@ from .sysfs import Devices
 __all__ = [
     "TargetFacts",
     "TargetPolicy",
+    "check_same",
     "check_target",
     "inspect_device",
     "inspect_target",
@@ -65,7 +66,7 @@ def inspect_device(path: str, real_path: str, device: str, devices: Devices) -> 
     """Look at the block device whose number is `device`, "major:minor"."""
     own = {device} | devices.partitions(device)
     group = own | {devices.disk(device)}
-    size, is_claimed, content = _look_inside(real_path, devices.partition_starts(device))
+    size, is_claimed, content, sequence = _look_inside(real_path, devices.partition_starts(device))
     model, serial, wwn = devices.identity(device)
     return TargetFacts(
         path=path,
@@ -88,6 +89,7 @@ def inspect_device(path: str, real_path: str, device: str, devices: Devices) -> 
         content=content,
         in_use=is_claimed,
         backing=devices.backing(device),
+        sequence=sequence,
     )
 
 
@@ -229,21 +231,22 @@ def _is_same_file(path: str, found: Optional[os.stat_result]) -> bool:
         return False
 
 
-def _look_inside(real_path: str, starts: List[int]) -> Tuple[int, bool, str]:
-    """Size of a device, whether somebody else has claimed it, a guess at its content.
+def _look_inside(real_path: str, starts: List[int]) -> Tuple[int, bool, str, int]:
+    """Size of a device, whether somebody else has claimed it, a guess at its content, which of all disks it is.
 
     Nothing where it cannot be opened or read. `starts`: where its partitions begin.
     """
-    size, is_claimed = 0, False
+    size, is_claimed, sequence = 0, False, 0
     try:
         fd, is_claimed = _open_to_look(real_path)
     except OSError:
-        return size, is_claimed, ""
+        return size, is_claimed, "", sequence
     try:
+        sequence = linux.disk_sequence(fd)
         size = linux.device_size(fd)
-        return size, is_claimed, _content(fd, starts)
+        return size, is_claimed, _content(fd, starts), sequence
     except OSError:
-        return size, is_claimed, ""
+        return size, is_claimed, "", sequence
     finally:
         os.close(fd)
 

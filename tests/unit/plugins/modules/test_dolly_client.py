@@ -170,7 +170,7 @@ def test_every_option_of_the_receiver_is_passed_on():
     params.update(run_id="r", name="n1", dest="/a.img")
     config = dolly_client.receiver_config(params, dolly_client.ring_options.check_seconds(params))
     assert config["target"] == "/a.img" and config["port"] == 9998
-    assert config["resume"] is True and config["state_dir"] == ""
+    assert config["resume"] is True and config["state_dir"] == "" and config["seen"] is None
     assert {name: config[name] for name in ("join_timeout", "orphan_timeout", "dead_after", "stall_timeout")} == {
         "join_timeout": 600.0,
         "orphan_timeout": 60.0,

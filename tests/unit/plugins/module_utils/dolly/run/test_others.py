@@ -32,6 +32,23 @@ def test_a_busy_target_names_run_process_and_start(first, tmp_path):
         assert re.search(r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\)", text)
 
 
+def test_another_node_of_the_same_run_is_named_as_such(first, tmp_path):
+    with pytest.raises(Refused) as refused:
+        others.refuse_taken(first.base, str(tmp_path / "disk"), "run-one")
+    text = refused.value.sentence
+    assert "n1 of this run is to write to it (process %d, since 20" % os.getpid() in text
+    assert "both are names of one machine" in text and "a target of its own for each" in text
+    with pytest.raises(Refused, match="run run-one is at work on it"):
+        others.refuse_taken(first.base, str(tmp_path / "disk"), "run-two")
+
+
+def test_a_directory_that_is_not_there_is_no_reason(first, tmp_path):
+    others.refuse_taken(first.base, str(tmp_path / "none" / "disk"))
+    first.write_json("config.json", {"target": str(tmp_path / "none" / "disk")})
+    with pytest.raises(Refused):
+        others.refuse_taken(first.base, str(tmp_path / "none" / "disk"))
+
+
 def test_another_target_or_a_process_that_is_gone_is_no_reason(first, tmp_path):
     others.refuse_taken(first.base, str(tmp_path / "other"))
     first.write_json("process.json", {"pid": os.getpid(), "born": "1"})

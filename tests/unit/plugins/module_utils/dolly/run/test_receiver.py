@@ -4,15 +4,24 @@
 
 from __future__ import annotations
 
+import os
 import types
 
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import (
+    Image,
+    NodeSpec,
+    Plan,
+    Timeouts,
+    default_chunk_size,
+)
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Snapshot
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import receiver
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import classic_receiver, receiver
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.rundir import RunDir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import TargetFacts, TargetPolicy
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import inspect_target
 
 
 @pytest.mark.parametrize("kind, is_refused", [("block", True), ("file", False)])
@@ -28,6 +37,46 @@ def test_a_table_that_could_not_be_moved(monkeypatch, kind, is_refused):
             choose(plan)
     else:
         assert choose(plan) is opened
+
+
+def make_plan(**more):
+    return Plan(
+        "run", (NodeSpec("server", "", 0),), 1, Image(None, default_chunk_size(None)), "none", True, Timeouts(), **more
+    )
+
+
+def choosers(path, seen):
+    """Both kinds of receiver, as functions that look at their target and open it."""
+    native = receiver.TargetChooser(path, TargetPolicy(), seen=seen)
+    classic = classic_receiver.TargetChooser(path, TargetPolicy(), seen=seen)
+    text = types.SimpleNamespace(
+        dummy=None, infile="image", outfile="", is_compressed_in=False, is_compressed_out=False, split_out=0
+    )
+    return {"native": lambda: native(make_plan()), "classic": lambda: classic(text)}
+
+
+@pytest.mark.parametrize("kind", ["native", "classic"])
+def test_what_was_checked_is_what_is_written_to(tmp_path, kind):
+    """Between the two another name may have been given to the other thing: minutes pass until a ring starts."""
+    link = tmp_path / "link"
+    link.symlink_to("checked")
+    choose = choosers(str(link), inspect_target(str(link)))[kind]
+    choose().release()
+    link.unlink()
+    link.symlink_to("precious")
+    with pytest.raises(Refused, match=r"was the file .*/checked on .*, now it is the file .*/precious on"):
+        choose()
+    assert os.listdir(tmp_path) == ["link"]
+
+
+def test_a_classic_receiver_remembers_what_it_saw_itself(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("checked")
+    choose = choosers(str(link), None)["classic"]
+    link.unlink()
+    link.symlink_to("precious")
+    with pytest.raises(Refused, match=r"was the file .*/checked on .*, now it is the file .*/precious on"):
+        choose()
 
 
 @pytest.mark.parametrize("measures", [True, False])

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -260,3 +262,40 @@ class TestProcess:
         started = time.monotonic()
         assert rundir.stop(30.0)
         assert time.monotonic() - started < 5
+
+
+def test_one_at_a_time(tmp_path):
+    """Two that look whether the other is there, and then come, must not both look first."""
+    first, second = (RunDir(str(tmp_path / "runs"), "run", name) for name in ("n1", "n2"))
+    entered, left = threading.Event(), []
+
+    def enter():
+        with second.one_at_a_time():
+            assert left == ["n1"]
+            entered.set()
+
+    thread = threading.Thread(target=enter)
+    with first.one_at_a_time():
+        thread.start()
+        assert not entered.wait(0.2)
+        left.append("n1")
+    thread.join(10)
+    assert entered.is_set()
+    assert os.listdir(first.base) == []  # no file is left of it
+
+
+def test_a_place_that_others_can_enter_is_not_waited_at(tmp_path):
+    """There they could keep everybody out for ever."""
+    (tmp_path / "runs").mkdir(mode=0o777)
+    (tmp_path / "runs").chmod(0o777)
+    with pytest.raises(Refused), RunDir(str(tmp_path / "runs"), "run", "n1").one_at_a_time():
+        pass
+
+
+def test_a_file_system_without_locks_is_no_reason(tmp_path, monkeypatch):
+    def fail(fd, operation):
+        raise OSError(errno.EBADF, "as NFS says")
+
+    monkeypatch.setattr(rundir_module.fcntl, "flock", fail)
+    with RunDir(str(tmp_path / "runs"), "run", "n1").one_at_a_time():
+        assert os.path.isdir(str(tmp_path / "runs"))

@@ -14,7 +14,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts imp
     TargetFacts,
     TargetPolicy,
 )
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import check_target
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import check_same, check_target
 
 GIB = 1 << 30
 DISK = TargetFacts(
@@ -162,3 +162,60 @@ def test_facts_travel():
     values = dataclasses.replace(DISK, holders=("md0",)).to_dict()
     assert values["holders"] == ["md0"]
     assert values["wwn"] == "naa.5000c500a1b2c3d4"
+
+
+NO_NAMES = {"serial": "", "wwn": ""}
+LOOP = dataclasses.replace(DISK, model="", **NO_NAMES, backing="8:1 77")
+
+
+@pytest.mark.parametrize("seen, change", [
+    (DISK, {}),
+    (DISK, {"size": 20 * GIB}),  # it has grown, and is the same by its names
+    (DISK, {"mounted_at": ("/a",), "content": "xfs"}),  # that is for other checks
+    (dataclasses.replace(DISK, sequence=9), {"size": 20 * GIB, "sequence": 9}),
+    (dataclasses.replace(DISK, sequence=9), {"sequence": 0}),  # it could not be opened
+    (dataclasses.replace(DISK, is_partition=True), {"device": "259:7"}),  # its table was read again
+    (dataclasses.replace(LOOP, sequence=9), {"size": 20 * GIB}),
+    (dataclasses.replace(LOOP, sequence=9), {"backing": ""}),  # the file behind it was unlinked
+    (LOOP, {}),
+    (FILE, {}),
+    (FILE, {"kind": "missing", "size": 0, "inode": 0}),
+    (FILE, {"size": 7, "inode": 78}),
+    (dataclasses.replace(FILE, device="0:40"), {"device": "0:41"}),  # of the automounter
+])
+def test_what_may_change_while_a_receiver_waits(seen, change):
+    check_same(dataclasses.replace(seen, **change), seen)
+    check_same(dataclasses.replace(seen, **change), None)
+
+
+@pytest.mark.parametrize("seen, change, words", [
+    (DISK, {"device": "8:32", "real_path": "/dev/sdc"}, "was device 8:16 ./dev/sdb, .*now it is device 8:32 ./dev/sdc"),
+    (DISK, {"serial": "S2"}, "serial S1, .*now .*serial S2"),
+    (DISK, {"serial": ""}, "serial S1"),
+    (DISK, {"wwn": "naa.6"}, "wwn naa.5000c500a1b2c3d4.*wwn naa.6"),
+    (DISK, {"model": "Slow Disk"}, "Fast Disk.*Slow Disk"),
+    (dataclasses.replace(DISK, sequence=9), {"sequence": 10}, "disk number 9.*disk number 10"),
+    (dataclasses.replace(DISK, **NO_NAMES), {"size": 1}, "10737418240 bytes.* 1 bytes"),
+    (dataclasses.replace(DISK, **NO_NAMES), {"device": "8:32"}, "device 8:16 .*device 8:32"),
+    (dataclasses.replace(DISK, is_partition=True), {"size": 1}, "10737418240 bytes.* 1 bytes"),
+    (LOOP, {"backing": "8:1 78"}, "file 8:1 77.*file 8:1 78"),
+    (DISK, {"kind": "missing", "real_path": "/dev/sdx"}, "now it is the file /dev/sdx"),
+    (FILE, {"real_path": "/srv/b.img"}, "was the file /srv/a.img on device 8:1, now it is the file /srv/b.img"),
+    (FILE, {"device": "8:2"}, "device 8:1, now .* device 8:2"),  # its file system was unmounted
+    (FILE, {"kind": "block"}, "was the file"),
+])
+def test_another_place_under_the_same_name_is_refused(seen, change, words):
+    with pytest.raises(Refused, match=words) as refused:
+        check_same(dataclasses.replace(seen, **change), seen)
+    assert "a new run, which checks it again" in refused.value.sentence
+    assert ("name below /dev/disk/by-id" in refused.value.sentence) is (seen.kind == "block")
+
+
+def test_nobody_has_looked_at_this_path():
+    """Of an image in parts the first one is looked at, where that was known."""
+    check_same(dataclasses.replace(FILE, path="/srv/a.img_0", real_path="/srv/a.img_0"), FILE)
+
+
+def test_what_was_seen_travels():
+    assert TargetFacts.from_dict(DISK.to_dict()).to_dict() == DISK.to_dict()
+    check_same(DISK, TargetFacts.from_dict(DISK.to_dict()))
