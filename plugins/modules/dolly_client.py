@@ -54,6 +54,8 @@ options:
     description:
       - What is overwritten. An absolute path, of a block device or of a regular file.
       - A file is written beside its final name and takes that name when it is verified.
+      - What is there when the run starts must be what was there when it was checked, or the receiver refuses. So does
+        the check where another receiver on this machine waits for the same target.
       - With O(dolly.ring.dolly_server#module:dest_split) the begin of names, C(DEST_0), C(DEST_1) and so on.
       - Required with O(state=started) and with O(purge=true), but not with O(dummy=true).
     type: path
