@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import TargetError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.digester import Digester
 from ansible_collections.dolly.ring.tests.simulator.network import End, Network, SimListener
 from ansible_collections.dolly.ring.tests.simulator.world import World, WouldWait
 
@@ -212,16 +213,8 @@ class SimSource:
         pass
 
 
-class SimDigester:
-    """As `relay.digester.Digester`, all at once."""
-
-    sha256 = None
-
-    def __init__(
-        self, source: SimSource, ledger: Any, publish: Callable[[int, bytes], None], _watch: Any, _checker: Any
-    ) -> None:
-        self._ledger = ledger
-        self._publish = publish
+class SimDigester(Digester):
+    """All at once, and what it looks at again is as it was."""
 
     def digest_all(self, _wants_sha256: bool) -> None:
         ledger = self._ledger
@@ -232,7 +225,7 @@ class SimDigester:
             ledger.accept(index)
         self._publish(0, bytes(32) * count)
 
-    def recheck(self, _chunks: Any) -> None:
+    def _look_again(self, _index: int) -> None:
         pass
 
 

@@ -97,6 +97,24 @@ def test_a_source_that_changes_fails_the_run(loopback):
         assert not loopback.target(index).exists()
 
 
+def test_no_node_is_blamed_for_a_source_that_changes(loopback):
+    """The server still digests what comes later when a chunk comes out wrong that changed on its way out."""
+    image = loopback.image(6 * CHUNK)
+    loopback.start_clients(2)
+    faults = ["slow-source=%d" % MIB, "slow-digest=%d" % (8 * MIB)]
+    loopback.start_server(image, fault=faults)
+    loopback.await_data(1, 64 * 1024)
+    with image.open("r+b") as file:
+        file.seek(CHUNK - 50)
+        file.write(b"changed")
+    (loopback.node_folder(0) / "cured").touch()  # the sending: each try takes no time now
+    assert loopback.finish() == 4
+    assert "changed at byte 0 " in loopback.server.log
+    for index, client in loopback.clients.items():
+        assert client.code == 4 and "changed at byte 0 " in client.out, client.report()
+        assert not loopback.target(index).exists()
+
+
 class Liar:
     """Passes connections on, and turns over one bit of the first that carries enough to be the data's."""
 

@@ -223,13 +223,13 @@ class ChildLink:
         if isinstance(message, Status):
             self._owner.child_status(self, message.snapshots)
         elif isinstance(message, Need):
+            if message.repair:  # first: the owner may have to look again before a lane takes any of it
+                self._owner.child_repair(self, message)
             self.claims.replace(message)
             gone = self.claims.gone
             if gone is not None:
                 self._send(Gone(*gone))
             self._owner.child_need(self)
-            if message.repair:
-                self._owner.child_repair(self, message)
         elif isinstance(message, Ping):
             self._send(Pong())
         elif isinstance(message, Bye):

@@ -16,7 +16,7 @@ from ..errors import SourceChanged
 from ..integrity import PIECE, SLICE_DIGESTS, digest_regions
 from ..plan.blockmap import Checker
 from ..profile import IDLE, Stopwatch
-from ..ranges import RangeSet
+from ..ranges import Range, RangeSet
 from ..storage.source import Source
 from .ledger import Ledger
 
@@ -47,6 +47,7 @@ class Digester:
         self._checker = checker
         self._buffer = make_buffer(PIECE)
         self._hashing = ledger.manifest.hashing
+        self._doubtful = RangeSet()
         self._whole: Optional["hashlib._Hash"] = None
         self._whole_end = 0
         self._reads = 0
@@ -64,6 +65,7 @@ class Digester:
         while first + len(group) < count:
             if self._ledger.is_closed:
                 return
+            self.recheck()  # not when a large image is through: nodes wait for it
             group += self._digest(first + len(group), SLICE_DIGESTS - len(group))
             is_last = first + len(group) == count
             if is_last:
@@ -79,13 +81,42 @@ class Digester:
             self._watch.turn_to(IDLE)
             self.sha256, self._whole = self._whole.hexdigest(), None
 
-    def recheck(self, chunks: Iterable[int]) -> None:
-        """Digest chunks again that came out wrong elsewhere. Raises SourceChanged when the fault is here."""
-        for index in chunks:
-            parts = self._ledger.image.chunk_parts(index)
-            if digest_regions(self._read, parts, self._buffer, self._hashing) != self._ledger.digest(index):
-                raise SourceChanged(self._source.path, self._ledger.image.chunk_bounds(index)[0])
+    @property
+    def has_doubts(self) -> bool:
+        """Whether `recheck` has anything to do."""
+        with self._ledger.changed:
+            return bool(self._doubtful)
+
+    def doubt(self, repairs: Iterable[Range]) -> None:
+        """Bytes came out wrong elsewhere: until `recheck` their chunks are not verified, and repair nothing.
+
+        Called on any thread. A node has few tries before it blames itself, and none is to go on a source that changed.
+        """
+        ledger, size = self._ledger, self._ledger.image.chunk_size
+        with ledger.changed:
+            for start, end in repairs:
+                known = ledger.verified.within(start // size * size, -(-end // size) * size)
+                self._doubtful.update(known)
+            ledger.suspect(self._doubtful)
+
+    def recheck(self) -> None:
+        """Digest chunks in doubt again, and let them go out. Raises SourceError; SourceChanged: the fault is here."""
+        for index in iter(self._next_doubtful, None):
+            self._look_again(index)
+            with self._ledger.changed:
+                self._doubtful.discard(*self._ledger.image.chunk_bounds(index))
+                self._ledger.accept(index)
+
+    def _look_again(self, index: int) -> None:
+        parts = self._ledger.image.chunk_parts(index)
+        if digest_regions(self._read, parts, self._buffer, self._hashing) != self._ledger.digest(index):
+            raise SourceChanged(self._source.path, self._ledger.image.chunk_bounds(index)[0])
         self._watch.turn_to(IDLE)
+
+    def _next_doubtful(self) -> Optional[int]:
+        with self._ledger.changed:
+            first = next((start for start, _end in self._doubtful), None)
+            return None if first is None or self._ledger.is_closed else first // self._ledger.image.chunk_size
 
     def _digest(self, index: int, most: int) -> List[bytes]:
         """The digest of a chunk; and of those behind it, at most `most` in all, where they are known to be zeros."""
@@ -142,5 +173,8 @@ class Digester:
     def _learn(self, first: int, group: List[bytes]) -> None:
         digests = b"".join(group)
         self._ledger.learn(first, digests)
-        self._ledger.accept(first, len(group))
+        with self._ledger.changed:
+            self._ledger.accept(first, len(group))
+            if self._doubtful:  # with an expected checksum they were known, and sent, before
+                self._ledger.suspect(self._doubtful)
         self._publish(first, digests)

@@ -242,13 +242,17 @@ class Ledger:
             self.repaired += 1
             self.changed.notify_all()
 
+    def suspect(self, chunks: RangeSet) -> None:
+        """These whole chunks are not verified any more."""
+        with self.changed:
+            self._given_verified -= (self.verified & chunks & self.image.unmapped()).total
+            self.verified.difference_update(chunks)
+
     def doubt(self, chunks: RangeSet) -> None:
         """These whole chunks are neither held nor verified any more."""
         with self.changed:
-            given = self.image.unmapped()
-            self._given_verified -= (self.verified & chunks & given).total
-            self.held.difference_update(chunks - given)
-            self.verified.difference_update(chunks)
+            self.suspect(chunks)
+            self.held.difference_update(chunks - self.image.unmapped())
             self.zeros.difference_update(chunks)
             self.spared.difference_update(chunks)
 

@@ -66,7 +66,6 @@ class Root(Node):
         self._is_barrier_over = False
         self._digester = Digester(source, ledger, self._publish, context.profile.working(), policy.checker)
         self._digesting: Optional[Worker] = None
-        self._doubtful: Set[int] = set()
         self._started_at = 0.0
         self._progress: Tuple[Any, ...] = ()
         self._progress_at = 0.0
@@ -203,19 +202,12 @@ class Root(Node):
 
         If its digest is no longer what it was, the source was written to while it was read.
         """
-        ledger = self.ledger
-        if ledger is None:
-            return
-        chunk = ledger.image.chunk_size
-        for start, end in need.repair:
-            if end <= ledger.size:
-                self._doubtful.update(range(start // chunk, -(-end // chunk)))
+        self._digester.doubt(need.repair)
         self._recheck()
 
     def _recheck(self) -> None:
-        if self._doubtful and self._digesting is None and not self.is_leaving:
-            doubtful, self._doubtful = sorted(self._doubtful), set()
-            self._digest(lambda: self._digester.recheck(doubtful), self._digested)
+        if self._digester.has_doubts and self._digesting is None and not self.is_leaving:
+            self._digest(self._digester.recheck, self._digested)
 
     # --- to the end ---------------------------------------------------------------------------------
 

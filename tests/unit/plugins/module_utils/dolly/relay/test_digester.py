@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import SourceChanged
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import MAX_SIZE, Image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.digester import Digester
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
@@ -69,3 +71,66 @@ def test_every_chunk_gets_its_digest_once_and_in_order(image, wants_sha256, know
         assert source.read_at == {at for at in range(known, len(chunks)) if not is_hole[at]}
     for at, chunk in enumerate(chunks[known:], known):
         assert ledger.is_zero(at * CHUNK, at * CHUNK + len(chunk)) == (not any(chunk))
+
+
+class Doubts:
+    """A digester of eight chunks and a bit; `on_publish` is called with it when a group of digests goes out."""
+
+    SIZE = 8 * CHUNK + 3
+
+    def __init__(self, on_publish=lambda doubts: None):
+        self.source = Source(bytearray(range(self.SIZE)))
+        self.ledger = Ledger(Image(self.SIZE, CHUNK), False)
+        self.digester = Digester(self.source, self.ledger, lambda first, digests: on_publish(self))
+
+    @property
+    def verified(self):
+        return list(self.ledger.verified)
+
+
+class TestDoubts:
+    def test_a_chunk_is_no_repair_until_it_was_read_again(self):
+        doubts = Doubts()
+        doubts.digester.digest_all(False)
+        assert not doubts.digester.has_doubts
+        doubts.digester.doubt([(CHUNK + 1, 2 * CHUNK), (8 * CHUNK, Doubts.SIZE)])
+        assert doubts.digester.has_doubts
+        assert doubts.verified == [(0, CHUNK), (2 * CHUNK, 8 * CHUNK)]
+        assert list(doubts.ledger.held) == [(0, Doubts.SIZE)]  # for whom nothing has come out wrong
+        doubts.source.read_at.clear()
+        doubts.digester.recheck()
+        assert doubts.source.read_at == {1, 8}
+        assert doubts.verified == [(0, Doubts.SIZE)] and not doubts.digester.has_doubts
+
+    def test_a_chunk_that_is_another_one_now_never_is(self):
+        doubts = Doubts()
+        doubts.digester.digest_all(False)
+        doubts.source.data[3 * CHUNK + 7] ^= 1
+        doubts.digester.doubt([(CHUNK, 4 * CHUNK)])
+        with pytest.raises(SourceChanged, match="changed at byte %d " % (3 * CHUNK)):
+            doubts.digester.recheck()
+        assert doubts.verified == [(0, 3 * CHUNK), (4 * CHUNK, Doubts.SIZE)]
+
+    def test_they_are_looked_at_while_the_rest_is_read(self):
+        """Of a large image that takes minutes, in which a node would wait, or give up."""
+
+        def change(doubts):
+            doubts.source.data[0] ^= 1
+            doubts.digester.doubt([(0, CHUNK)])
+
+        doubts = Doubts(change)
+        with pytest.raises(SourceChanged):
+            doubts.digester.digest_all(False)
+        assert max(doubts.source.read_at) < 5
+
+    def test_a_digest_that_was_known_before_is_no_second_look(self):
+        doubts = Doubts()
+        doubts.digester.digest_all(True)  # for an expected checksum, before anything is sent
+        doubts.source.check_unchanged = lambda: doubts.digester.doubt([(0, CHUNK)])
+        doubts.digester.digest_all(False)
+        assert doubts.verified == [(CHUNK, Doubts.SIZE)]
+
+    def test_what_nobody_was_sent_is_not_looked_at(self):
+        doubts = Doubts()
+        doubts.digester.doubt([(0, MAX_SIZE)])
+        assert not doubts.digester.has_doubts

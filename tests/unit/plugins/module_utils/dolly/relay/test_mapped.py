@@ -187,7 +187,10 @@ class TestDigester:
         assert b"".join(bench.published.values()) == digests_of(IMAGE, bench.ledger.image)
         assert bench.digester.sha256 == hashlib.sha256(IMAGE).hexdigest()
         assert bench.ledger.is_complete
-        bench.digester.recheck([0, 1, 3])
+        bench.digester.doubt([(0, CHUNK + 1), (3 * CHUNK, len(IMAGE))])
+        assert bench.ledger.verified == RangeSet.span(2 * CHUNK, 3 * CHUNK)
+        bench.digester.recheck()
+        assert bench.ledger.verified == RangeSet.span(0, len(IMAGE)) and not bench.digester.has_doubts
 
     def test_holes_are_compared_too(self, digesting):
         """What the file system says is no reason to believe that the map fits."""

@@ -5,15 +5,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
+import time
 
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import SourceChanged
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Timeouts
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy, Root
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import result_of as root_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import Source
+from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import PATIENCE_S
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     CHUNK,
     MemoryTarget,
@@ -119,6 +123,24 @@ class TestWrongBytes:
         assert_all_done(bench)
         assert bench.members[1].node.word.repaired == 2
 
+    def test_nothing_is_sent_again_before_the_server_has_heard_that_it_was_wrong(self, ring, monkeypatch):
+        wanted, send, sent, early = Root.repair_wanted, Source.send, [], []
+
+        def send_noted(source, lane, offset, length):
+            sent.extend([offset] if offset <= 2 * CHUNK < offset + length else [])
+            send(source, lane, offset, length)
+
+        def hear_slowly(root, need):
+            before = len(sent)
+            time.sleep(0.2)
+            early.append(len(sent) - before)
+            wanted(root, need)
+
+        monkeypatch.setattr(Source, "send", send_noted)
+        monkeypatch.setattr(Root, "repair_wanted", hear_slowly)
+        assert_all_done(ring(count=1, targets={1: flipping(2 * CHUNK + 5)}).join())
+        assert early[0] == 0 and len(sent) == 2
+
     def test_a_disk_that_lies_for_good(self, ring):
         bench = ring(targets={2: flipping(2 * CHUNK + 5, 100)}).join()
         assert bench.states == ["done", "failed", "done"]
@@ -204,6 +226,31 @@ class TestBarrier:
         assert late.calls[-1] == "release"
 
 
+class Changing:
+    """A source of which a chunk changes between its digest and its way out, while the last one is still read."""
+
+    def __init__(self, monkeypatch, index):
+        self.reached, self.released = threading.Event(), threading.Event()
+        send, read = Source.send, Source.read
+
+        def read_slowly(source, offset, view):
+            if offset + len(view) >= source.size:
+                self.reached.set()
+                self.released.wait(PATIENCE_S)
+            return read(source, offset, view)
+
+        def send_late(source, *arguments):
+            self.reached.wait(PATIENCE_S)
+            with open(source.path, "r+b") as file:
+                file.seek(index * CHUNK)
+                file.write(b"something else")
+            os.utime(source.path, ns=(0, source.facts.mtime_ns))  # the time of the last change is not what tells
+            send(source, *arguments)
+
+        monkeypatch.setattr(Source, "read", read_slowly)
+        monkeypatch.setattr(Source, "send", send_late)
+
+
 class TestSource:
     def test_a_checksum_that_matches(self, ring):
         assert_all_done(ring(policy=Policy(checksum=hashlib.sha256(IMAGE).hexdigest())).join())
@@ -228,6 +275,23 @@ class TestSource:
         assert bench.root.node.state == "failed"
         assert bench.root.node.error.to_dict()["kind"] == "SourceChanged"
         assert [bench.state_of(rank) for rank in (1, 2)] == ["failed", "failed"]
+
+    def test_a_bad_chunk_comes_again_only_after_another_look_at_the_source(self, ring, monkeypatch):
+        """It came three times, and the node blamed its own disk before the server had found the time to look."""
+        changing = Changing(monkeypatch, 1)
+        bench = ring(count=2)
+        node = bench.members[1].node
+        until(lambda: node.word.repaired)
+        # It is asked for again and again while the server still reads what comes behind it.
+        serial = node._upstream._link._serial
+        until(lambda: bench.state_of(1) == "failed" or node._upstream._link._serial > serial + 5)
+        assert (bench.state_of(1), node.word.repaired) == ("receiving", 1)
+        changing.released.set()
+        bench.join()
+        assert bench.root.node.error.to_dict() == SourceChanged(str(bench.path), CHUNK).to_dict()
+        for rank in (1, 2):
+            assert bench.state_of(rank) == "failed"
+            assert "changed at byte %d" % CHUNK in bench.members[rank].node.error.sentence
 
     def test_no_node_is_done_when_the_last_look_at_the_source_fails(self, ring, monkeypatch):
         def changed(source):
