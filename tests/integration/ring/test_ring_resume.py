@@ -90,13 +90,15 @@ def test_the_bytes_on_the_wire(namespaces):
 def test_a_node_that_has_more_than_its_parent_and_one_that_has_less(loopback):
     image = loopback.image(IMAGE_SIZE)
     break_off(loopback, image, count=3)
+    known = claimed(loopback.journal(2))  # each node writes its own in its own time
+    assert known
     loopback.partial(1).unlink()
     loopback.journal(3).unlink()
     start(loopback, 3)
     loopback.clone(image)
     counts = [loopback.clients[index].counts for index in (1, 2, 3)]
     assert counts[0].resumed == 0 and counts[0].received == IMAGE_SIZE
-    assert counts[1].resumed >= 2 * CHUNK and counts[1].received == IMAGE_SIZE - counts[1].resumed
+    assert counts[1].resumed >= known * CHUNK and counts[1].received == IMAGE_SIZE - counts[1].resumed
     assert counts[2].resumed == 0 and counts[2].received == IMAGE_SIZE
     assert counts[1].sent == IMAGE_SIZE
 
