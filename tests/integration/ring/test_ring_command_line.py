@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from ansible_collections.dolly.ring.tests.integration.ring.images import MIB
-from ansible_collections.dolly.ring.tests.integration.ring.rack import EVERYWHERE
+from ansible_collections.dolly.ring.tests.integration.ring.rack import EVERYWHERE, KEY
 
 IMAGE_SIZE = 5 * MIB
 
@@ -79,15 +81,36 @@ def test_without_a_key(loopback, arguments):
 
 def test_two_keys(loopback):
     """The one mistake that both sides see only as a stranger at the door: both say what it may have been."""
-    other = loopback.folder / "other-key"
-    other.write_bytes(b"o" * 32)
-    other.chmod(0o600)
-    client = loopback.start_client(1, "--join-timeout", "5", key=other)
+    client = loopback.start_client(1, "--join-timeout", "5", key=loopback.make_key("other-key", "o" * 32))
     loopback.start_clients(1)
     loopback.start_server(loopback.image(IMAGE_SIZE), "--connect-timeout", "1")
     assert loopback.server.wait() == 4 and client.wait() == 4
     assert "with the same key" in loopback.server.log
     assert "callers were turned away, the last one because" in client.log and "with another key" in client.log
+
+
+def test_a_log_on_a_full_disk_ends_no_run(loopback):
+    """The copies are good; that nobody can read so is no reason to call the run refused."""
+    loopback.start_clients(1)
+    image = loopback.image(IMAGE_SIZE)
+    with open("/dev/full", "wb") as full:
+        loopback.stdouts[0] = full
+        assert loopback.start_server(image).wait() == 0
+    assert "the result cannot be printed" in loopback.server.log
+    assert loopback.finish() == 0
+    loopback.check_copy(1, image)
+
+
+def test_no_standard_streams(loopback, engine):
+    """As some init scripts start programs: the first file that is opened must not become one of them."""
+    closed = [sys.executable, "-c", "import os, sys; os.closerange(0, 3); os.execv(sys.argv[1], sys.argv[1:])"]
+    loopback.start_clients(1)
+    image, key = loopback.image(IMAGE_SIZE), str(loopback.make_key("same-key", KEY))
+    program = [sys.executable, str(engine), "--key-file", key, "--port", str(loopback.network.port)]
+    options = ["-v", "-S", loopback.address(0), "-H", loopback.address(1), "-I", str(image), "-O", "out.img"]
+    subprocess.run(loopback.network.command(0, [*closed, *program, *options]), check=True, timeout=60)
+    assert loopback.clients[1].wait() == 0
+    loopback.check_copy(1, image)
 
 
 def test_nobody_comes_and_nothing_moves(loopback):

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
 import time
 from typing import Any, Callable, Dict, List, Optional, TextIO, Tuple
 
@@ -20,11 +20,14 @@ _LIVE_INTERVAL_S = 0.4
 
 
 class LiveLine:
-    """Rewrites one line on a terminal, adds lines elsewhere."""
+    """Rewrites one line on a terminal, adds lines elsewhere.
 
-    def __init__(self, stream: TextIO, is_quiet: bool) -> None:
+    Where there is no room for it, nobody who reads it, or no stream at all, the run goes on without.
+    """
+
+    def __init__(self, stream: Optional[TextIO], is_quiet: bool) -> None:
         self._stream = stream
-        self._is_live = stream.isatty()
+        self._is_live = stream is not None and stream.isatty()
         self._is_quiet = is_quiet
         self._shown_at = 0.0
         self._has_line = False
@@ -39,8 +42,7 @@ class LiveLine:
         """Show it in place of the last one, unless it is empty or says the same."""
         if line and line != self._last:
             self._shown_at, self._last = now, line
-            self._stream.write("\r%s\x1b[K" % line if self._is_live else line + "\n")
-            self._stream.flush()
+            self._write("\r%s\x1b[K" % line if self._is_live else line + "\n")
             self._has_line = self._is_live
 
     def logger(self, is_verbose: bool) -> Callable[[str], None]:
@@ -50,21 +52,24 @@ class LiveLine:
     def log(self, text: str) -> None:
         """A line with the time, which does not stay on the same line as the progress."""
         if self._has_line:
-            self._stream.write("\r\x1b[K")
+            self._write("\r\x1b[K")
         log(text)
 
     def finish(self) -> None:
         """Leave the live line."""
         if self._has_line:
-            self._stream.write("\n")
-            self._stream.flush()
+            self._write("\n")
             self._has_line = False
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            write(text, self._stream)
 
 
 class ProgressLine(LiveLine):
     """A reporter for whatever runs in the foreground; `_line` says how far that is."""
 
-    def __init__(self, stream: TextIO, is_quiet: bool, uncompressed_size: Optional[int] = None) -> None:
+    def __init__(self, stream: Optional[TextIO], is_quiet: bool, uncompressed_size: Optional[int] = None) -> None:
         super().__init__(stream, is_quiet)
         self._uncompressed_size = uncompressed_size
         self._meter = RateMeter()
@@ -170,7 +175,8 @@ def half_written_line(result: Dict[str, Any]) -> str:
     return "\n%s is half-written: nothing may start from it" % (result.get("target") or {}).get("path", "the disk")
 
 
-def write_line(text: str, stream: TextIO = sys.stdout) -> None:
-    """Print."""
-    stream.write(text + "\n")
-    stream.flush()
+def write(text: str, stream: Optional[TextIO]) -> None:
+    """Print at once; nothing where the stream was closed before this program began. Raises OSError."""
+    if stream is not None:
+        stream.write(text)
+        stream.flush()

@@ -33,6 +33,7 @@ def run() -> None:
     By then threads have ended and files are closed; what Python would take down besides takes 25 ms, for which
     whoever waits for this process would wait too.
     """
+    _fill_gaps()
     status = main()
     try:
         sys.stdout.flush()
@@ -40,6 +41,16 @@ def run() -> None:
     except (OSError, ValueError, AttributeError):  # nobody reads any more, or there never was a stream
         raise SystemExit(status) from None
     os._exit(status)
+
+
+def _fill_gaps() -> None:
+    """A standard stream that was closed is the next file that is opened: a target, or a socket of the run."""
+    while True:
+        number = os.open(os.devnull, os.O_RDWR)
+        if number > 2:
+            os.close(number)
+            return
+        os.set_inheritable(number, True)
 
 
 def _choose(arguments: List[str]) -> Callable[[], int]:

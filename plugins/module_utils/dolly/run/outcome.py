@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from typing import Any, Dict, Optional, TextIO
 
 from . import statistics
-from .console import write_line
+from .console import write
 from .version import VERSION
 
 EXIT_OK, EXIT_REFUSED, EXIT_SOME_FAILED, EXIT_RUN_FAILED = 0, 1, 3, 4
@@ -23,7 +24,7 @@ def code_of(state: str) -> int:
 
 def print_json(result: Dict[str, Any], code: int, stream: Optional[TextIO] = None) -> None:
     """The result as one document, on standard output."""
-    write_line(json.dumps(dict(result, version=VERSION, exit_code=code), sort_keys=True), stream or sys.stdout)
+    _print(json.dumps(dict(result, version=VERSION, exit_code=code), sort_keys=True), stream)
 
 
 def tell(
@@ -33,7 +34,7 @@ def tell(
     if options.is_json:
         print_json(result, code, stream)
     elif not options.is_quiet:
-        write_line(text, stream or sys.stdout)
+        _print(text, stream)
 
 
 def count(options: argparse.Namespace, result: Dict[str, Any], segsize: int) -> None:
@@ -48,4 +49,13 @@ def count(options: argparse.Namespace, result: Dict[str, Any], segsize: int) -> 
 
 def warn(line: str) -> None:
     """For a person, beside the result."""
-    write_line("dolly: %s" % line, sys.stderr)
+    with contextlib.suppress(OSError):  # nobody can be told
+        write("dolly: %s\n" % line, sys.stderr)
+
+
+def _print(text: str, stream: Optional[TextIO]) -> None:
+    """The exit status says how the run went, whether or not that could be printed."""
+    try:
+        write(text + "\n", stream or sys.stdout)
+    except OSError as error:
+        warn("warning: the result cannot be printed: %s" % error.strerror)

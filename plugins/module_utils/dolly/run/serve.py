@@ -28,7 +28,8 @@ _STATUS_INTERVAL_S = 0.4
 
 def log(line: str) -> None:
     """A line with the time, to standard error: the log file of a detached process."""
-    with contextlib.suppress(OSError):  # no room for it, or nobody reads it any more: that is no reason to end a run
+    # No room for it, nobody who reads it any more, or no stream at all: that is no reason to end a run.
+    with contextlib.suppress(OSError, AttributeError):
         sys.stderr.write("%s %s\n" % (time.strftime("%Y-%m-%d %H:%M:%S"), line))
         sys.stderr.flush()
 

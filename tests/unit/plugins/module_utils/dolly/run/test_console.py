@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.classic_server import ClassicServer
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import classic_process
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import classic_process, outcome
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.console import (
     LiveLine,
     Progress,
@@ -100,6 +103,36 @@ def a_node(*held, size=10 * MIB, states=()):
         row.state = state
     ledger = SimpleNamespace(image=SimpleNamespace(covered=size))
     return SimpleNamespace(board=SimpleNamespace(all=lambda: rows), ledger=ledger)
+
+
+class Full(io.StringIO):
+    """Where there is no room."""
+
+    def __init__(self, is_terminal):
+        super().__init__()
+        self.isatty = lambda: is_terminal
+
+    def flush(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("stream", [Full(True), Full(False), None], ids=["a terminal", "a full disk", "closed"])
+def test_progress_that_cannot_be_shown_ends_no_run(stream, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream)
+    line = LiveLine(stream, False)
+    line.show("half of it", 1000.0)
+    line.log("something happened")
+    line.finish()
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+def test_a_result_that_cannot_be_printed(is_json, monkeypatch, capsys):
+    options = SimpleNamespace(is_json=is_json, is_quiet=False)
+    outcome.tell(options, {"state": "done"}, 0, "all is well", Full(False))
+    assert "the result cannot be printed: No space left on device" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdout", None)
+    outcome.tell(options, {"state": "done"}, 0, "all is well")
+    assert capsys.readouterr().err == ""
 
 
 def test_how_far_a_ring_is(monkeypatch):
