@@ -20,7 +20,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "plugins" / "module_utils" / "dolly"
 SHEBANG = b"#!/usr/bin/env python3\n"
-MAIN = b"from dolly.run.entry import run\n\nrun()\n"
 #: The earliest time that a zip entry can carry.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -48,12 +47,22 @@ def encode(engine: Path) -> bytes:
     """The bytes of the archive, with `engine` in it as the package `dolly`."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        _add(archive, "__main__.py", MAIN)
+        _add(archive, "__main__.py", _main_of(engine))
         for source in sorted(engine.rglob("*.py")):
             name, text = "dolly/" + source.relative_to(engine).as_posix(), source.read_bytes()
             _add(archive, name, text)
             _add(archive, name + "c", _compiled(name, text))
     return SHEBANG + buffer.getvalue()
+
+
+def _main_of(engine: Path) -> bytes:
+    """What the engine packs beside itself when it is sent to a node."""
+    spec = importlib.util.spec_from_file_location("archive", engine / "run" / "archive.py")
+    if spec is None or spec.loader is None:
+        raise SystemExit("make pyz: there is no engine in %s" % engine)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return bytes(module.MAIN)
 
 
 def write(target: Path, content: bytes) -> None:

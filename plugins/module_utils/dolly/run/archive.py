@@ -9,7 +9,18 @@ import zipfile
 from typing import Iterator, Optional, Tuple
 
 PACKAGE = "dolly"
-MAIN = b"from dolly.run.entry import run\n\nrun()\n"
+#: What is run first. Any Python reads it, so that one that is too old can say so.
+MAIN = b"""\
+import sys
+
+if sys.version_info < (3, 9):
+    found = "%d.%d" % tuple(sys.version_info[:2])
+    raise SystemExit("dolly: this is Python %s, and 3.9 or later is needed: start dolly with such a one" % found)
+
+from dolly.run.entry import run
+
+run()
+"""
 _ROOT = __name__.rpartition(".run.")[0]
 
 

@@ -177,6 +177,10 @@ def half_written_line(result: Dict[str, Any]) -> str:
 
 def write(text: str, stream: Optional[TextIO]) -> None:
     """Print at once; nothing where the stream was closed before this program began. Raises OSError."""
-    if stream is not None:
+    if stream is None:
+        return
+    try:
         stream.write(text)
-        stream.flush()
+    except UnicodeEncodeError:  # a locale without these letters
+        stream.write(text.encode("ascii", "backslashreplace").decode("ascii"))
+    stream.flush()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -64,6 +65,14 @@ def test_from_a_zip_it_is_the_same(engine, tmp_path):
 def test_runs(engine, python):
     done = subprocess.run([python, "-I", engine, "--help"], capture_output=True, check=True, timeout=30)
     assert b"Clone a disk, partition or image" in done.stdout
+
+
+@pytest.mark.parametrize("version", [(2, 7, 18), (3, 6, 15), (3, 8, 18)])
+def test_a_python_that_is_too_old_says_so(monkeypatch, version):
+    ast.parse(archive.MAIN, feature_version=(3, 4))  # as old as this can ask for
+    monkeypatch.setattr(sys, "version_info", version)
+    with pytest.raises(SystemExit, match="this is Python %d.%d, and 3.9 or later is needed" % version[:2]):
+        exec(archive.MAIN, {})
 
 
 def test_runs_from_a_zip_of_a_zip(engine, tmp_path):

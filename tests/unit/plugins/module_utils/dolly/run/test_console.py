@@ -135,6 +135,12 @@ def test_a_result_that_cannot_be_printed(is_json, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_locale_without_the_letters():
+    latin = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    outcome.tell(SimpleNamespace(is_json=False, is_quiet=False), {}, 0, "host\u0142: done", latin)
+    assert latin.buffer.getvalue() == b"host\\u0142: done\n"
+
+
 def test_how_far_a_ring_is(monkeypatch):
     shown = Shown(Progress, monkeypatch)
     assert shown.after(0, SimpleNamespace(board=SimpleNamespace(all=list), ledger=None)) == []
