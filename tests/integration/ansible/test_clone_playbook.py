@@ -68,7 +68,8 @@ def test_dolly_ring_hosts_in_the_inventory_does_not_open_the_door(lab):
 
 def test_check_mode_writes_nothing_and_predicts_a_change(lab):
     lab.target("n1").write_bytes(b"precious")
-    outcome = lab.clone("-l", "rack3", "--check")
+    (lab.folder / "after.yml").write_text("- name: Find the clone\n  ansible.builtin.fail:\n    msg: there is none\n")
+    outcome = lab.clone("-l", "rack3", "--check", "-e", "dolly_ring_after=%s/after.yml" % lab.folder)
 
     assert [path.name for path in lab.targets.iterdir()] == ["n1.img"]
     assert lab.target("n1").read_bytes() == b"precious"
