@@ -152,7 +152,7 @@ class RealHosts:
         self.network.restore()
         for name in (*NAMES, STORE):
             index = self.indices[name]
-            call("tc", "-n", self._namespace(name), "qdisc", "del", "dev", "eth1", "root", check=False)
+            self.network.unlimit_second(index)
             call("ip", "-n", self.network._switch, "link", "set", "second%d" % index, "up")
             for pid in self.processes(name):
                 _kill(pid)

@@ -4,28 +4,18 @@
 
 from __future__ import annotations
 
-import os
-import socket
-
 import pytest
+
+from ansible_collections.dolly.ring.tests.integration.ring.networks import Loopback
 
 
 @pytest.fixture
 def classic_lab(lab):
     """Hosts with an address each, all on the same two ports: that is how originals find each other."""
-    own = os.getpid() % (250 * 250)
-    prefix = "127.%d.%d." % (own // 250 + 2, own % 250 + 2)
-    hosts = {"n%d" % number: {"dolly_ring_address": prefix + str(number)} for number in (1, 2, 3)}
-    for port in range(22001, 30000, 7):
-        try:
-            for number in (port, port - 1):
-                socket.create_server(("", number)).close()
-        except OSError:
-            continue
-        break
+    network = Loopback()
     lab.write_inventory(
-        {"rack3": hosts},
-        dolly_ring_port=port,
+        {"rack3": {"n%d" % number: {"dolly_ring_address": network.address(number)} for number in (1, 2, 3)}},
+        dolly_ring_port=network.port,
         dolly_ring_server_port=0,
         dolly_ring_protocol="classic",
         dolly_ring_bind="{{ dolly_ring_address }}",

@@ -7,15 +7,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import threading
 import time
+
+from ansible_collections.dolly.ring.tests.integration.ring.networks import free_port
 
 SECRET = "0badc0de" * 8
 RUN = {"run_id": "test-run", "run_dir": "{{ dolly_ring_run_dir }}"}
 NODE = {**RUN, "name": "{{ inventory_hostname }}"}
 SERVER = {**RUN, "name": "server"}
-SHORT = {"dead_after": 2, "stall_timeout": 5, "connect_timeout": 2}
+SHORT = {"dead_after": 5, "stall_timeout": 10, "connect_timeout": 2}
 NODES = "{{ ansible_play_hosts_all | map('extract', hostvars, ['receiver', 'node']) | list }}"
 
 
@@ -38,7 +39,7 @@ START = {
         address="{{ dolly_ring_address }}",
         port=0,
         join_timeout=60,
-        orphan_timeout=5,
+        orphan_timeout=10,
         **SHORT,
     ),
     "register": "receiver",
@@ -51,13 +52,13 @@ STREAM = {
         nodes=NODES,
         port=0,
         min_nodes=1,
-        barrier_timeout=5,
+        barrier_timeout=30,
         **SERVER,
         **SHORT,
     ),
     "register": "stream",
 }
-COLLECT = client("finished", timeout=30)
+COLLECT = client("finished", timeout=60)
 CLEAN = [client("absent"), server("absent", **SERVER)]
 
 
@@ -147,8 +148,7 @@ def until(is_so, seconds=90.0):
 
 def test_a_receiver_that_is_started_while_the_run_goes_on(lab):
     """n4 is stopped for a while, or the run would be over too soon for n2 to be late."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port("127.0.0.1")
     patient = {"dead_after": 300, "stall_timeout": 300, "connect_timeout": 15, "barrier_timeout": 60, "fanout": 4}
     started = lab.play(play(LOOK, start_with(dead_after=300), hosts="n1:n3:n4"))
     nodes = {name: result["node"] for name, result in started.task("client started").items()}

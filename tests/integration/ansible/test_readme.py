@@ -15,10 +15,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
+
+from ansible_collections.dolly.ring.tests.integration.ring.networks import free_port
+from ansible_collections.dolly.ring.tests.integration.ring.processes import PATIENCE_S, until
 
 RUNS_ITSELF = "it runs this very test; only that make knows it is looked at"
 LOCAL = {
@@ -148,12 +150,6 @@ def test_ansible_doc(lab, readme):
         assert "DOLLY_CLIENT" in text.upper() and "DOLLY_SERVER" in text.upper()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 def is_listening(address, port):
     with socket.socket() as probe:
         return probe.connect_ex((address, int(port))) == 0
@@ -164,7 +160,7 @@ def test_the_command_line(lab, readme):
     assert "make pyz" in lines
     make(lab, "pyz")
     make_key, client, server = lines[-3:]
-    port = free_port()
+    port = str(free_port("127.0.0.11"))
     folders = [lab.folder / name for name in ("server", "node1", "node2")]
     for folder in folders:
         folder.mkdir()
@@ -180,13 +176,10 @@ def test_the_command_line(lab, readme):
             words = [*shlex.split(client), "--bind", address, "--port", port]
             clients.append(subprocess.Popen(words, cwd=str(folder), stdin=subprocess.DEVNULL))
         for address in ("127.0.0.11", "127.0.0.12"):
-            give_up_at = time.monotonic() + 20
-            while not is_listening(address, port):
-                assert time.monotonic() < give_up_at, "no client listens on %s" % address
-                time.sleep(0.1)
+            until(lambda: is_listening(address, port), "a client that listens on " + address)
         words = shlex.split(server.replace("10.0.0.", "127.0.0.").replace("/dev/sda", "copy.img"))
         subprocess.run([*words, "--port", port], cwd=str(folders[0]), check=True, timeout=120)
-        assert [process.wait(60) for process in clients] == [0, 0]
+        assert [process.wait(PATIENCE_S) for process in clients] == [0, 0]
     finally:
         for process in clients:
             process.kill()

@@ -9,6 +9,7 @@ import re
 import signal
 
 from ansible_collections.dolly.ring.tests.integration.ring.processes import until
+from tests.integration.ansible.conftest import RUN_LIMIT_S
 from tests.integration.ansible.real_hosts import NAMES, PORT, STORE, USERS
 
 MIB = 1 << 20
@@ -74,14 +75,14 @@ def test_what_is_there_already_does_not_travel_again(rack):
     assert {outcome.stats()[name]["changed"] for name in THREE} == {1}
 
 
-def slow_run(rack, *names, seconds=10, **more):
-    """Start a run of 40 MiB that takes a while; returns when the last host has some of it."""
+def slow_run(rack, *names, seconds=10, size=40 * MIB, **more):
+    """Start a run that takes a while; returns when the last host has some of the image."""
     rack.use(*names, dolly_ring_progress_interval=1, **more)
-    rack.write_image(40 * MIB, seed=5)
-    rack.hosts.network.limit_second(rack.hosts.indices[STORE], 40 * MIB // seconds)
-    before = rack.hosts.sent_data(names[-2])
+    rack.write_image(size, seed=5)
+    rack.hosts.network.limit_second(rack.hosts.indices[STORE], size // seconds)
+    enough = rack.hosts.sent_data(names[-2]) + 2 * MIB
     program = rack.start()
-    until(lambda: rack.hosts.sent_data(names[-2]) - before > 2 * MIB or program.has_ended(), "some data")
+    until(lambda: rack.hosts.sent_data(names[-2]) > enough or program.has_ended(), "some data", RUN_LIMIT_S)
     assert program.code is None, program.report()
     return program
 
@@ -119,7 +120,7 @@ def await_no_process(rack):
 
 def test_an_interrupted_playbook_and_one_more_too_early(rack):
     """Ctrl-C: the run needs nobody to go on, ends by itself, and state=absent removes what it kept."""
-    program = slow_run(rack, *THREE[:2], seconds=25)
+    program = slow_run(rack, *THREE[:2], seconds=60, size=96 * MIB)
     program.send(signal.SIGINT)
     rack.finish(code=None)
     assert program.code != 0
@@ -131,6 +132,7 @@ def test_an_interrupted_playbook_and_one_more_too_early(rack):
         (pid,) = processes
         told = "run %s is at work on it (node %s, process %d, since 20" % (run, name, pid)
         assert told in outcome.results()[name]["reason"], outcome.output
+    rack.hosts.network.unlimit_second(rack.hosts.indices[STORE])
     await_no_process(rack)
     assert rack.copies() == set(THREE[:2])
     clean_up_after(rack)

@@ -10,7 +10,7 @@
     flip-always=OFFSET    the same after every write
     record-writes=FILE    every range that is written is noted in FILE
     bad-copy=OFFSET       the byte at OFFSET turns over while an old file is copied to be patched
-    slow-prepare=SECONDS  the target takes so long to open
+    slow-prepare=SECONDS  the target takes so long to open, or until it is `cured`
     journal-interval=S    a journal is written as often as that
     slow-look=SECONDS     the node begins so late to read back what it has
     late-news=SECONDS     the word that a chunk was bad comes so late
@@ -155,7 +155,8 @@ def slow_prepare(seconds):
     prepare = FileTarget.prepare
 
     def slowly(self):
-        time.sleep(float(seconds))
+        for _tenth in range(int(seconds) * 10):
+            take_time(0.1)
         prepare(self)
 
     FileTarget.prepare = slowly

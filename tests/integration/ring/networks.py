@@ -42,7 +42,7 @@ class Loopback:
         own = os.getpid() % (250 * 250)
         self._prefix = "127.%d.%d." % (own // 250 + 2, own % 250 + 2)
         self._is_v6 = is_v6
-        self.port = _free_port("::1" if is_v6 else self.address(0))
+        self.port = free_port("::1" if is_v6 else self.address(0))
 
     def address(self, index: int) -> str:
         """The address of a node; 0 is the server. There is only one in IPv6."""
@@ -160,6 +160,10 @@ class TwinNamespaces(Namespaces):
             *("rate", "%dbit" % (bytes_per_s * 8), "burst", "32kb", "limit", "256kb"),
         )
 
+    def unlimit_second(self, index: int) -> None:
+        """Undo `limit_second`."""
+        call("tc", "-n", self._name(index), "qdisc", "del", "dev", "eth1", "root", check=False)
+
     def unplug_second(self, index: int) -> None:
         """As `unplug`, for the second interface."""
         call("ip", "-n", self._switch, "link", "set", "second%d" % index, "down")
@@ -198,8 +202,8 @@ def _sweep() -> None:
             call("ip", "netns", "delete", found.group(0), check=False)
 
 
-def _free_port(address: str) -> int:
-    """A port that nobody listens on, also not on all addresses at once."""
+def free_port(address: str) -> int:
+    """A port that nobody listens on, also not on all addresses at once; no connection takes it meanwhile."""
     # Processes that run tests at once have numbers that lie side by side; a test may take the next ports too.
     first = os.getpid() * 131 % _PORTS
     for step in range(_PORTS):

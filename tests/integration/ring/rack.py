@@ -178,7 +178,7 @@ class Rack:
         # All of them each time: that notes their memory as well.
         until(lambda: [one.has_ended() for one in [*watched, server]][-1], "the end of the run")
         for client in watched:
-            client.wait(15.0)
+            client.wait(30.0)
         return server.wait()
 
     def rows(self) -> Dict[int, Row]:

@@ -16,6 +16,8 @@ from ansible_collections.dolly.ring.tests.integration.ring.images import MIB
 from ansible_collections.dolly.ring.tests.integration.ring.processes import until
 
 SIZE = 2 * MIB + 4321
+#: A node gives up after so long, and not because on a busy machine the server takes a while to start.
+SOON = ("-a", "8")
 
 
 @contextlib.contextmanager
@@ -104,9 +106,9 @@ def test_an_answer_that_is_too_small(classic, ring):
 
 
 def test_a_host_that_cannot_be_reached(classic):
-    before = classic.start_ours(1, "-a", "2")
+    before = classic.start_ours(1, *SOON)
     hosts = [classic.address(1), classic.address(7)]
-    classic.serve_ours(classic.image(1), "-a", "2", hosts=hosts)
+    classic.serve_ours(classic.image(1), *SOON, hosts=hosts)
     assert classic.server.wait() == 4
     assert classic.address(7) in classic.server.out
     assert before.wait() == 4
@@ -121,18 +123,18 @@ def test_tries_to_connect_are_counted(classic):
 
 
 def test_a_child_that_reads_nothing(classic):
-    classic.start_ours(1, "-a", "3")
+    classic.start_ours(1, *SOON)
     classic.start_original(2, "deaf=1")
     image = classic.image(32 * MIB)
-    classic.serve_ours(image, "-a", "3")
+    classic.serve_ours(image, *SOON)
     assert classic.server.wait() == 4
     assert classic.clients[1].wait() == 3
     classic.check_copy(1, image)
 
 
 def test_a_pause_that_is_too_long(classic):
-    classic.start_ours(1, "-a", "1")
-    classic.serve_original(classic.image(1), "pause=30")
+    classic.start_ours(1, *SOON)
+    classic.serve_original(classic.image(1), "pause=60")
     assert classic.clients[1].wait() == 4
     assert "waiting for the first byte" in classic.clients[1].log
 

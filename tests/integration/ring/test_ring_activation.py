@@ -41,7 +41,7 @@ def wait_for_a_knock(rack, index, *options, name="knock"):
 
 
 def knock_port(rack):
-    return rack.network.port + 1 if rack.network.port < 20000 else rack.network.port + 9500
+    return rack.network.port + 1 if rack.network.port < 20000 else rack.network.port - 9500
 
 
 def test_the_server_knocks_and_the_clients_start(loopback):

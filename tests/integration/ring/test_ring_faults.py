@@ -126,11 +126,13 @@ def test_a_server_that_is_told_to_end(loopback):
 
 def test_a_node_that_is_not_ready_in_time_is_left_out_alone(loopback):
     """The ones behind it are members: they get a new parent, not its fate."""
-    loopback.start_client(2, fault=["slow-prepare=3"])
+    loopback.start_client(2, fault=["slow-prepare=60"])
     loopback.start_clients(4)
     loopback.start_server(
-        loopback.image(IMAGE_SIZE), "--min-nodes", "3", "--barrier-timeout", "1", fault=["slow-source=%d" % RATE]
+        loopback.image(IMAGE_SIZE), "--min-nodes", "3", "--barrier-timeout", "5", fault=["slow-source=%d" % RATE]
     )
+    loopback.server.wait_for_log("start with 3 of 4 nodes")
+    loopback.cure(2)
     assert loopback.finish() == 3
     rows = loopback.rows()
     assert [rows[index].state for index in (1, 3, 4)] == ["done", "done", "done"]

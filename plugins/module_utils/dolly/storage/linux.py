@@ -289,9 +289,10 @@ def mount_tables(proc: str = "/proc") -> List[List[Mount]]:
     seen = {_namespace(proc, "self")}
     for pid in _processes(proc):
         name = _namespace(proc, pid)
-        if name is not None and name not in seen:
+        text = "" if name is None or name in seen else read_text("%s/%s/mountinfo" % (proc, pid))
+        if text:  # else it has ended by now, and another one that lives there may tell
             seen.add(name)
-            tables.append(parse_mountinfo(read_text("%s/%s/mountinfo" % (proc, pid))))
+            tables.append(parse_mountinfo(text))
     return tables
 
 

@@ -59,8 +59,8 @@ def test_the_timeout_of_a_task_goes_before():
     rang = []
     previous = signal.signal(signal.SIGALRM, lambda *_: rang.append(True))
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
-        bounded_calls.call(Connection(), 0.05, lambda: time.sleep(0.5))
+        signal.setitimer(signal.ITIMER_REAL, 1.0)
+        bounded_calls.call(Connection(), 0.05, lambda: time.sleep(1.5))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)

@@ -12,7 +12,7 @@ import threading
 from typing import Any, Callable, Iterator, Optional, Tuple
 
 #: No wait in a test is longer than this.
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 def tcp_pair() -> Tuple[socket.socket, socket.socket]:

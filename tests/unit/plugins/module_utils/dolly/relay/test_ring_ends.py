@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import os
 import re
@@ -15,12 +16,12 @@ import time
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Aborted
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Timeouts
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.dialer import Dialer
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import PATIENCE_S
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     CHUNK,
+    TIMEOUTS,
     SlowTarget,
     assert_all_done,
     make_image,
@@ -91,7 +92,7 @@ class TestDeaths:
 
     def test_the_server(self, ring):
         stuck = slow(CHUNK)
-        timeouts = Timeouts(join=8, barrier=6, connect=1, orphan=0.5, dead_after=3, stall=6, flush=6, handshake=2)
+        timeouts = dataclasses.replace(TIMEOUTS, connect=1, orphan=0.5)
         bench = ring(count=2, targets={1: stuck}, timeouts=timeouts)
         until(lambda: stuck.store is not None and stuck.store.reached.is_set())
         bench.root.kill()
@@ -151,7 +152,7 @@ class TestStopping:
         assert opening.store is not None and opening.store.events == ["abort"]
 
     def test_a_member_that_nobody_calls(self, ring):
-        timeouts = Timeouts(join=0.2, barrier=6, connect=1, orphan=1, dead_after=3, stall=6, flush=6, handshake=2)
+        timeouts = dataclasses.replace(TIMEOUTS, join=0.2, connect=1, orphan=1)
         bench = ring(count=2, timeouts=timeouts, absent=(1,))
         bench.members[2].join()
         assert bench.members[2].node.word.error["kind"] == "TimedOut"

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
-import time
 
 import pytest
 
@@ -110,6 +108,16 @@ def test_mount_tables_reads_each_namespace_once(tmp_path):
     assert tables[1][0].device in ("8:2", "8:3")
 
 
+def test_mounts_of_a_namespace_whose_first_process_ends_while_it_is_looked_at(tmp_path, monkeypatch):
+    for pid, namespace in (("1", "mnt:[1]"), ("7", "mnt:[2]"), ("8", "mnt:[2]")):
+        (tmp_path / pid / "ns").mkdir(parents=True)
+        (tmp_path / pid / "ns" / "mnt").symlink_to(namespace)
+    (tmp_path / "8" / "mountinfo").write_text("1 0 8:3 / /m rw - ext4 /dev/x rw\n")
+    (tmp_path / "self").symlink_to("1")
+    monkeypatch.setattr(linux, "_processes", lambda proc: ["1", "7", "8"])
+    assert [mount.device for table in linux.mount_tables(str(tmp_path)) for mount in table] == ["8:3"]
+
+
 @pytest.mark.parametrize("offset, length", [(0, 1), (4095, 2), (0, 3 << 20), (123, (1 << 20) + 7)])
 def test_write_zeros(tmp_path, offset, length):
     path = tmp_path / "file"
@@ -187,28 +195,43 @@ def test_writeback_that_fails(monkeypatch):
         linux.start_writeback(0, 0, 1)
 
 
-def test_udev_is_waited_for_where_there_is_one(tmp_path):
-    began = time.monotonic()
+class Udev:
+    """A clock that is set by whoever sleeps, and what happens in the meantime."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.events = []
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        while self.events and self.events[0][0] <= self.now:
+            self.events.pop(0)[1]()
+
+
+@pytest.fixture
+def udev(monkeypatch):
+    made = Udev()
+    monkeypatch.setattr(linux, "time", made)
+    return made
+
+
+def test_udev_is_waited_for_where_there_is_one(tmp_path, udev):
     assert linux.await_udev(5, str(tmp_path / "none"))
-    assert time.monotonic() - began < 0.1
+    assert udev.now == 0
     (tmp_path / "control").touch()
     (tmp_path / "queue").touch()
     assert not linux.await_udev(0.4, str(tmp_path))
-    done = threading.Timer(0.5, (tmp_path / "queue").unlink)
-    done.start()
-    began = time.monotonic()
+    assert udev.now >= 0.4
+    udev.now, udev.events = 0.0, [(0.5, (tmp_path / "queue").unlink)]
     assert linux.await_udev(5, str(tmp_path))
-    assert 0.4 < time.monotonic() - began < 4
-    done.join()
+    assert 0.5 <= udev.now < 0.6
 
 
-def test_udev_that_hears_of_the_disk_a_moment_later(tmp_path):
+def test_udev_that_hears_of_the_disk_a_moment_later(tmp_path, udev):
     (tmp_path / "control").touch()
-    late = [threading.Timer(0.1, (tmp_path / "queue").touch), threading.Timer(0.5, (tmp_path / "queue").unlink)]
-    began = time.monotonic()
-    for timer in late:
-        timer.start()
+    udev.events = [(0.1, (tmp_path / "queue").touch), (0.5, (tmp_path / "queue").unlink)]
     assert linux.await_udev(5, str(tmp_path))
-    assert time.monotonic() - began > 0.4
-    for timer in late:
-        timer.join()
+    assert 0.5 <= udev.now < 0.6

@@ -197,7 +197,7 @@ class TestFlushingTogether:
 
     def test_several_are_under_way_at_a_time(self, tmp_path, monkeypatch):
         """One after the other, each would wait for the journal of the file system anew."""
-        together, synced = threading.Barrier(2, timeout=5.0), []
+        together, synced = threading.Barrier(2, timeout=30.0), []
 
         def fsync(fd):
             together.wait()
