@@ -205,6 +205,13 @@ def test_two_runs_on_a_host_mount_at_different_places(lab, examples):
     assert first.isdisjoint(second)
 
 
+def test_a_check_changes_no_identity(lab, examples):
+    lab.write_inventory({"rack3": {"rack3-n1": {"dolly_root": "/dev/null"}}})
+    hook = {"hosts": "rack3", "tasks": [{"ansible.builtin.include_tasks": str(examples / "new-identity.yml")}]}
+    outcome = lab.play(hook, arguments=["--check"])
+    assert outcome.stats()["rack3-n1"]["changed"] == 0 and "Mount the clone" in outcome.output
+
+
 def places(outcome):
     return {result["path"] for result in outcome.task("Make a place for the clone").values()}
 

@@ -90,7 +90,7 @@ def test_reimage(rack, pipeline, disks, tmp_path):
 
     settings = {"ANSIBLE_CONFIG": str(book.with_name("ansible.cfg")), "ANSIBLE_LOCALHOST_WARNING": "0"}
     outcome = rack.run(str(book), "--check", code=2, **settings)
-    assert outcome.failed() == {"rack3-n4"}
+    assert outcome.failed() == {"rack3-n4"}, outcome.output
     assert "not booted the rescue system" in outcome.reasons()["rack3-n4"]
     assert outcome.results()["rack3-n1"]["state"] == "predicted"
     assert not any(any(Path(device).read_bytes()) for devices in disks.values() for device in devices)
