@@ -14,6 +14,8 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import launch
 Returned = t.Dict[str, t.Any]
 
 LISTEN_TIMEOUT_S = 20.0
+#: Where many hosts of a play are one machine, each starts its process after the others.
+TURN_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 LOG_LINES = 20
 

@@ -505,7 +505,7 @@ def listen(folder, config, secret, mode="receiver"):
             "run_id", config["run_id"], "a run that %s has no part in yet; state=absent removes it" % config["name"]
         )
     # Two hosts of the play that are one machine come at the same time, and see each other only when one has started.
-    with folder.one_at_a_time():
+    with folder.one_at_a_time(engine_process.TURN_TIMEOUT_S):
         if config["target"]:
             others.refuse_taken(folder.base, config["target"], config["run_id"])
         return engine_process.start(folder, mode, config, secret)["port"]

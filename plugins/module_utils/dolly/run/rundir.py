@@ -50,13 +50,17 @@ class RunDir:
             _make_private(path)
 
     @contextlib.contextmanager
-    def one_at_a_time(self) -> Iterator[None]:
-        """Keep others out who start something below `base`, until it can be seen. Raises Refused like `create`."""
+    def one_at_a_time(self, timeout_s: float) -> Iterator[None]:
+        """Keep others out who start something below `base`, until it can be seen.
+
+        Raises Refused like `create`, and when others have been at it for `timeout_s`.
+        """
         _make_private(self.base)
         base = os.open(self.base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with contextlib.suppress(OSError):  # NFS locks no directory: then what the lock is for is found out later
-                fcntl.flock(base, fcntl.LOCK_EX)
+            if not _locked(base, timeout_s):
+                found = "others have been starting something there for %g s" % timeout_s
+                raise Refused(self.base, found, "the end of the processes that lock it, which 'lslocks' lists")
             yield
         finally:
             os.close(base)
@@ -167,6 +171,21 @@ class RunDir:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                 raise
         return True
+
+
+def _locked(directory: int, timeout_s: float) -> bool:
+    """Lock an open directory; whether it came to that in time, also where directories have no locks."""
+    give_up_at = time.monotonic() + timeout_s
+    while True:
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(_POLL_S)
+        except OSError:  # as of NFS: what the lock is for is then found out later
+            return True
 
 
 def _make_private(path: str) -> None:

@@ -270,12 +270,12 @@ def test_one_at_a_time(tmp_path):
     entered, left = threading.Event(), []
 
     def enter():
-        with second.one_at_a_time():
+        with second.one_at_a_time(10):
             assert left == ["n1"]
             entered.set()
 
     thread = threading.Thread(target=enter)
-    with first.one_at_a_time():
+    with first.one_at_a_time(10):
         thread.start()
         assert not entered.wait(0.2)
         left.append("n1")
@@ -284,11 +284,17 @@ def test_one_at_a_time(tmp_path):
     assert os.listdir(first.base) == []  # no file is left of it
 
 
+def test_one_who_never_ends_is_not_waited_for(tmp_path):
+    first, second = (RunDir(str(tmp_path / "runs"), "run", name) for name in ("n1", "n2"))
+    with first.one_at_a_time(10), pytest.raises(Refused, match=r"for 0\.1 s"), second.one_at_a_time(0.1):
+        pass
+
+
 def test_a_place_that_others_can_enter_is_not_waited_at(tmp_path):
     """There they could keep everybody out for ever."""
     (tmp_path / "runs").mkdir(mode=0o777)
     (tmp_path / "runs").chmod(0o777)
-    with pytest.raises(Refused), RunDir(str(tmp_path / "runs"), "run", "n1").one_at_a_time():
+    with pytest.raises(Refused), RunDir(str(tmp_path / "runs"), "run", "n1").one_at_a_time(10):
         pass
 
 
@@ -297,5 +303,5 @@ def test_a_file_system_without_locks_is_no_reason(tmp_path, monkeypatch):
         raise OSError(errno.EBADF, "as NFS says")
 
     monkeypatch.setattr(rundir_module.fcntl, "flock", fail)
-    with RunDir(str(tmp_path / "runs"), "run", "n1").one_at_a_time():
+    with RunDir(str(tmp_path / "runs"), "run", "n1").one_at_a_time(10):
         assert os.path.isdir(str(tmp_path / "runs"))
