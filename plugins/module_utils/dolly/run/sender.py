@@ -38,6 +38,8 @@ def main(path: str) -> int:
 def _send(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str, Any]:
     name = str(config.get("server_name") or "dolly server")
     context = make_context(str(config["run_id"]), name, secret, timeouts_of(config))
+    if config.get("statistics"):
+        statistics.check(str(config["statistics"]), "statistics_log")
     status, history, began = StatusFile(rundir, describe), History(), time.time()
 
     def report(node: Node) -> None:

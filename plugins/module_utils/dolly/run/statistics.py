@@ -26,13 +26,13 @@ def line(result: Mapping[str, Any], segsize: int, uncompressed_size: Optional[in
     return "  ".join(value.rjust(len(column)) for value, column in zip(values, COLUMNS))
 
 
-def check(path: str) -> None:
+def check(path: str, option: str = "-o") -> None:
     """Raises UsageError when no line could be written there in the end."""
     try:
         with open(path, "a", encoding="utf-8"):
             pass
     except OSError as error:
-        raise UsageError("-o", path, "a file that can be written (%s)" % error.strerror) from error
+        raise UsageError(option, path, "a file that can be written (%s)" % error.strerror) from error
 
 
 def append(path: str, text: str) -> None:

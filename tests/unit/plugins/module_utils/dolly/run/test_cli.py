@@ -10,9 +10,11 @@ import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.net import sockets
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import sender
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.cli import main
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.numbers import joined
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.options import make_parser
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.rundir import RunDir
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import make_root, policy_of
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.serve import timeouts_of
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
@@ -137,6 +139,13 @@ class TestSenderConfig:
         digest = "ab" * 32
         policy = policy_of({"checksum": "sha256:" + digest.upper(), "compute_sha256": 1})
         assert (policy.min_nodes, policy.checksum, policy.wants_sha256) == (0, digest, True)
+
+    @pytest.mark.parametrize("path", ["", "/none/log"])
+    def test_statistics_that_could_not_be_written(self, tmp_path, image, path):
+        """Told before anything is sent: at the end it would be a line in a log that nobody reads."""
+        config = {"run_id": "run-one", "source": image, "nodes": [], "statistics": str(tmp_path) + path}
+        with pytest.raises(UsageError, match=r"statistics_log is .*, but expected is a file that can be written"):
+            sender._send(RunDir(str(tmp_path), "run-one", "server"), config, b"k" * 32)
 
     def test_timeouts(self):
         found = timeouts_of({"join_timeout": "7", "dead_after": 2, "barrier_timeout": None})
