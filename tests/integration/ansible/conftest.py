@@ -22,6 +22,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.dolly.ring.tests.integration.loops import attach
 from ansible_collections.dolly.ring.tests.integration.ring.networks import call
 from ansible_collections.dolly.ring.tests.integration.ring.processes import Program
 from tests.integration.ansible.real_hosts import NAMES, STORE, RealHosts, node_python, why_no_real_hosts
@@ -29,7 +30,7 @@ from tests.integration.ansible.real_hosts import NAMES, STORE, RealHosts, node_p
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 CALLBACKS = HERE / "callbacks"
-RUN_LIMIT_S = 180
+RUN_LIMIT_S = 400
 
 #: Short enough that a run with a fault ends while somebody watches, long enough for a busy machine.
 TIMEOUTS = {
@@ -338,7 +339,7 @@ def disks(real_hosts: RealHosts) -> t.Iterator[t.List[str]]:
             path = real_hosts.folder / ("disk%d" % number)
             with path.open("wb") as file:
                 file.truncate(32 << 20)
-            found.append(call("losetup", "--find", "--show", str(path)).strip())
+            found.append(attach(path))
         yield found
     finally:
         real_hosts.reset()  # what is mounted keeps its device

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.dolly.ring.tests.integration.loops import attach
+
 HOSTS = ("rack3-n1", "rack3-n2", "rack3-n3", "rack3-n4")
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
 
@@ -159,7 +161,7 @@ def disks(lab):
         for host in HOSTS[:2]:
             backing = lab.folder / (host + ".disk")
             backing.write_bytes(bytes(8 << 20))
-            found[host] = run("losetup", "--find", "--show", str(backing)).strip()
+            found[host] = attach(backing)
         yield found
     finally:
         for device in found.values():

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.dolly.ring.tests.integration.loops import attach
 from ansible_collections.dolly.ring.tests.integration.ring.networks import call
 from tests.integration.ansible.real_hosts import STORE
 
@@ -54,7 +55,7 @@ def disks(rack, pipeline):
             path = rack.folder / ("%s-%d" % (name, number))
             with path.open("wb") as file:
                 file.truncate(size + MIB)
-            found[name].append(call("losetup", "--find", "--show", str(path)).strip())
+            found[name].append(attach(path))
             (links / ("%s-part%d" % (pipeline[name]["disk"], number))).symlink_to(found[name][-1])
     yield found
     for devices in found.values():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.dolly.ring.tests.integration.loops import attach
 from ansible_collections.dolly.ring.tests.integration.ring.classic_rack import ClassicRack
 from ansible_collections.dolly.ring.tests.integration.ring.images import make_image
 from ansible_collections.dolly.ring.tests.integration.ring.networks import (
@@ -110,7 +111,7 @@ def make_disk(folder, undo):
 
     def make(size):
         backing = make_image(folder / ("disk%d" % len(made)), size, seed=100 + len(made))
-        device = call("losetup", "--find", "--show", str(backing)).strip()
+        device = attach(backing)
         undo("losetup", "--detach", device)
         made.append(device)
         return Path(device), backing

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.dolly.ring.tests.integration.loops import attach
 from ansible_collections.dolly.ring.tests.integration.ring import images
 from ansible_collections.dolly.ring.tests.integration.ring.images import CHUNK, MIB
 from ansible_collections.dolly.ring.tests.integration.ring.networks import call, missing_programs
@@ -64,7 +65,7 @@ def faulty_target(loopback, make_faulty, undo):
             return mount / name
         (mount / "disk").touch()
         os.truncate(mount / "disk", IMAGE_SIZE)
-        device = call("losetup", "--find", "--show", str(mount / "disk")).strip()
+        device = attach(mount / "disk")
         undo("losetup", "--detach", device)
         loopback.target(BAD).symlink_to(device)
         return Path(device)

@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import Source
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import open_target
+from ansible_collections.dolly.ring.tests.integration.loops import attach
 from ansible_collections.dolly.ring.tests.integration.storage.disks import needs, needs_root, run
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.storage.storage_doubles import (
     IMAGE,
@@ -45,8 +46,8 @@ def backing():
 @pytest.fixture
 def disk(backing):
     try:
-        device = run("losetup", "--find", "--show", str(backing))
-    except subprocess.CalledProcessError:
+        device = attach(backing)
+    except (OSError, subprocess.CalledProcessError):
         pytest.skip("this machine has no loop devices")
     yield device
     run("losetup", "--detach", device)

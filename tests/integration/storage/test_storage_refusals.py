@@ -22,6 +22,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target im
     inspect_target,
     open_target,
 )
+from ansible_collections.dolly.ring.tests.integration.loops import exchange
 from ansible_collections.dolly.ring.tests.integration.storage.disks import (
     DISK_SIZE,
     MIB,
@@ -121,8 +122,7 @@ def attach_another(loop, tmp_path):
     other = tmp_path / "other"
     with other.open("wb") as file:
         file.truncate(DISK_SIZE)
-    run("losetup", "--detach", loop)
-    run("losetup", loop, str(other))
+    exchange(loop, other)
 
 
 def test_another_disk_behind_the_same_device(loop, tmp_path):
