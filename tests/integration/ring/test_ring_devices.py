@@ -79,9 +79,11 @@ def test_a_source_that_is_mounted_is_no_good_when_somebody_writes_to_it(
     if missing_programs("mkfs.ext4"):
         pytest.skip("missing here: mkfs.ext4")
     device, _backing = make_disk(16 * MIB)
-    call("mkfs.ext4", "-q", "-F", device)
+    # Else the kernel itself writes to it some seconds after it was mounted.
+    call("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", device)
     call("mount", "-o", options, device, str(tmp_path))
     undo("umount", str(tmp_path))
+    call("sync", "--file-system", str(tmp_path))
     loopback.start_clients(2)
     loopback.start_server(device, fault=["slow-source=%d" % (6 * MIB)])
     loopback.await_data(2, MIB)
