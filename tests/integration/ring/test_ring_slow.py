@@ -25,14 +25,14 @@ def demoted(rack):
 
 
 def test_a_slow_target_in_the_middle(loopback):
-    """It takes 2 MiB a second and the others as much as there is: they are through when it is not yet half-way."""
+    """It takes 1 MiB a second and the others as much as there is: they are through when it is not yet half-way."""
     image = loopback.image(64 * MIB)
-    loopback.start_client(2, fault=["slow-target=%d" % (2 * MIB)])
+    loopback.start_client(2, fault=["slow-target=%d" % MIB])
     loopback.start_clients(4)
     loopback.start_server(image, "--json")
     loopback.clients[1].wait_for_log("DemoteChild(rank=2)")
     for index in (3, 4):
-        until(loopback.target(index).exists, "node %d to be through" % index, 10.0)
+        until(loopback.target(index).exists, "node %d to be through" % index, 20.0)
     assert held(loopback, 2) < image.stat().st_size / 2
     loopback.cure(2)
     assert loopback.finish() == 0
@@ -41,8 +41,8 @@ def test_a_slow_target_in_the_middle(loopback):
     assert demoted(loopback) == [2]
     adopted = [index for index in (0, 1, 2, 3) if "DialChild(rank=3, is_adoption=True)" in log_of(loopback, index)]
     assert adopted == [1]
-    took = re.search(r"it took ([\d.]+) MB/s for 10 s, where .* were to be had", loopback.clients[1].log)
-    assert took and 1.0 <= float(took[1]) <= 2.2, took  # a busy machine makes it still slower
+    took = re.search(r"it took ([\d.]+) (k|M)B/s for 10 s", loopback.clients[1].log)
+    assert took and 0.3 <= float(took[1]) / {"k": 1000, "M": 1}[took[2]] <= 1.1, took  # a busy machine is slower still
 
 
 def log_of(rack, index):
