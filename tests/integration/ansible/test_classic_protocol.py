@@ -24,8 +24,10 @@ def classic_lab(lab):
 
 
 def test_a_classic_ring(classic_lab):
-    outcome = classic_lab.clone("-l", "rack3")
+    log = classic_lab.folder / "statistics"
+    outcome = classic_lab.clone("-l", "rack3", "-e", "dolly_ring_statistics_log=%s" % log)
     assert classic_lab.copies() == {"n1", "n2", "n3"}
+    assert log.read_text().splitlines()[1].split()[2] == "3"  # clients
     assert classic_lab.left_over() == []
     results = outcome.results()
     assert {name: results[name]["position"] for name in ("n1", "n2", "n3")} == {"n1": 1, "n2": 2, "n3": 3}

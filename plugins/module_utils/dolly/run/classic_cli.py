@@ -61,8 +61,7 @@ def serve(options: argparse.Namespace) -> int:
     """Be the server; the exit status."""
     check_possible(options, True, warn)
     text, config = _run_of(options)
-    if options.statistics:
-        statistics.check(options.statistics)
+    statistics.check(options.statistics or "")
     progress = Progress(sys.stderr, options.is_quiet, options.uncompressed_size)
     server = classic_sender.make_server(config, text, progress, progress.logger(options.is_verbose))
     if options.knocks:

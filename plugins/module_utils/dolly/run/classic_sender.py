@@ -16,6 +16,7 @@ from ..plan.tabfields import File
 from ..relay.classic_server import ClassicServer
 from ..storage.registry import open_source
 from ..wire import classic
+from . import statistics
 from .classic_process import hop_options
 from .rundir import RunDir
 from .serve import StatusFile, log, serve, stop_on_signals
@@ -30,6 +31,8 @@ def main(path: str) -> int:
 
 def _send(rundir: RunDir, config: Dict[str, Any], _secret: bytes) -> Dict[str, Any]:
     names = [str(node["name"]) for node in config["nodes"]]
+    statistics_log = str(config.get("statistics") or "")
+    statistics.check(statistics_log, "statistics_log")
 
     def report(server: ClassicServer) -> Dict[str, Any]:
         return named(describe(server), names)
@@ -37,7 +40,9 @@ def _send(rundir: RunDir, config: Dict[str, Any], _secret: bytes) -> Dict[str, A
     server = make_server(config, text_of(config), StatusFile(rundir, report), log)
     stop_on_signals(server)
     server.run()
-    return named(result_of(server), names)
+    result = named(result_of(server), names)
+    statistics.note(statistics_log, result, server.ring.segsize, None, log)
+    return result
 
 
 def text_of(config: Mapping[str, Any]) -> bytes:

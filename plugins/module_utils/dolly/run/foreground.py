@@ -60,8 +60,7 @@ def serve(options: argparse.Namespace) -> int:
     """Be the server; the exit status."""
     tab = tabfile.read(options.config) if options.config else Dollytab()
     config = sender_config(options, tab, own_names(), warn)
-    if options.statistics:
-        statistics.check(options.statistics)
+    statistics.check(options.statistics or "")
     progress = Progress(sys.stderr, options.is_quiet, options.uncompressed_size)
     watchdog = Watchdog(progress, options.give_up)
     if options.ssh is None:

@@ -38,13 +38,8 @@ def tell(
 
 
 def count(options: argparse.Namespace, result: Dict[str, Any], segsize: int) -> None:
-    """Append to the file of -o; a run in which nobody got the image has no speed."""
-    if not options.statistics or result["state"] not in ("done", "partial"):
-        return
-    try:
-        statistics.append(options.statistics, statistics.line(result, segsize, options.uncompressed_size))
-    except OSError as error:
-        warn("warning: no statistics in %s: %s" % (options.statistics, error.strerror))
+    """Append to the file of -o."""
+    statistics.note(options.statistics or "", result, segsize, options.uncompressed_size, warn)
 
 
 def warn(line: str) -> None:

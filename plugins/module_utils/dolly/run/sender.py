@@ -38,8 +38,8 @@ def main(path: str) -> int:
 def _send(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str, Any]:
     name = str(config.get("server_name") or "dolly server")
     context = make_context(str(config["run_id"]), name, secret, timeouts_of(config))
-    if config.get("statistics"):
-        statistics.check(str(config["statistics"]), "statistics_log")
+    statistics_log = str(config.get("statistics") or "")
+    statistics.check(statistics_log, "statistics_log")
     status, history, began = StatusFile(rundir, describe), History(), time.time()
 
     def report(node: Node) -> None:
@@ -54,21 +54,10 @@ def _send(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str, An
         history.note(time.monotonic(), root.board, is_last=True)
         rundir.write_json("history.json", dict(history.to_dict(), began=round(began, 3)))
     result = result_of(root)
-    if config.get("statistics"):
-        note_statistics(str(config["statistics"]), result, config)
-    return result
-
-
-def note_statistics(path: str, result: Dict[str, Any], config: Dict[str, Any]) -> None:
-    """Append a line for a run in which somebody got the image. That it cannot be written spoils no run."""
-    if result["state"] not in ("done", "partial"):
-        return
     infile, transport = config.get("infile") or {}, config.get("transport") or {}
-    size = infile.get("uncompressed_size")
-    try:
-        statistics.append(path, statistics.line(result, int(transport.get("segsize") or 0), size))
-    except OSError as error:
-        log("no statistics in %s: %s" % (path, error))
+    segsize = int(transport.get("segsize") or 0)
+    statistics.note(statistics_log, result, segsize, infile.get("uncompressed_size"), log)
+    return result
 
 
 def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Root:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional
 
 from ..errors import UsageError
 
@@ -27,12 +27,29 @@ def line(result: Mapping[str, Any], segsize: int, uncompressed_size: Optional[in
 
 
 def check(path: str, option: str = "-o") -> None:
-    """Raises UsageError when no line could be written there in the end."""
+    """Raises UsageError when no line could be written there in the end; `path` empty: none is asked for."""
+    if not path:
+        return
     try:
         with open(path, "a", encoding="utf-8"):
             pass
     except OSError as error:
         raise UsageError(option, path, "a file that can be written (%s)" % error.strerror) from error
+
+
+def note(
+    path: str, result: Mapping[str, Any], segsize: int, uncompressed_size: Optional[int], warn: Callable[[str], None]
+) -> None:
+    """Add the line of a run that has ended; one in which nobody got the image has no speed.
+
+    `path` empty: nowhere. That it cannot be written spoils no run.
+    """
+    if not path or result["state"] not in ("done", "partial"):
+        return
+    try:
+        append(path, line(result, segsize, uncompressed_size))
+    except OSError as error:
+        warn("warning: no statistics in %s: %s" % (path, error.strerror))
 
 
 def append(path: str, text: str) -> None:
