@@ -155,6 +155,7 @@ class SimListener:
     def __init__(self, context: Any, machine: Any, judge: Callable[[Hello], int], on_established: Any) -> None:
         self.port = 1
         self.refused = 0
+        self.turned_away = ""
         self._context = context
         self._judge = judge
         self._on_established = on_established
