@@ -272,3 +272,15 @@ def test_what_happened_is_told_of_each_node():
     error = entries[1]["error"]
     assert 9 < error["after"] < 12 and 0 < error["offset"] == entries[1]["bytes"]
     assert "%d bytes" % error["offset"] in error["message"]
+
+
+def test_chunks_that_come_damaged_to_a_slow_disk_are_no_stall():
+    """It writes a chunk in four seconds and has two to write again: what it holds is the same ten seconds later."""
+
+    def happen(ring, schedule):
+        ring.machines[1].disk_rate = CHUNK / 4
+        ring.machines[1].flips.update({2: 1, 3: 1})
+
+    outcome = tell(1, happen, chunks=6)
+    assert states(outcome) == ["done"]
+    assert not any("Eject(" in line for line in outcome.world.lines)

@@ -27,11 +27,12 @@ class Sight:
     blocked_on: str
     wants: bool
     checked: int = 0
+    repaired: int = 0
 
     @property
-    def progress(self) -> Tuple[str, int, int, int]:
-        """What changes when anything moves at all."""
-        return self.state, self.held, self.verified, self.checked
+    def progress(self) -> Tuple[object, ...]:
+        """What changes when anything moves at all; a chunk that came damaged was taken, too."""
+        return self.state, self.held, self.verified, self.checked, self.repaired
 
     @property
     def is_stuck_in_itself(self) -> bool:
@@ -55,7 +56,7 @@ class StallWatch:
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
-        self._still: Dict[int, Tuple[Tuple[str, int, int, int], float]] = {}
+        self._still: Dict[int, Tuple[Tuple[object, ...], float]] = {}
 
     def look(self, rank: int, sight: Sight, now: float) -> List[Eject]:
         """What follows from the sight of a child at time `now` in seconds: it is ejected, or nothing."""

@@ -288,6 +288,7 @@ class Downstream:
             snapshot.blocked_on,
             link.claims.has_todo,
             snapshot.checked,
+            snapshot.repaired,
         )
         for action in self._stalls.look(link.rank, sight, now):
             self._context.log("%s -> %s" % (sight, action))

@@ -50,7 +50,7 @@ def test_innocent(name, sight):
     assert ejected_at([sight] * 1000) is None
 
 
-@pytest.mark.parametrize("field", ["held", "verified"])
+@pytest.mark.parametrize("field", ["held", "verified", "checked", "repaired"])
 def test_slow_is_not_hung(field):
     sights = [replace(HUNG, **{field: now // 29}) for now in range(1000)]
     assert ejected_at(sights) is None
