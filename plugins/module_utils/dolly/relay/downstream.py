@@ -281,15 +281,7 @@ class Downstream:
         snapshot = self.board.get(link.rank)
         if snapshot is None or not link.is_linked:
             return
-        sight = Sight(
-            snapshot.state,
-            snapshot.held,
-            snapshot.verified,
-            snapshot.blocked_on,
-            link.claims.has_todo,
-            snapshot.checked,
-            snapshot.repaired,
-        )
+        sight = sight_of(snapshot, link.claims.has_todo)
         for action in self._stalls.look(link.rank, sight, now):
             self._context.log("%s -> %s" % (sight, action))
             link.eject(action.reason)
@@ -313,3 +305,16 @@ def _left_out() -> Dict[str, Any]:
         "fault": "node",
         "is_left_out": True,
     }
+
+
+def sight_of(snapshot: Snapshot, wants: bool = False) -> Sight:
+    """What the stall watch looks at in a node that said this; `wants`: whether it waits for data from here."""
+    return Sight(
+        snapshot.state,
+        snapshot.held,
+        snapshot.verified,
+        snapshot.blocked_on,
+        wants,
+        snapshot.checked,
+        snapshot.repaired,
+    )

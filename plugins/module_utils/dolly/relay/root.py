@@ -21,7 +21,7 @@ from ..storage.source import Source
 from ..wire.messages import Need, Start
 from .context import Context
 from .digester import Digester
-from .downstream import SETTLED
+from .downstream import SETTLED, sight_of
 from .farewell import Farewell
 from .ledger import Ledger
 from .node import Node, Reporter, as_fields
@@ -307,9 +307,7 @@ class Root(Node):
         snapshots = self.board.all()
         if self.state == "streaming" and not self.is_leaving:
             self._look_for_latecomers(snapshots, now)
-        progress = tuple(
-            (one.rank, one.state, one.held, one.verified, one.checked, one.repaired) for one in snapshots
-        )
+        progress = tuple((one.rank, sight_of(one).progress) for one in snapshots)
         if progress != self._progress or self._is_digesting:
             self._progress, self._progress_at = progress, now
         is_slow_by_right = self._is_source_slow or any(one.state == "flushing" for one in snapshots)

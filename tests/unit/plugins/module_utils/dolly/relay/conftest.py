@@ -7,7 +7,10 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import node as node_module
-from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import RingBench
+from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
+    IMAGE,
+    RingBench,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +30,8 @@ def make_ring(tmp_path):
     yield make
     for bench in made:
         bench.close()
+
+
+@pytest.fixture
+def ring(make_ring):
+    return lambda image=IMAGE, count=3, **options: make_ring(image, count, **options)

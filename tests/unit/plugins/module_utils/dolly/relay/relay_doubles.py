@@ -46,6 +46,10 @@ def make_image(size: int, seed: int = 11) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
+#: Some chunks and a part of one.
+IMAGE = make_image(5 * CHUNK + 777)
+
+
 def digests_of(data: bytes, chunk: int) -> bytes:
     return b"".join(hashlib.sha256(data[at : at + chunk]).digest() for at in range(0, len(data), chunk))
 

@@ -20,6 +20,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source im
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import PATIENCE_S
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     CHUNK,
+    IMAGE,
     TIMEOUTS,
     MemoryTarget,
     RefusingTarget,
@@ -33,13 +34,6 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.
     slow,
     until,
 )
-
-IMAGE = make_image(5 * CHUNK + 777)
-
-
-@pytest.fixture
-def ring(make_ring):
-    return lambda image=IMAGE, count=3, **options: make_ring(image, count, **options)
 
 
 class TestClone:

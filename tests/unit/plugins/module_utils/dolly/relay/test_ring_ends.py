@@ -24,17 +24,9 @@ from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.
     TIMEOUTS,
     SlowTarget,
     assert_all_done,
-    make_image,
     slow,
     until,
 )
-
-IMAGE = make_image(5 * CHUNK + 777)
-
-
-@pytest.fixture
-def ring(make_ring):
-    return lambda image=IMAGE, count=3, **options: make_ring(image, count, **options)
 
 
 class TestLeaving:
