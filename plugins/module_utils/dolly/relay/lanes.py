@@ -13,7 +13,7 @@ from ..wire.codec import HEADER_LENGTH, LaneOpener, PieceHeader, Sealer
 from ..wire.messages import DATA, ZERO
 from .claims import Claims, Piece
 from .ledger import Ledger
-from .resume import claim
+from .resume import claim_again
 
 _SCRATCH = 64 * 1024
 #: Zeros are stored and counted in steps of this: where they have to be written it takes a while, and progress shows.
@@ -71,8 +71,7 @@ class Receiving:
         taken = self._ledger.begin_write(start, end)
         try:
             if taken and self._store.begin_changes():
-                # What was compared in one place is in another one now, and is looked at again there.
-                claim(self._ledger, self._ledger.verified.copy())
+                claim_again(self._ledger)
             for begin, stop in taken:
                 self._pass_over(kind, begin - start)
                 self._store_runs(kind, begin, stop)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from ..errors import Aborted, AuthError, BytesGone, DollyError, PeerLost, ProtocolError, TimedOut, from_dict
 from ..net.channel import Channel
@@ -154,17 +154,18 @@ class Member(Node):
         self._word.start(self.context.reactor.now())
         self._say(state="receiving")
         plan, target, ledger = self.plan, self._target, self.ledger
+        opened: List[Store] = []
 
         def begin() -> None:
             if target is not None and ledger is not None:
-                store = target.begin(plan.image.size, plan.resumable)
-                store.on_step = ledger.tick
-                ledger.open_window(store.window)  # before anything is asked for
-                self.store = store
+                opened.append(target.begin(plan.image.size, plan.resumable))
+                opened[0].on_step = ledger.tick
+                ledger.open_window(opened[0].window)
 
-        self._crew.run("begin", begin, self._begun)
+        self._crew.run("begin", begin, lambda error: self._begun(error, next(iter(opened), None)))
 
-    def _begun(self, error: Optional[BaseException]) -> None:
+    def _begun(self, error: Optional[BaseException], store: Optional[Store]) -> None:
+        self.store = store  # not before: nothing may be asked for until the finisher has claimed what is there
         if error is not None or self.store is None or self.ledger is None or self.downstream is None:
             self.fail(error or Aborted("the target was not opened"))
             return
@@ -326,10 +327,7 @@ class Member(Node):
         if isinstance(action, heal.KnockAt):
             self.ask_for_help(action.rank)
         elif isinstance(action, heal.GiveUp):
-            if self.word.is_terminal:
-                self.leave()
-            else:
-                self.fail(PeerLost("the node before this one", action.reason + " (orphan_timeout)"))
+            self._stop(PeerLost("the node before this one", action.reason + " (orphan_timeout)"))
 
     # --- telling ------------------------------------------------------------------------------------
 

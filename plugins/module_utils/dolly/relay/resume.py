@@ -44,6 +44,12 @@ def claim(ledger: Ledger, claimed: RangeSet) -> None:
             ledger.learn(first, digests)  # those that came before may be checked now
 
 
+def claim_again(ledger: Ledger) -> None:
+    """All that was verified in one place is in another one now, and is to be digested again there."""
+    with ledger.changed:  # or a chunk could be verified in the old place behind the copy, and be believed
+        claim(ledger, ledger.verified.copy())
+
+
 def is_claimed(ledger: Ledger, index: int) -> bool:
     """Whether a chunk is there, or not, as far as anybody knows yet."""
     with ledger.changed:

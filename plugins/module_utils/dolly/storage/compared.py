@@ -18,7 +18,6 @@ from ..errors import Refused, TargetError
 from ..ranges import RangeSet
 from . import linux
 from .base import Store
-from .descriptor import Descriptor
 from .file import FileStore, FileTarget
 from .record import file_record
 
@@ -101,19 +100,14 @@ class ComparedStore(FileStore):
 
     def _switch(self, partial: int) -> None:
         """From now on reads, too, go to the partial file; reads under way end where they began."""
-        copy = Descriptor(partial)
         try:
             with self._descriptor as old:
                 self._copy(old, partial)
         except BaseException:
-            copy.close()
+            os.close(partial)
             raise
         self._touched.add(0, self.size)
-        old_descriptor, self._descriptor = self._descriptor, copy
-        is_closed = old_descriptor.is_closed
-        old_descriptor.close()
-        if is_closed:
-            copy.close()
+        self._descriptor.replace(partial)
 
     def _copy(self, old: int, partial: int) -> None:
         length = min(self.size, os.fstat(old).st_size)

@@ -24,6 +24,7 @@ class Descriptor:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._replaced: List[int] = []
         self._users = 0
         self._is_closed = False
         self._lock = threading.Lock()
@@ -41,6 +42,16 @@ class Descriptor:
             self._users -= 1
             self._close_if_idle()
 
+    def replace(self, fd: int) -> None:
+        """Give `fd`, which it owns from now on, to all later users; who is in stays with the old one until it leaves.
+
+        Nobody finds it closed in between. After `close` the new one is closed too.
+        """
+        with self._lock:
+            self._replaced.append(self._fd)
+            self._fd = fd
+            self._close_if_idle()
+
     def close(self) -> None:
         """No new users; closed when the present ones have left. May be called twice."""
         with self._lock:
@@ -53,12 +64,17 @@ class Descriptor:
         return self._is_closed
 
     def _close_if_idle(self) -> None:
-        if self._is_closed and not self._users and self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            try:
-                os.close(fd)
-            except OSError:
-                pass  # what was to be kept has been through fsync; Linux frees the number in any case
+        if self._users:  # nobody says which of them he has
+            return
+        if self._is_closed:
+            self._replaced.append(self._fd)
+            self._fd = -1
+        while self._replaced:
+            fd = self._replaced.pop()
+            if fd >= 0:
+                # What was to be kept has been through fsync; Linux frees the number in any case.
+                with contextlib.suppress(OSError):
+                    os.close(fd)
 
 
 class DescriptorStore(Store):

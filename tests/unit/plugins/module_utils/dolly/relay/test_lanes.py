@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
@@ -17,6 +19,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import Ran
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.claims import Claims
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.lanes import Receiving, Sending
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.resume import settle
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import LaneOpener, Sealer
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import DATA, ZERO, Need
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import (
@@ -69,6 +72,45 @@ def bench():
     made = Bench()
     yield made
     made.close()
+
+
+class MovingStore(WatchedStore):
+    """What was compared in one place is in another one as soon as something is written."""
+
+    has_moved = False
+
+    def begin_changes(self):
+        has_moved, self.has_moved = self.has_moved, True
+        return not has_moved
+
+
+class VerifiedMeanwhile(RangeSet):
+    """A set of verified bytes; while it is copied the verifier ends with a chunk that it read in the old place."""
+
+    __slots__ = ("happen",)
+
+    def copy(self):
+        found, happen = super().copy(), Background(self.happen)
+        with contextlib.suppress(AssertionError):
+            happen.result(0.3)  # in vain, where the ledger is locked
+        return found
+
+
+def test_what_is_verified_in_the_old_place_while_it_moves_is_looked_at_again():
+    bench = Bench(MovingStore(SIZE))
+    try:
+        ledger = bench.ledger
+        ledger.claimed.add(CHUNK, 2 * CHUNK)
+        ledger.verifying = 1
+        ledger.verified = VerifiedMeanwhile([(2 * CHUNK, 3 * CHUNK)])
+        ledger.verified.happen = lambda: settle(ledger, 1, True)
+        bench.send(DATA, 0, CHUNK)
+        bench.await_pieces(1)
+        until(lambda: ledger.verifying is None)
+        assert not ledger.verified.overlaps(CHUNK, 3 * CHUNK)
+        assert list(ledger.claimed) == [(CHUNK, 3 * CHUNK)]
+    finally:
+        bench.close()
 
 
 class TestReceiving:

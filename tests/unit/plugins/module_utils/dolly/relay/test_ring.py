@@ -13,6 +13,8 @@ import time
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import SourceChanged
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import threads
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy, Root
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import result_of as root_result
@@ -297,6 +299,47 @@ class TestSource:
         bench = ring().join()
         assert bench.root.node.state == "failed"
         assert [bench.state_of(rank) for rank in (1, 2, 3)] == ["failed"] * 3
+
+
+class TheSame(WatchedStore):
+    """Holds the image already, by the word of who opens it."""
+
+    def __init__(self, size):
+        super().__init__(size)
+        self._image[:] = IMAGE
+
+    @property
+    def claimed(self):
+        return RangeSet.span(0, self.size)
+
+
+def test_what_is_there_already_is_not_asked_for_before_its_claims_are_known(ring, monkeypatch):
+    """A node asks twice a second, and its own thread may hear late that the target is open."""
+    start = threads.Worker.start
+
+    def start_and_tell_late(worker):
+        work = worker._work
+        if worker._thread.name == "dolly-begin":
+            worker._work = lambda: (work(), time.sleep(0.7))
+        start(worker)
+
+    monkeypatch.setattr(threads.Worker, "start", start_and_tell_late)
+    target = MemoryTarget(TheSame)
+    bench = ring(count=1, targets={1: target}).join()
+    assert_all_done(bench)
+    assert target.store.received == 0
+    assert bench.members[1].node.word.resumed == len(IMAGE)
+
+
+def test_a_target_that_opens_when_the_node_has_failed_is_given_up(ring):
+    target = SlowTarget("begin")
+    bench = ring(count=1, targets={1: target})
+    target.entered.wait(PATIENCE_S)
+    node = bench.members[1].node
+    bench.members[1].call(lambda: node.fail(SourceChanged("source", 0)))
+    target.released.set()
+    bench.join()
+    assert target.store.events == ["abort"]
 
 
 def test_watched_store_is_what_it_says():

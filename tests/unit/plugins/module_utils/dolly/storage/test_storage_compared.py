@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, TargetError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import linux
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.descriptor import Descriptor
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.file import partial_name
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import open_target
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.storage.storage_doubles import (
@@ -173,3 +175,31 @@ def test_what_is_not_there_is_made(tmp_path):
     store = target.begin(SIZE, CHUNK)
     assert not store.claimed and not store.is_untouched
     store.abort()
+
+
+def test_a_reader_that_comes_while_the_copy_takes_over_reads_on(open_store, monkeypatch):
+    """It had found the old file's descriptor, and was about to use it, when that was closed."""
+    store = open_store()
+    is_about_to, may_go_on, box = threading.Event(), threading.Event(), []
+    enter = Descriptor.__enter__
+
+    def enter_late(descriptor):
+        if threading.current_thread().name == "reader":
+            is_about_to.set()
+            may_go_on.wait(10)
+        return enter(descriptor)
+
+    def read():
+        try:
+            box.append(content(store))
+        except TargetError as error:
+            box.append(error)
+
+    monkeypatch.setattr(Descriptor, "__enter__", enter_late)
+    reader = threading.Thread(target=read, name="reader")
+    reader.start()
+    is_about_to.wait(10)
+    store.begin_changes()
+    may_go_on.set()
+    reader.join()
+    assert box == [IMAGE]

@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import TargetError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.descriptor import Descriptor
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import open_target
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.storage.storage_doubles import (
     IMAGE,
@@ -94,3 +95,47 @@ def test_what_was_cut_off_is_not_hidden_by_what_comes_after(tmp_path, size, then
             store.commit()
     finally:
         store.close()
+
+
+class TestReplace:
+    """One descriptor takes the place of another while threads use it."""
+
+    def open_files(self, folder, *names):
+        for name in names:
+            (folder / name).write_bytes(name.encode())
+        return [os.open(str(folder / name), os.O_RDONLY) for name in names]
+
+    def is_open(self, fd):
+        try:
+            os.fstat(fd)
+        except OSError:
+            return False
+        return True
+
+    def test_who_is_in_stays_with_the_old_one_and_who_comes_gets_the_new_one(self, tmp_path):
+        old, new = self.open_files(tmp_path, "old", "new")
+        descriptor = Descriptor(old)
+        with descriptor as seen:
+            descriptor.replace(new)
+            assert seen == old and os.pread(old, 9, 0) == b"old"
+            with descriptor as found:
+                assert os.pread(found, 9, 0) == b"new"
+        assert not self.is_open(old) and self.is_open(new)
+        descriptor.close()
+        assert not self.is_open(new)
+
+    @pytest.mark.parametrize("is_used", [False, True])
+    def test_after_close_the_new_one_is_closed_too(self, tmp_path, is_used):
+        old, new = self.open_files(tmp_path, "old", "new")
+        descriptor = Descriptor(old)
+        if is_used:
+            descriptor.__enter__()
+        descriptor.close()
+        descriptor.replace(new)
+        assert self.is_open(old) is is_used
+        if is_used:
+            descriptor.__exit__()
+        assert not self.is_open(old) and not self.is_open(new)
+        with pytest.raises(OSError) as caught, descriptor:
+            pass
+        assert caught.value.errno == errno.ECANCELED
