@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import collections
+import errno
 from typing import Any, Callable, Deque, List, Optional, Tuple
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, PeerLost
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, PeerLost, TargetError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery.laggards import LaneSight
 from ansible_collections.dolly.ring.tests.simulator.machine import Ended, Machine
 from ansible_collections.dolly.ring.tests.simulator.network import End
@@ -112,6 +113,9 @@ class SimSending(_Thread):
             return
         if piece is None:
             self.finish(None)
+            return
+        if self._machine.is_unreadable:
+            self.finish(TargetError(self._store.path, "read", piece.start, errno.EIO))
             return
         self._is_busy = True
         self._unread += 1

@@ -33,6 +33,7 @@ class Machine:
         self.is_silent = False
         self.is_frozen = False
         self.is_hung = False  # its disk takes nothing
+        self.is_unreadable = False  # nor gives what others want from it
         self.has_ended = False  # by itself
         self.has_said_done = False
         self.bad_from: Optional[int] = None  # writes from this offset on fail
@@ -104,6 +105,10 @@ class Machine:
     def hang(self) -> None:
         self.world.log(self, "its disk hangs")
         self.is_hung = True
+
+    def go_blind(self) -> None:
+        self.world.log(self, "its disk cannot be read any more")
+        self.is_unreadable = True
 
     def _vanish(self) -> None:
         self.is_dead = True

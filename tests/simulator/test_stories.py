@@ -284,3 +284,28 @@ def test_chunks_that_come_damaged_to_a_slow_disk_are_no_stall():
     outcome = tell(1, happen, chunks=6)
     assert states(outcome) == ["done"]
     assert not any("Eject(" in line for line in outcome.world.lines)
+
+
+def test_a_node_that_is_done_and_cannot_be_read_from_gives_its_children_away():
+    """They get another parent at once, and it is done all the same: what it wrote was read back, and flushed."""
+
+    def happen(ring, schedule):
+        ring.machines[2].disk_rate = CHUNK / 2
+        ring.triggers[1, "done"] = [ring.machines[1].go_blind]
+
+    outcome = tell(3, happen)
+    assert states(outcome) == ["done"] * 3
+    assert outcome.ring.machines[2].node.word.parent == 0
+    assert outcome.world.now < outcome.ring.said_done[1] + 20
+
+
+def test_where_nobody_else_has_what_cannot_be_read_the_run_ends_all_the_same():
+    def happen(ring, schedule):
+        schedule.broken |= {0, 2, 3}
+        ring.machines[2].disk_rate = CHUNK / 2
+        ring.triggers[1, "done"] = [ring.machines[0].kill, ring.machines[1].go_blind]
+
+    outcome = tell(3, happen)
+    words = [machine.node.word.state for machine in outcome.ring.clients]
+    assert words == ["done", "failed", "failed"]
+    assert outcome.world.now < outcome.ring.said_done[1] + 3 * outcome.ring.shape.timeouts.orphan

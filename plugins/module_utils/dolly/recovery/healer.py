@@ -17,6 +17,14 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
 ADOPTION_PATIENCE_S = 2.0
 #: How long after a knock that was heard the ancestor has to dial.
 ANSWER_PATIENCE_S = 3.0
+#: How long a node that has failed waits for its children's last words, which it passes up.
+PART_PATIENCE_S = 1.0
+#: A parent that says goodbye because nobody took it in: its children look for an ancestor themselves, but not
+#: for another full patience, or a long chain would end node after node.
+ORPHANED_PATIENCE_S = 10.0
+#: A node whose last word nobody has heard yet looks for a new parent no longer than it takes to find so many
+#: ancestors silent.
+UNHEARD = 4
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class ChildFellBehind:
 
 @dataclass(frozen=True)
 class MadeLeaf:
-    """This node is a leaf from now on: too slow or too late to have children."""
+    """This node is a leaf from now on: too slow or too late to have children, or nothing can be read from its disk."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +176,7 @@ class Healer:
     def __init__(self, rank: int, ancestors: Sequence[int]) -> None:
         self.rank = rank
         self.adopted = 0
-        #: Whether this node is too slow, or came too late, to have children.
+        #: Whether this node is no parent for anybody: too slow, too late, or with a disk that cannot be read.
         self.is_leaf = False
         self._ancestors = tuple(ancestors)
         self._children: Dict[int, str] = {}

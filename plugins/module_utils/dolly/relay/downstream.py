@@ -86,6 +86,11 @@ class Downstream:
         return not self._links
 
     @property
+    def is_ending(self) -> bool:
+        """Whether the children were told that this node is no parent for them any more."""
+        return self._is_ending
+
+    @property
     def is_sending(self) -> bool:
         """Whether a lane's thread still reads from the store."""
         for link in [link for link in self._ended if not link.is_sending]:
@@ -142,6 +147,11 @@ class Downstream:
         self._is_ending = True
         for link in list(self._links.values()):
             link.bye(reason, error)
+
+    def give_away(self, error: Dict[str, Any]) -> None:
+        """Let every child go to another parent, for good: this node cannot give them what they need."""
+        self.handle(heal.MadeLeaf())
+        self.bye("failed", error)
 
     def orphan(self) -> None:
         """Let every child go, because there is no help to be had here, and let it look for another parent now."""

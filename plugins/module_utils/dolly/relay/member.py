@@ -26,15 +26,6 @@ from .node import Node, Reporter, as_aborted, as_fields, check_plan
 from .upstream import Upstream
 from .word import Word
 
-#: How long a node that has failed waits for its children's last words, which it passes up.
-_PART_PATIENCE_S = 1.0
-#: A parent that says goodbye because nobody took it in: its children look for an ancestor themselves, but not
-#: for another full patience, or a long chain would end node after node.
-_ORPHANED_PATIENCE_S = 10.0
-#: A node whose last word nobody has heard yet looks for a new parent no longer than it takes to find so many
-#: ancestors silent.
-_UNHEARD = 4
-
 
 class Member(Node):
     """Receives, passes on, verifies, reports. All of it on the reactor, but for lanes and the finisher."""
@@ -224,7 +215,7 @@ class Member(Node):
         patience_s = self.context.timeouts.orphan
         if goodbye is not None and goodbye.reason == "orphaned":
             # All nodes below look for an ancestor at the same time, or a long chain would end node after node.
-            patience_s = min(patience_s, _ORPHANED_PATIENCE_S)
+            patience_s = min(patience_s, heal.ORPHANED_PATIENCE_S)
             self.downstream.orphan()
         self.downstream.handle(heal.ParentGone(self.word.parent or 0, patience_s))
 
@@ -261,7 +252,7 @@ class Member(Node):
         elif self._finisher.is_published:
             self._update()
             self._say(state="done", digest=self.ledger.manifest.lasting_root(), blocked_on="", **self._finisher.outcome)
-            downstream.handle(heal.Settled(heal.ADOPTION_PATIENCE_S + _UNHEARD * self.context.timeouts.dead_after))
+            downstream.handle(heal.Settled(heal.ADOPTION_PATIENCE_S + heal.UNHEARD * self.context.timeouts.dead_after))
             self._leave_if_idle()
 
     def _called_off(self, error: Optional[Dict[str, Any]]) -> None:
@@ -291,7 +282,7 @@ class Member(Node):
         if self.ledger is not None:
             self.ledger.close()
         has_parent = self._upstream.has_parent
-        patience_s = _PART_PATIENCE_S if has_parent else heal.ADOPTION_PATIENCE_S + _PART_PATIENCE_S
+        patience_s = heal.PART_PATIENCE_S if has_parent else heal.ADOPTION_PATIENCE_S + heal.PART_PATIENCE_S
         self._part_by = self.context.reactor.now() + patience_s
         self._part()
 
@@ -320,7 +311,13 @@ class Member(Node):
 
     def storage_failed(self, error: BaseException) -> None:
         """The target cannot be written, or not be read back."""
-        self.fail(error)
+        if self.word.state != "done" or self.downstream is None:
+            self.fail(error)
+        elif not self.downstream.is_ending:  # what was read back, and flushed, is good all the same
+            self.context.log("cannot be read from any more, so others serve its children: %s" % error)
+            if self.store is not None:
+                self.store.notes.append("it could not be read any more after it was verified: %s" % error)
+            self.downstream.give_away(as_fields(error))
 
     def act_as_child(self, action: heal.Action) -> None:
         """Look for a parent, or give up."""

@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 import threading
-from typing import Iterator, List, Optional, Set, Tuple
+from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 from ..errors import Refused, TargetError
 from . import linux
@@ -40,6 +40,8 @@ class SplitStore(Store):
         self._name = os.path.basename(path)
         self._part_size = part_size
         self._made: Set[int] = set()
+        #: Parts that have their final names: which file (device, inode) each of them is.
+        self._published: Dict[int, Tuple[int, int]] = {}
         self._error: Optional[TargetError] = None
         self._is_closed = False
         self._is_committed = False
@@ -143,6 +145,8 @@ class SplitStore(Store):
     def _open(self, index: int) -> int:
         if self._is_closed:
             raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+        if index in self._published:
+            return self._open_published(index)
         name = partial_name(part_name(self._name, index))
         if index in self._made:
             return os.open(name, _FLAGS, dir_fd=self._directory)
@@ -154,6 +158,14 @@ class SplitStore(Store):
             os.close(fd)
             raise
         self._made.add(index)
+        return fd
+
+    def _open_published(self, index: int) -> int:
+        """A part is read under its final name as long as others are served from it, if it still is that file."""
+        fd = os.open(part_name(self._name, index), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
+        if _identity(fd) != self._published[index]:
+            os.close(fd)
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         return fd
 
     def _close_parts(self, fds: List[int]) -> None:
@@ -175,8 +187,9 @@ class SplitStore(Store):
                 take_over_mode(self, fd, name, self._directory)
             if self.flushes:
                 flush_together(fds)
-            for name in names:
+            for index, fd, name in zip(indexes, fds, names):
                 os.rename(partial_name(name), name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+                self._published[index] = _identity(fd)  # nobody opens it before: it is in use here
 
     def _remove_tail(self) -> None:
         """Parts of a longer set that was there: up to the first gap, for what lies behind it may be something else."""
@@ -246,6 +259,11 @@ class SplitTarget(FileTarget):
             found = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode):
                 raise Refused(self._path, "%s beside it is no regular file" % name)
+
+
+def _identity(fd: int) -> Tuple[int, int]:
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino
 
 
 def remove_partials(directory: int, name: str, but_first: bool = False) -> None:

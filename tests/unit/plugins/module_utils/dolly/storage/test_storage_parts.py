@@ -97,6 +97,35 @@ def test_more_parts_than_may_be_open(tmp_path):
     assert b"".join(read_parts(tmp_path)) == IMAGE[:600]
 
 
+def test_parts_that_were_closed_are_read_under_their_final_names(tmp_path):
+    """Others are served from them as long as they need anything, which may be long after they were published."""
+    target = split_target(tmp_path, 3)
+    target.prepare()
+    store = target.begin(600)
+    fill(store, IMAGE[:600])
+    store.commit()
+    for _round in range(2):
+        assert sent(store, 0, 600) == IMAGE[:600]
+    found = memoryview(bytearray(600))
+    assert store.read(0, found) == 600 and found == IMAGE[:600]
+    store.close()
+
+
+def test_a_part_that_another_file_has_taken_the_place_of_is_not_served(tmp_path):
+    target = split_target(tmp_path, 3)
+    target.prepare()
+    store = target.begin(600)
+    fill(store, IMAGE[:600])
+    store.commit()
+    (tmp_path / "other").write_bytes(b"abc")
+    closed = next(index for index in range(200) if index not in store._pool.each())
+    os.rename(tmp_path / "other", tmp_path / parts.part_name("disk", closed))
+    with pytest.raises(TargetError) as caught:
+        sent(store, closed * 3, 3)
+    assert caught.value.fields["errno"] == errno.ESTALE
+    store.close()
+
+
 def test_what_lies_behind_a_gap_is_somebody_elses(tmp_path):
     for name in ("disk_0", "disk_1", "disk_2", "disk_2024", "disk_03"):
         (tmp_path / name).write_bytes(b"old")
