@@ -9,7 +9,7 @@ import sys
 from typing import List, Optional
 
 from ..errors import DollyError, UsageError
-from . import classic_options, foreground, sides
+from . import classic_options, foreground, output, sides
 from .numbers import joined
 from .options import is_server, make_parser
 from .outcome import EXIT_OK, EXIT_REFUSED, print_json, warn
@@ -23,7 +23,11 @@ _OPTIONS = {
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the command; the exit status."""
-    arguments = sys.argv[1:] if argv is None else argv
+    with output.in_background():
+        return _main(sys.argv[1:] if argv is None else argv)
+
+
+def _main(arguments: List[str]) -> int:
     is_json = "--json" in arguments  # also when the rest of them cannot be read
     try:
         parser = make_parser()

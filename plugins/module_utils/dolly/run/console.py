@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import Any, Callable, Dict, List, Optional, TextIO, Tuple
 
@@ -13,7 +12,8 @@ from ..rates import RateMeter, eta
 from ..relay.downstream import SETTLED
 from ..relay.node import Node
 from ..units import format_duration, format_rate, format_size
-from .serve import log
+from .output import write, writer_of
+from .serve import stamped
 
 _PLAIN_INTERVAL_S = 5.0
 _LIVE_INTERVAL_S = 0.4
@@ -22,7 +22,8 @@ _LIVE_INTERVAL_S = 0.4
 class LiveLine:
     """Rewrites one line on a terminal, adds lines elsewhere.
 
-    Where there is no room for it, nobody who reads it, or no stream at all, the run goes on without.
+    Where there is no room for it, nobody who reads it, or no stream at all, the run goes on without. `show`, `log` and
+    `finish` never wait for the stream while output is written in the background (`output.py`).
     """
 
     def __init__(self, stream: Optional[TextIO], is_quiet: bool) -> None:
@@ -30,8 +31,8 @@ class LiveLine:
         self._is_live = stream is not None and stream.isatty()
         self._is_quiet = is_quiet
         self._shown_at = 0.0
-        self._has_line = False
         self._last = ""
+        self._has_line = False  # belongs to whoever writes to the stream
 
     def is_due(self, now: float) -> bool:
         """Whether it is time for another one."""
@@ -42,8 +43,7 @@ class LiveLine:
         """Show it in place of the last one, unless it is empty or says the same."""
         if line and line != self._last:
             self._shown_at, self._last = now, line
-            self._write("\r%s\x1b[K" % line if self._is_live else line + "\n")
-            self._has_line = self._is_live
+            writer_of(self._stream).put_latest(self, lambda: self._show(line))
 
     def logger(self, is_verbose: bool) -> Callable[[str], None]:
         """Where a run's log goes: here, or nowhere."""
@@ -51,19 +51,25 @@ class LiveLine:
 
     def log(self, text: str) -> None:
         """A line with the time, which does not stay on the same line as the progress."""
-        if self._has_line:
-            self._write("\r\x1b[K")
-        log(text)
+        line = stamped(text)
+        writer_of(self._stream).put(lambda: self._log(line))
 
     def finish(self) -> None:
         """Leave the live line."""
-        if self._has_line:
-            self._write("\n")
-            self._has_line = False
+        writer_of(self._stream).put(self._finish, is_needed=True)
 
-    def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            write(text, self._stream)
+    def _show(self, line: str) -> None:
+        self._has_line = self._is_live
+        write("\r%s\x1b[K" % line if self._is_live else line + "\n", self._stream)
+
+    def _log(self, line: str) -> None:
+        write(("\r\x1b[K" if self._has_line else "") + line, self._stream)
+        self._has_line = False
+
+    def _finish(self) -> None:
+        if self._has_line:
+            self._has_line = False
+            write("\n", self._stream)
 
 
 class ProgressLine(LiveLine):
@@ -173,14 +179,3 @@ def half_written_line(result: Dict[str, Any]) -> str:
     if not result.get("half_written"):
         return ""
     return "\n%s is half-written: nothing may start from it" % (result.get("target") or {}).get("path", "the disk")
-
-
-def write(text: str, stream: Optional[TextIO]) -> None:
-    """Print at once; nothing where the stream was closed before this program began. Raises OSError."""
-    if stream is None:
-        return
-    try:
-        stream.write(text)
-    except UnicodeEncodeError:  # a locale without these letters
-        stream.write(text.encode("ascii", "backslashreplace").decode("ascii"))
-    stream.flush()

@@ -12,6 +12,8 @@ import os
 import sys
 from typing import Callable, List, Optional
 
+from . import output
+
 _MODES = ("receiver", "sender", "classic-receiver", "classic-sender")
 
 
@@ -36,8 +38,9 @@ def run() -> None:
     _fill_gaps()
     status = main()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        if not output.is_stuck():  # a thread that waits for a stopped terminal holds its stream
+            sys.stdout.flush()
+            sys.stderr.flush()
     except (OSError, ValueError, AttributeError):  # nobody reads any more, or there never was a stream
         raise SystemExit(status) from None
     os._exit(status)

@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from typing import Any, Dict, Optional, TextIO
 
 from . import statistics
-from .console import write
+from .output import write, writer_of
 from .version import VERSION
 
 EXIT_OK, EXIT_REFUSED, EXIT_SOME_FAILED, EXIT_RUN_FAILED = 0, 1, 3, 4
@@ -44,13 +43,18 @@ def count(options: argparse.Namespace, result: Dict[str, Any], segsize: int) -> 
 
 def warn(line: str) -> None:
     """For a person, beside the result."""
-    with contextlib.suppress(OSError):  # nobody can be told
-        write("dolly: %s\n" % line, sys.stderr)
+    stream = sys.stderr
+    writer_of(stream).put(lambda: write("dolly: %s\n" % line, stream), is_needed=True)
 
 
 def _print(text: str, stream: Optional[TextIO]) -> None:
     """The exit status says how the run went, whether or not that could be printed."""
-    try:
-        write(text + "\n", stream or sys.stdout)
-    except OSError as error:
-        warn("warning: the result cannot be printed: %s" % error.strerror)
+    place = stream or sys.stdout
+
+    def print_it() -> None:
+        try:
+            write(text + "\n", place)
+        except OSError as error:
+            warn("warning: the result cannot be printed: %s" % error.strerror)
+
+    writer_of(place).put(print_it, is_needed=True)

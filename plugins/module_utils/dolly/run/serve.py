@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import secrets
@@ -20,18 +19,24 @@ from ..net.reactor import Reactor
 from ..plan.job import MAX_SECONDS, Timeouts
 from ..relay.context import Context
 from ..relay.node import as_fields
+from . import output
 from .names import own_names
 from .rundir import RunDir
 
 _STATUS_INTERVAL_S = 0.4
+#: How long a log that takes nothing keeps a process from leaving its result.
+_LOG_PATIENCE_S = 10.0
+
+
+def stamped(line: str) -> str:
+    """A line of a log, with the time and its end."""
+    return "%s %s\n" % (time.strftime("%Y-%m-%d %H:%M:%S"), line)
 
 
 def log(line: str) -> None:
-    """A line with the time, to standard error: the log file of a detached process."""
-    # No room for it, nobody who reads it any more, or no stream at all: that is no reason to end a run.
-    with contextlib.suppress(OSError, AttributeError):
-        sys.stderr.write("%s %s\n" % (time.strftime("%Y-%m-%d %H:%M:%S"), line))
-        sys.stderr.flush()
+    """A line with the time, to standard error: the log file of a detached process. Never blocks a run."""
+    text, stream = stamped(line), sys.stderr
+    output.writer_of(stream).put(lambda: output.write(text, stream))
 
 
 def make_context(
@@ -94,7 +99,8 @@ class StatusFile:
         status = self._describe(runner)
         if status != self._last:
             self._last, self._written_at = status, now
-            self._write(dict(status, updated=time.time()))
+            found = dict(status, updated=time.time())
+            output.status_writer().put_latest(self, lambda: self._write(found))
 
     def _write(self, status: Dict[str, Any]) -> None:
         try:
@@ -114,16 +120,17 @@ def serve(path: str, work: Callable[[RunDir, Dict[str, Any], bytes], Dict[str, A
     config = rundir.read_json("config.json") or {}
     begin = "%s starts, %s" % (name, _object_of(config))
     _tell_system(run_id, begin)
-    log("%s of run %s" % (begin, run_id))
-    try:
-        result = work(rundir, config, rundir.take_secret())
-    except Exception as error:
-        if not isinstance(error, DollyError):
-            log(traceback.format_exc())
-        result = {"state": "failed", "changed": False, "error": as_fields(error)}
-    why = (result.get("error") or {}).get("message") if result["state"] != "done" else ""
-    told = ": %s" % why if why else ", %d bytes" % (result.get("bytes") or 0)
-    log("ended: %s%s" % (result["state"], told))
+    with output.in_background(_LOG_PATIENCE_S):
+        log("%s of run %s" % (begin, run_id))
+        try:
+            result = work(rundir, config, rundir.take_secret())
+        except Exception as error:
+            if not isinstance(error, DollyError):
+                log(traceback.format_exc())
+            result = {"state": "failed", "changed": False, "error": as_fields(error)}
+        why = (result.get("error") or {}).get("message") if result["state"] != "done" else ""
+        told = ": %s" % why if why else ", %d bytes" % (result.get("bytes") or 0)
+        log("ended: %s%s" % (result["state"], told))
     rundir.write_json("result.json", result)  # last: who finds it may read the log at once
     _tell_system(run_id, "%s ended: %s%s" % (name, result["state"], told), is_failed=bool(why))
     return 0 if result["state"] == "done" else 1
