@@ -44,6 +44,7 @@ def config_of(params: Params, check_mode: bool) -> Config:
         "source": params["source"],
         "infile": infile.to_dict(),
         "outfile": outfile.to_dict(),
+        "archives": ring_streams.archives_of(params),
         "dummy_size": ring_streams.dummy_bytes(params),
         "source_facts": params["source_facts"],
         "nodes": _nodes(params["nodes"], params["name"], check_mode),

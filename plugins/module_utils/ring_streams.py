@@ -19,7 +19,6 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.streams impo
 )
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import compressed, parts, registry
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import SourceFacts, TargetFacts
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import inspect_source
 
 Params = t.Mapping[str, t.Any]
 
@@ -35,6 +34,7 @@ _LARGEST = 2 ** 63 - 1
 def spec() -> t.Dict[str, t.Any]:
     """Return the argument spec of the options of dolly_server for this."""
     found: t.Dict[str, t.Any] = {name: {"type": "bool", "default": False} for name in _FLAGS}
+    found["compressed"] = {"type": "bool"}  # without it an archive is refused; false writes it as it is
     found.update((name, {"type": "str", "default": ""}) for name in (*_SIZES, "dummy_size"))
     found["dummy_seconds"] = {"type": "float", "default": 0.0}
     return found
@@ -63,6 +63,13 @@ def files_of(params: Params) -> t.Tuple[Infile, Outfile]:
     outfile = Outfile(bool(params["dest_compressed"]), split)
     _check_others(params, infile, outfile)
     return infile, outfile
+
+
+def archives_of(params: Params) -> str:
+    """What becomes of a source that is an archive, where the nodes do not unpack it (see `registry.ARCHIVES`)."""
+    if params["compressed"] is None:
+        return registry.ARCHIVE_REFUSED
+    return registry.ARCHIVE_ANYWHERE if params["dest_compressed"] else registry.ARCHIVE_TO_FILES
 
 
 def _nothing(params: Params) -> Infile:
@@ -122,17 +129,14 @@ def _check_others(params: Params, infile: Infile, outfile: Outfile) -> None:
 def inspect(params: Params) -> t.Tuple[SourceFacts, t.Dict[str, t.Any]]:
     """Return the facts about the source, and what nodes make of it (see `Written`).
 
-    Raises UsageError, SourceError.
+    Raises UsageError, SourceError, Refused.
     """
     infile, outfile = files_of(params)
-    if infile == Infile() and not outfile.is_compressed:
-        found, codec = inspect_source(params["source"]), ""
-    else:
-        # What the server would compress is opened plainly: nothing of it is read here.
-        opens_as = outfile if infile.kind == "compressed" else Outfile()
-        opened = registry.open_source(params["source"], infile, opens_as, 0.0)
-        opened.close()
-        found, codec = t.cast(SourceFacts, opened.facts), opened.infile.codec
+    # What the server would compress is opened plainly: nothing of it is compressed here.
+    opens_as = outfile if infile.kind == "compressed" else Outfile()
+    opened = registry.open_source(params["source"], infile, opens_as, 0.0, archives=archives_of(params))
+    opened.close()
+    found, codec = t.cast(SourceFacts, opened.facts), opened.infile.codec
     size: t.Optional[int] = found.size
     if server_compresses(infile, outfile):
         size = None

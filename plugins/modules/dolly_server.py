@@ -82,10 +82,10 @@ options:
     description:
       - The source is compressed with gzip, xz, bzip2 or zstd, which its first bytes tell. It is sent as it is, and the
         nodes decompress it before they write. For zstd they need Python 3.14 or the program C(zstd).
-      - Without it a compressed file is an image like any other. O(checksum) and O(sha256) are those of the compressed
-        file.
+      - Without it a source that begins like a compressed file is refused. V(false) has its bytes written as they are,
+        to files; a block device refuses them, unless O(dest_compressed=true).
+      - O(checksum) and O(sha256) are those of the compressed file.
     type: bool
-    default: false
   uncompressed_size:
     description:
       - How many bytes come out of a compressed source, such as V(8589934592) or V(8G). Nodes check that they have room
@@ -350,6 +350,9 @@ source:
     allocated:
       description: How many bytes of it take room. Less than C(size) for a file with holes.
       type: int
+    archive:
+      description: How the source is compressed, where its bytes are written as they are. Block devices refuse it then.
+      type: str
     written:
       description:
         - What nodes make of it. C(size) in bytes, null where nobody knows before it was decompressed or compressed.

@@ -14,8 +14,9 @@ import typing as t
 
 LOCKSTEP = ("linear", "debug", "mitogen_linear")
 #: Compressed images and images in parts; what an image does not say of them the role says, by its default.
+#: None: it has no default, and nobody has said anything.
 STREAM_KEYS: t.Mapping[str, t.Any] = {
-    "compressed": False,
+    "compressed": None,
     "uncompressed_size": "",
     "source_split": False,
     "dest_compressed": False,
@@ -90,6 +91,8 @@ def shared(image: t.Mapping[str, t.Any], agreed: t.Mapping[str, t.Any]) -> t.Dic
     found: t.Dict[str, t.Any] = {key: image.get(key) or "" for key in SHARED_KEYS}
     for key, default in STREAM_KEYS.items():
         found[key] = image.get(key, agreed.get("dolly_ring_" + key, default))
+    if found["compressed"] in ("", None):
+        del found["compressed"]
     return found
 
 

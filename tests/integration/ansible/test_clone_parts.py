@@ -74,6 +74,25 @@ def test_compressed_images_and_images_in_parts(lab):
     assert len(list(lab.targets.iterdir())) == 8
 
 
+def test_an_archive_goes_out_as_it_is_where_the_user_said_so(lab):
+    packed = lab.folder / "node.img.gz"
+    packed.write_bytes(gzip.compress(lab.image.read_bytes()))
+    source = "dolly_ring_source=%s" % packed
+    outcome = lab.clone("-l", "m1,m2", "-e", source, code=2)
+    assert outcome.failed() == {"m1", "m2"} and not list(lab.targets.iterdir()) and lab.left_over() == []
+    assert "compressed: true (the nodes unpack it) or false" in outcome.reasons()["m1"]
+    lab.clone("-l", "m1,m2", "-e", source, "-e", "dolly_ring_compressed=false")
+    assert lab.target("m1").read_bytes() == packed.read_bytes()
+    lab.clone("-l", "m1,m2", "-e", source, "-e", "dolly_ring_compressed=true")
+    assert lab.target("m1").read_bytes() == lab.image.read_bytes()
+
+
+def test_an_empty_source_is_refused(lab):
+    (lab.folder / "empty").touch()
+    outcome = lab.clone("-l", "m1,m2", "-e", "dolly_ring_source=%s" % (lab.folder / "empty"), code=2)
+    assert "the source is empty (0 bytes)" in outcome.reasons()["m1"] and not list(lab.targets.iterdir())
+
+
 def test_what_cannot_be_decompressed_is_refused_before_anything_is_written(lab):
     outcome = lab.clone("-l", "m1,m2", "-e", "dolly_ring_compressed=true", code=2)
     assert "gzip, xz, bzip2, zstd" in outcome.reasons()["m1"]

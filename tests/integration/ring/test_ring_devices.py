@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
 from pathlib import Path
@@ -165,6 +166,42 @@ def test_a_device_that_a_receiver_waits_for_is_taken_under_every_name(make_disk,
         with pytest.raises(Refused, match="run run-1 is at work on it"):
             refuse_taken(waiting.base, name)
     refuse_taken(waiting.base, make_disk(IMAGE_SIZE)[0])
+
+
+def test_a_disk_refuses_the_bytes_of_an_archive_unless_a_file_asks_for_them(loopback, disks):
+    packed = loopback.folder / "packed"
+    packed.write_bytes(gzip.compress(loopback.image(MIB).read_bytes()))
+    backing = disks(2 * MIB)[1]
+    before = images.digest(backing)
+    loopback.start_clients(2)
+    server = loopback.start_server(packed, "--min-nodes", "1")
+    assert loopback.finish() == 3
+    rows = loopback.rows()
+    assert rows[1].state == "failed" and rows[2].state == "done"
+    assert images.digest(loopback.target(2)) == images.digest(packed)
+    assert images.digest(backing) == before
+    assert "is compressed (gzip), and -I sends it as it is: files get the archive, disks refuse it" in server.log
+
+
+def test_infile_without_compressed_means_the_bytes_of_the_archive(loopback, disks):
+    packed = loopback.folder / "packed"
+    packed.write_bytes(gzip.compress(loopback.image(MIB).read_bytes()))
+    backing = disks(2 * MIB)[1]
+    tab = loopback.folder / "tab"
+    tab.write_text("infile %s\noutfile out.img\n%s\n" % (packed, loopback.address(1)))
+    loopback.start_clients(1)
+    loopback.start_configured(tab)
+    assert loopback.finish() == 0
+    assert images.digest(backing, packed.stat().st_size) == images.digest(packed)
+
+
+def test_an_empty_source_is_refused(loopback):
+    empty = loopback.folder / "empty"
+    empty.touch()
+    loopback.start_clients(1)
+    server = loopback.start_server(empty)
+    assert server.wait() == 1 and "the source is empty (0 bytes)" in server.log
+    assert not loopback.target(1).exists()
 
 
 def test_a_mistyped_device_is_refused(loopback):

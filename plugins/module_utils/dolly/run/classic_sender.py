@@ -14,7 +14,7 @@ from ..plan import dollytab
 from ..plan.streams import Infile, Outfile
 from ..plan.tabfields import File
 from ..relay.classic_server import ClassicServer
-from ..storage.registry import open_source
+from ..storage.registry import ARCHIVE_ANYWHERE, open_source
 from ..wire import classic
 from . import statistics
 from .classic_process import hop_options
@@ -142,6 +142,7 @@ def make_server(config: Mapping[str, Any], text: bytes, report: Any, write_log: 
         Outfile(ring.is_compressed_out),
         options.setup_s,
         dummy_bytes=ring.dummy * 10 ** 6 if ring.dummy else None,
+        archives=str(config.get("archives") or ARCHIVE_ANYWHERE),
     )
     return ClassicServer(framed, ring, source, options, write_log, report)
 

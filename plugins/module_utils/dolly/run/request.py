@@ -17,6 +17,7 @@ from ..plan.job import Timeouts
 from ..plan.misfit import mistake
 from ..plan.streams import Infile, Outfile
 from ..plan.tabfields import File
+from ..storage.registry import ARCHIVE_ANYWHERE, ARCHIVE_TO_FILES
 
 _OPTIONS = {
     "segsize": "--segsize", "socket_buffer": "-u", "block_size": "-b", "tries": "-r", "min_rate": "--min-rate",
@@ -58,6 +59,7 @@ def sender_config(
         "output": output,
         "infile": infile.to_dict(),
         "outfile": outfile.to_dict(),
+        "archives": _archives(options, outfile),
         "dummy_size": _dummy_size(options, tab),
         "transport": numbers,
     }
@@ -120,6 +122,11 @@ def _outfile(options: argparse.Namespace, tab: Dollytab, source: str) -> "tuple[
             raise UsageError("-O", "nothing", "where the clients write it, which -I - does not say")
         file = File(source)
     return file.path, _described(Outfile, is_compressed=file.is_compressed, split_size=file.split)
+
+
+def _archives(options: argparse.Namespace, outfile: Outfile) -> str:
+    """What a plain archive may go to: infile in a file means its bytes, as in the original; -I cannot say that."""
+    return ARCHIVE_TO_FILES if options.infile and not outfile.is_compressed else ARCHIVE_ANYWHERE
 
 
 def _described(part: Any, **values: Any) -> Any:

@@ -22,7 +22,7 @@ from ..relay.node import Node, Reporter
 from ..relay.root import Policy, Root
 from ..relay.streaming import StreamRoot, TimedRoot
 from ..storage.facts import SourceFacts
-from ..storage.registry import Opened, open_source
+from ..storage.registry import ARCHIVE_REFUSED, Opened, open_source
 from ..storage.source import Source, mounted_for_writing, read_block_map
 from . import statistics
 from .history import History
@@ -97,6 +97,7 @@ def _open(context: Context, config: Dict[str, Any]) -> Opened:
         context.timeouts.barrier,
         expected,
         size,
+        str(config.get("archives") or ARCHIVE_REFUSED),
     )
 
 
@@ -163,7 +164,15 @@ def plan_of(
 def caution_of(root: Root) -> str:
     """What a user should know of the source before it is sent; empty: nothing."""
     source = root.plan.source if root.plan is not None else {}
-    return mounted_for_writing(SourceFacts.from_dict(source)) if source else ""
+    if not source:
+        return ""
+    facts = SourceFacts.from_dict(source)
+    if facts.archive:
+        told = "The source %s is compressed (%s), and -I sends it as it is: files get the archive, disks refuse it."
+        return (told + ' "compressed infile" in a configuration file (-f) has clients unpack it.') % (
+            facts.path, facts.archive,
+        )  # fmt: skip
+    return mounted_for_writing(facts)
 
 
 def describe(root: Root) -> Dict[str, Any]:

@@ -32,6 +32,7 @@ def check_target(
     """
     _check_expectations(facts, policy)
     _check_source(facts, source)
+    _check_archive(facts, source)
     _check_use(facts)
     if image_size is not None:
         _check_room(facts, image_size, image_size if needed_bytes is None else needed_bytes)
@@ -107,6 +108,14 @@ def _check_source(facts: TargetFacts, source: Optional[SourceFacts]) -> None:
         raise Refused(facts.path, "it is the source, %s, itself" % source.path)
     elif source.device in facts.related:
         raise Refused(facts.path, "it shares its bytes with the source, %s" % source.path)
+
+
+def _check_archive(facts: TargetFacts, source: Optional[SourceFacts]) -> None:
+    """No machine starts from a disk that holds the bytes of an archive instead of what is packed in it."""
+    if source is not None and source.archive and facts.kind == "block":
+        found = "the source, %s, is compressed (%s), and its bytes would be written to this device without unpacking"
+        allow = 'compressed: true (in a play dolly_ring_compressed, in a file for -f "compressed infile"), or a file'
+        raise Refused(facts.path, found % (source.path, source.archive), allow + " as the target")
 
 
 def _check_use(facts: TargetFacts) -> None:

@@ -20,6 +20,7 @@ class SourceFacts:
     inode: int
     mtime_ns: int
     boot_id: str  #: the same on two hosts: they are one machine
+    archive: str = ""  #: the codec of an archive whose bytes are sent as they are, and may go to files alone
 
     def to_dict(self) -> Dict[str, Any]:
         """For a module's result, and for the hosts that compare their target with it."""
@@ -28,7 +29,9 @@ class SourceFacts:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SourceFacts:
         """The reverse of `to_dict`; what a newer version added is left out. Raises KeyError."""
-        return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})
+        fields = dataclasses.fields(cls)
+        absent = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
+        return cls(**{field.name: {**absent, **values}[field.name] for field in fields})
 
 
 @dataclasses.dataclass(frozen=True)

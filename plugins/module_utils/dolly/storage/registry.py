@@ -26,6 +26,9 @@ from .window import SinkOpener, WindowTarget
 #: As the name of an input or an output: the standard one.
 STANDARD = "-"
 _STDIN = 0
+#: What becomes of a plain source whose first bytes are those of an archive: it is refused, its bytes may go to files
+#: alone, or anywhere.
+ARCHIVE_REFUSED, ARCHIVE_TO_FILES, ARCHIVE_ANYWHERE = ARCHIVES = ("refused", "files", "anywhere")
 
 Seekable = Union[Source, SplitSource, DummySource]
 
@@ -67,17 +70,26 @@ def open_source(
     patience_s: float,
     expected: Optional[SourceFacts] = None,
     dummy_bytes: Optional[int] = None,
+    archives: str = ARCHIVE_REFUSED,
 ) -> Opened:
-    """Open what a run sends. `patience_s`: for the first bytes of a pipe. Raises UsageError, SourceError, TimedOut."""
+    """Open what a run sends. `patience_s`: for the first bytes of a pipe; `archives`: one of `ARCHIVES`.
+
+    Raises UsageError, Refused for an archive or an empty source, SourceError, TimedOut.
+    """
     if infile.kind == "dummy":
         return _open_dummy(infile, dummy_bytes)
     if path == STANDARD:
         return _open_standard(infile, outfile, patience_s)
     source = SplitSource(path, expected) if infile.is_split else Source(path, expected)
     try:
+        if not source.size:
+            raise Refused(path, "the source is empty (0 bytes), so there is nothing to clone", "an image in its place")
+        head = memoryview(bytearray(HEAD_LENGTH))
+        found = bytes(head[: source.read(0, head)])
         if node_decompresses(infile, outfile):
-            head = memoryview(bytearray(HEAD_LENGTH))
-            infile = _with_codec(path, infile, bytes(head[: source.read(0, head)]))
+            infile = _with_codec(path, infile, found)
+        elif infile.kind == "plain":
+            _note_archive(source, codec_of(found), archives)
         if server_compresses(infile, outfile):
             return Opened(replace(infile, is_seekable=False), stream=GzipStream(SourceStream(source)))
     except BaseException:
@@ -106,6 +118,16 @@ def _open_standard(infile: Infile, outfile: Outfile, patience_s: float) -> Opene
     if server_compresses(infile, outfile):
         return Opened(infile, stream=GzipStream(pipe))
     return Opened(infile, stream=pipe)
+
+
+def _note_archive(source: Union[Source, SplitSource], codec: str, archives: str) -> None:
+    """Say in the facts of a source that it is an archive which only files may get. Raises Refused."""
+    if codec and archives == ARCHIVE_REFUSED:
+        found = "the source is compressed (%s), and nobody said whether it is to be unpacked" % codec
+        allow = "compressed: true (the nodes unpack it) or false (they write it to files as it is); in a play"
+        raise Refused(source.path, found, allow + " dolly_ring_compressed")
+    if codec and archives == ARCHIVE_TO_FILES:
+        source.facts = replace(source.facts, archive=codec)
 
 
 def _with_codec(path: str, infile: Infile, head: bytes) -> Infile:

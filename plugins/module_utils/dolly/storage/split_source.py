@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import dataclasses
 import itertools
 import os
 from typing import Iterator, List, Optional, Tuple
@@ -30,7 +31,7 @@ class SplitSource:
         self._parts = _inspect_parts(path, proc_root)
         self.path = path
         self.facts = _together(path, self._parts)
-        if expected is not None and expected != self.facts:
+        if expected is not None and dataclasses.replace(expected, archive=self.facts.archive) != self.facts:
             raise SourceChanged(path, 0)
         self.size = self.facts.size
         self._starts = [0, *itertools.accumulate(part.size for part in self._parts)]

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 
 import pytest
 
@@ -18,7 +20,7 @@ IMAGE = b"image" * 2000
 
 
 def params_for(**more):
-    params = {name: one["default"] for name, one in ring_streams.spec().items()}
+    params = {name: one.get("default") for name, one in ring_streams.spec().items()}
     return {**params, "source": "/a", "bmap": None, "compare": False, "checksum": "", "protocol": "native", **more}
 
 
@@ -64,11 +66,11 @@ def test_a_compressed_image_that_is_stored_as_it_is_can_be_compared():
 @pytest.mark.parametrize(
     "more, expected",
     [
-        ({}, Written(len(gzip.compress(IMAGE, mtime=0)))),
+        ({"compressed": False}, Written(len(gzip.compress(IMAGE, mtime=0)))),
         ({"compressed": True}, Written(None, "gzip")),
         ({"compressed": True, "uncompressed_size": "10000"}, Written(10000, "gzip")),
         ({"compressed": True, "dest_compressed": True}, Written(len(gzip.compress(IMAGE, mtime=0)))),
-        ({"dest_compressed": True, "dest_split": "1M"}, Written(None, is_split=True)),
+        ({"compressed": False, "dest_compressed": True, "dest_split": "1M"}, Written(None, is_split=True)),
     ],
 )
 def test_nodes_hear_what_they_will_write(tmp_path, more, expected):
@@ -83,7 +85,7 @@ def test_a_source_in_parts_is_one_image(tmp_path):
     packed = gzip.compress(IMAGE, mtime=0)
     (tmp_path / "a_0").write_bytes(packed[:2])
     (tmp_path / "a_1").write_bytes(packed[2:])
-    params = params_for(source=str(tmp_path / "a"), source_split=True)
+    params = params_for(source=str(tmp_path / "a"), source_split=True, compressed=False)
     found, written = ring_streams.inspect(params)
     assert (found.size, written["size"], written["codec"]) == (len(packed), len(packed), "")
     assert ring_streams.inspect({**params, "compressed": True})[1]["codec"] == "gzip"
@@ -96,6 +98,36 @@ def test_a_source_that_is_not_compressed_is_refused(tmp_path):
     (tmp_path / "a").write_bytes(IMAGE)
     with pytest.raises(UsageError, match="gzip, xz, bzip2, zstd"):
         ring_streams.inspect(params_for(source=str(tmp_path / "a"), compressed=True))
+
+
+@pytest.mark.parametrize(
+    "packed", [gzip.compress(IMAGE), lzma.compress(IMAGE), bz2.compress(IMAGE), b"\x28\xb5\x2f\xfd.."]
+)
+@pytest.mark.parametrize("more", [{}, {"dest_compressed": True}, {"source_split": True}])
+def test_an_archive_is_refused_where_nobody_said_what_becomes_of_it(tmp_path, packed, more):
+    path = tmp_path / "a_0"
+    path.write_bytes(packed)
+    source = str(tmp_path / "a") if more.get("source_split") else str(path)
+    with pytest.raises(Refused, match=r"compressed: true .* or false .*dolly_ring_compressed"):
+        ring_streams.inspect(params_for(source=source, **more))
+
+
+@pytest.mark.parametrize("more, archive", [({}, "gzip"), ({"dest_compressed": True}, "")])
+def test_an_archive_that_is_to_stay_one_is_named_for_the_nodes(tmp_path, more, archive):
+    path = tmp_path / "a.img"
+    path.write_bytes(gzip.compress(IMAGE))
+    found, dummy = ring_streams.inspect(params_for(source=str(path), compressed=False, **more))
+    assert found.archive == archive
+    path.write_bytes(IMAGE)
+    assert ring_streams.inspect(params_for(source=str(path)))[0].archive == ""
+
+
+@pytest.mark.parametrize("more", [{}, {"compressed": True}, {"dest_compressed": True}, {"source_split": True}])
+def test_an_empty_source_is_refused(tmp_path, more):
+    (tmp_path / "a_0").write_bytes(b"")
+    source = str(tmp_path / "a") if more.get("source_split") else str(tmp_path / "a_0")
+    with pytest.raises(Refused, match="is empty"):
+        ring_streams.inspect(params_for(source=source, **more))
 
 
 def facts_of(kind):

@@ -158,6 +158,19 @@ def test_target_that_is_the_source(facts, source):
     check_target(unknown, 1, 1, dataclasses.replace(source, boot_id=""))
 
 
+def test_the_bytes_of_an_archive_are_for_files():
+    source = dataclasses.replace(FILE_SOURCE, archive="xz")
+    check_target(FILE, GIB, GIB, source)
+    with pytest.raises(Refused, match=r"/srv/src.img, is compressed \(xz\).*compressed: true"):
+        check_target(DISK, GIB, GIB, source)
+
+
+def test_facts_of_an_older_server_are_understood():
+    told = FILE_SOURCE.to_dict()
+    del told["archive"]
+    assert SourceFacts.from_dict(told) == FILE_SOURCE
+
+
 def test_facts_travel():
     values = dataclasses.replace(DISK, holders=("md0",)).to_dict()
     assert values["holders"] == ["md0"]
