@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.plugin_utils.ring_words import printable
+
 Said = t.Mapping[str, t.Any]
 
 #: What a node's result says when nobody knows better.
@@ -70,7 +72,7 @@ def result_of(host: str, heard: Heard) -> t.Dict[str, t.Any]:
         result["changed"] = False
     for name, otherwise in (("address", ""), ("address_rule", ""), ("port", None)):
         result[name] = started.get(name, otherwise)
-    result["reason"] = reason
+    result["reason"] = printable(reason)  # whoever said it: Ansible shows it as it is
     if state not in GOOD:
         result["log"] = list(collected.get("log") or started.get("log") or [])[-20:]
     for name in ("error", "target", "notes"):

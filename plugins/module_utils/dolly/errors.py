@@ -46,7 +46,7 @@ class DollyError(Exception):
         self._fill(sentence, fields)
 
     def _fill(self, sentence: str, fields: Dict[str, Any]) -> None:
-        self.sentence = _printable(sentence)
+        self.sentence = printable(sentence)
         self.fields = {_storable(name): _jsonable(value) for name, value in fields.items()}
         super().__init__(self.sentence)
 
@@ -342,11 +342,20 @@ def _reason(errno: Optional[int]) -> str:
     return "unknown reason" if errno is None else "errno %d, %s" % (errno, os.strerror(errno))
 
 
-def _printable(text: str) -> str:
-    """One line without control characters: a peer's sentence ends up on a terminal and in logs."""
+def printable(text: str) -> str:
+    """One line without control or formatting characters, for a terminal or a log. Others are shown as escapes."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     return text[:_MAX_SENTENCE]
+
+
+def printable_values(value: Any) -> Any:
+    """JSON values of a peer, with all texts as ``printable`` makes them: they will be shown to people."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {printable(str(name)): printable_values(item) for name, item in value.items()}
+    return [printable_values(item) for item in value] if isinstance(value, list) else value
 
 
 def _storable(text: str) -> str:

@@ -18,6 +18,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
+from .errors import printable_values
 from .plan.job import CONTROL
 from .ranges import is_integer
 
@@ -119,14 +120,18 @@ class Snapshot:
 
     @classmethod
     def from_dict(cls, data: Any) -> Snapshot:
-        """Return the snapshot that ``to_dict`` described, from untrusted JSON. ValueError: it is none."""
+        """Return the snapshot that ``to_dict`` described, from untrusted JSON. ValueError: it is none.
+
+        Texts of its error are made printable: every node that passes it on, and the server, shows them to people.
+        """
         _expect("snapshot", data, isinstance(data, dict), "an object")
         allowed = {item.name for item in fields(cls)}
         for name in data:
             _expect("snapshot", name, name in allowed, "only the fields of a snapshot")
         for name in ("rank", "name", "incarnation", "version", "state"):
             _expect("snapshot", data, name in data, "also the field " + name)
-        return cls(**data)
+        found = cls(**data)
+        return found if found.error is None else replace(found, error=printable_values(found.error))
 
     def _order(self) -> Tuple[int, bool, int, bool, int]:
         strength = 0 if self.observed_by is None else OPINIONS.index(self.state)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Optional, TextIO, Tuple
 
+from ..errors import printable
 from ..happened import happened
 from ..rates import RateMeter, eta
 from ..relay.downstream import SETTLED
@@ -43,7 +44,8 @@ class LiveLine:
         """Show it in place of the last one, unless it is empty or says the same."""
         if line and line != self._last:
             self._shown_at, self._last = now, line
-            writer_of(self._stream).put_latest(self, lambda: self._show(line))
+            text = printable(line)
+            writer_of(self._stream).put_latest(self, lambda: self._show(text))
 
     def logger(self, is_verbose: bool) -> Callable[[str], None]:
         """Where a run's log goes: here, or nowhere."""
@@ -130,14 +132,14 @@ def table(nodes: List[Dict[str, Any]]) -> str:
     for node in nodes:
         rows.append(
             (
-                str(node["name"]),
-                str(node["state"]),
+                printable(str(node["name"])),
+                printable(str(node["state"])),
                 format_size(int(node.get("bytes") or 0)),
                 "%.1f" % float(node.get("seconds") or 0),
                 format_rate(float(node.get("rate") or 0)),
                 "yes" if node.get("verified") else "no",
                 str(node.get("repaired") or 0),
-                happened(node),
+                printable(happened(node)),
             )
         )
     if not any(row[-1] for row in rows[1:]):
@@ -146,7 +148,7 @@ def table(nodes: List[Dict[str, Any]]) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     for node in nodes:
         if node.get("error"):
-            start, message = "%s: " % node["name"], str(node["error"].get("message", ""))
+            start, message = "%s: " % printable(str(node["name"])), printable(str(node["error"].get("message", "")))
             lines.append(message if message.startswith(start) else start + message)
     return "\n".join(lines)
 
@@ -178,4 +180,5 @@ def half_written_line(result: Dict[str, Any]) -> str:
     """That a disk was left in pieces; nothing where it was not."""
     if not result.get("half_written"):
         return ""
-    return "\n%s is half-written: nothing may start from it" % (result.get("target") or {}).get("path", "the disk")
+    path = printable(str((result.get("target") or {}).get("path", "the disk")))
+    return "\n%s is half-written: nothing may start from it" % path

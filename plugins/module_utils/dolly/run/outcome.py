@@ -9,6 +9,7 @@ import json
 import sys
 from typing import Any, Dict, Optional, TextIO
 
+from ..errors import printable
 from . import statistics
 from .output import write, writer_of
 from .version import VERSION
@@ -42,18 +43,20 @@ def count(options: argparse.Namespace, result: Dict[str, Any], segsize: int) -> 
 
 
 def warn(line: str) -> None:
-    """For a person, beside the result."""
-    stream = sys.stderr
-    writer_of(stream).put(lambda: write("dolly: %s\n" % line, stream), is_needed=True)
+    """For a person, beside the result: one line, whoever's words are in it."""
+    stream, text = sys.stderr, printable(line)
+    writer_of(stream).put(lambda: write("dolly: %s\n" % text, stream), is_needed=True)
 
 
 def _print(text: str, stream: Optional[TextIO]) -> None:
     """The exit status says how the run went, whether or not that could be printed."""
     place = stream or sys.stdout
+    # Not more than that: a document is one line, however long.
+    lines = "".join((line if line.isprintable() else printable(line)) + "\n" for line in text.split("\n"))
 
     def print_it() -> None:
         try:
-            write(text + "\n", place)
+            write(lines, place)
         except OSError as error:
             warn("warning: the result cannot be printed: %s" % error.strerror)
 

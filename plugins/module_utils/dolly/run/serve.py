@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Any, Callable, Dict, Protocol
 
-from ..errors import Aborted, DollyError, UsageError
+from ..errors import Aborted, DollyError, UsageError, printable
 from ..net.reactor import Reactor
 from ..plan.job import MAX_SECONDS, Timeouts
 from ..relay.context import Context
@@ -29,14 +29,20 @@ _LOG_PATIENCE_S = 10.0
 
 
 def stamped(line: str) -> str:
-    """A line of a log, with the time and its end."""
-    return "%s %s\n" % (time.strftime("%Y-%m-%d %H:%M:%S"), line)
+    """A line of a log, with the time and its end. What a peer said cannot end it, nor write to the terminal."""
+    return "%s %s\n" % (time.strftime("%Y-%m-%d %H:%M:%S"), printable(line))
 
 
 def log(line: str) -> None:
     """A line with the time, to standard error: the log file of a detached process. Never blocks a run."""
     text, stream = stamped(line), sys.stderr
     output.writer_of(stream).put(lambda: output.write(text, stream))
+
+
+def log_defect() -> None:
+    """The traceback of the exception that is being handled, line by line."""
+    for line in traceback.format_exc().splitlines():
+        log(line)
 
 
 def make_context(
@@ -126,7 +132,7 @@ def serve(path: str, work: Callable[[RunDir, Dict[str, Any], bytes], Dict[str, A
             result = work(rundir, config, rundir.take_secret())
         except Exception as error:
             if not isinstance(error, DollyError):
-                log(traceback.format_exc())
+                log_defect()
             result = {"state": "failed", "changed": False, "error": as_fields(error)}
         why = (result.get("error") or {}).get("message") if result["state"] != "done" else ""
         told = ": %s" % why if why else ", %d bytes" % (result.get("bytes") or 0)
@@ -141,7 +147,7 @@ def run_to_end(run: Callable[[], None], result_of: Callable[[], Dict[str, Any]])
     try:
         run()
     except Exception as error:
-        log(traceback.format_exc())
+        log_defect()
         result = result_of()
         return result if result["state"] == "done" else dict(result, state="failed", error=as_fields(error))
     return result_of()
@@ -155,4 +161,4 @@ def _object_of(config: Dict[str, Any]) -> str:
 def _tell_system(run_id: str, line: str, is_failed: bool = False) -> None:
     """One line for the log of the machine, which outlives the run's own. Nothing happens where there is none."""
     syslog.openlog("dolly", syslog.LOG_PID, syslog.LOG_DAEMON)
-    syslog.syslog(syslog.LOG_ERR if is_failed else syslog.LOG_INFO, "run %s: %s" % (run_id, line))
+    syslog.syslog(syslog.LOG_ERR if is_failed else syslog.LOG_INFO, "run %s: %s" % (run_id, printable(line)))

@@ -100,3 +100,9 @@ def test_the_summary_names_hosts_that_never_came():
     summary = ring_results.summary_of(heard, {name: ring_results.result_of(name, heard) for name in ("a", "b")})
     assert [node["state"] for node in summary["nodes"]] == ["done", "failed", "unreachable", "failed"]
     assert summary["state"] == "partial" and summary["nodes"][3]["reason"].endswith("before this one: disk full")
+
+
+def test_a_reason_is_one_printable_line():
+    """It is shown by Ansible as it is, whoever gave it."""
+    result = told("b", collected={"b": {**BAD, "msg": "bad\x1b]0;title\x07\nTASK [all is well]"}})
+    assert result["reason"].isprintable() and "TASK" in result["reason"]

@@ -213,3 +213,13 @@ def test_hostile_snapshots_are_refused_by_name(name, value):
 def test_what_is_no_snapshot_is_refused(data):
     with pytest.raises(ValueError, match="snapshot"):
         Snapshot.from_dict(data)
+
+
+def test_words_of_a_peer_are_printable():
+    """They reach terminals and logs at every node on the way: a title, a cleared screen, a forged line must not."""
+    error = {"kind": "PeerLost", "message": "\x1b]0;title\x07\x1b[2Jbad\nnews\u202e", "names": ["a\x9bb"]}
+    snapshot = Snapshot.from_dict({**Snapshot(1, "n1", 1, 1, "failed").to_dict(), "error": error})
+    assert snapshot.error == {
+        "kind": "PeerLost", "message": "\\x1b]0;title\\x07\\x1b[2Jbad\\nnews\\u202e", "names": ["a\\x9bb"]
+    }  # fmt: skip
+    assert Snapshot.from_dict(snapshot.to_dict()) == snapshot

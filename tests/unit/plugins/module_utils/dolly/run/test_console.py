@@ -14,10 +14,11 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.classic_server import ClassicServer
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import classic_process, outcome
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import classic_process, outcome, serve
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.console import (
     LiveLine,
     Progress,
+    half_written_line,
     table,
     times_line,
     verdict_lines,
@@ -190,3 +191,33 @@ def test_how_far_a_classic_ring_is_in_bytes_of_what_comes_out(monkeypatch):
     assert shown.after(5, a_runner(10 * MIB, 10 * MIB)) == [
         "100.0 %  40 MiB of 40 MiB  waiting for the last answer"
     ]
+
+
+EVIL = "\x1b]0;title\x07\x1b[2J\r\u202e\x9b1m\n2026-01-01 00:00:00 done"
+
+
+def everything(is_terminal, monkeypatch):
+    """All that this program prints, each time with somebody else's words."""
+    stream = Terminal() if is_terminal else io.StringIO()
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, stream)
+    line = LiveLine(stream, False)
+    line.log("child: " + EVIL)
+    line.show("50 % " + EVIL, 100.0)
+    line.finish()
+    serve.log("child: " + EVIL)
+    outcome.warn(EVIL)
+    row = {"name": "n1" + EVIL, "state": EVIL, "error": {"message": EVIL}}
+    options = SimpleNamespace(is_json=False, is_quiet=False)
+    outcome.tell(options, {}, 1, table([row]) + half_written_line({"half_written": True, "target": {"path": EVIL}}))
+    outcome.tell(SimpleNamespace(is_json=True), {"name": EVIL}, 1, "")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_words_of_peers_are_shown_as_text(is_terminal, monkeypatch):
+    told = everything(is_terminal, monkeypatch)
+    own = told.replace("\r50 %", "50 %").replace("\x1b[K\n", "\n") if is_terminal else told
+    assert all(line.isprintable() for line in own.split("\n"))
+    assert not any(line.startswith("2026-01-01") for line in own.split("\n"))
+    assert "\\x1b]0;title\\x07" in own
