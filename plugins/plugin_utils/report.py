@@ -44,6 +44,7 @@ NEXT = {
     "SourceChanged": "Stop whatever writes to the image, or clone a snapshot of it.",
     "ChecksumMismatch": "Fetch the image again, or correct dolly_ring_checksum.",
     "NotEnoughNodes": "Repair the hosts named, take them out of the play, or do with fewer (dolly_ring_min_nodes).",
+    "TargetHung": "Look at that disk and at the kernel's log there; then clone it again.",
     "TooSlow": "Look for what slows that disk or its link down, or lower dolly_ring_min_rate; then clone it again.",
     "TimedOut": "Find out what it waited for, or raise the limit that the sentence names.",
 }

@@ -136,6 +136,10 @@ class SimWorker:
         self._world.after(machine.prepare_s if self._name == "prepare" else 0.005, machine, self._run)
 
     def _run(self) -> None:
+        machine = self._world.current
+        if machine.is_hung and self._name == "begin":  # the disk is opened
+            self._world.after(0.1, machine, self._run)
+            return
         error: Optional[BaseException] = None
         try:
             self._work()

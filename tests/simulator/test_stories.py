@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery import healer as heal
 from ansible_collections.dolly.ring.tests.simulator.faults import Schedule
 from ansible_collections.dolly.ring.tests.simulator.ring import CHUNK, Shape
@@ -309,3 +311,75 @@ def test_where_nobody_else_has_what_cannot_be_read_the_run_ends_all_the_same():
     words = [machine.node.word.state for machine in outcome.ring.clients]
     assert words == ["done", "failed", "failed"]
     assert outcome.world.now < outcome.ring.said_done[1] + 3 * outcome.ring.shape.timeouts.orphan
+
+
+def hang_at(ring, rank, state):
+    """The disk of a node hangs when it first says that it is in this state."""
+    ring.machines[rank].flush_s = 1.0  # so that it says that it flushes
+    ring.triggers[rank, state] = [ring.machines[rank].hang]
+
+
+def test_a_disk_that_hangs_while_it_is_opened_costs_nobody_else_anything():
+    """There is nothing yet that could take bytes; those behind it are told to start all the same."""
+
+    def happen(ring, schedule):
+        schedule.broken.add(2)
+        hang_at(ring, 2, "ready")
+
+    outcome = tell(4, happen)
+    assert states(outcome) == ["done", "lost", "done", "done"]
+    assert "took nothing" in outcome.ring.root.nodes()[1]["error"]["message"]
+    assert outcome.world.now < 30
+
+
+def test_a_late_disk_that_hangs_while_it_is_looked_at_does_not_end_the_run():
+    def happen(ring, schedule):
+        for machine in ring.machines:
+            machine.in_rate = machine.out_rate = CHUNK
+        schedule.late[2] = 12.0
+        schedule.broken.add(2)
+        ring.machines[2].prepare_s = 1e6
+
+    outcome = tell_finely(4, happen, chunks=30, min_nodes=3)
+    assert states(outcome) == ["done", "failed", "done", "done"]
+    assert outcome.ring.root.nodes()[1]["error"]["option"] == "stall_timeout"
+    assert outcome.world.now < 60
+
+
+def test_a_flush_that_hangs_is_the_fault_of_its_node():
+    def happen(ring, schedule):
+        schedule.broken.add(2)
+        hang_at(ring, 2, "flushing")
+
+    outcome = tell(4, happen)
+    assert states(outcome) == ["done", "failed", "done", "done"]
+    error = outcome.ring.root.nodes()[1]["error"]
+    assert error["option"] == "flush_timeout" and error["fault"] == "node"
+    assert outcome.ring.root.state == "partial"
+
+
+@pytest.mark.parametrize("rank", [1, 2, 4])
+def test_a_flush_that_hangs_without_a_server_ends(rank):
+    def happen(ring, schedule):
+        schedule.broken |= {0, rank}
+        hang_at(ring, rank, "flushing")
+        ring.triggers[rank, "flushing"].append(ring.machines[0].kill)
+
+    outcome = tell(4, happen)
+    words = {machine.rank: machine.node.word for machine in outcome.ring.clients}
+    assert {number for number, word in words.items() if word.state == "done"} == {1, 2, 3, 4} - {rank}
+    assert words[rank].state == "failed" and words[rank].error["option"] == "flush_timeout"
+    assert outcome.world.now < outcome.ring.shape.timeouts.flush + 30
+
+
+def test_a_flush_that_takes_longer_than_an_orphan_waits_is_waited_for():
+    """Who has all bytes needs no parent to be done."""
+
+    def happen(ring, schedule):
+        schedule.broken.add(0)
+        for machine in ring.clients:
+            machine.flush_s = ring.shape.timeouts.orphan + 10
+        ring.triggers[1, "flushing"] = [ring.machines[0].kill]
+
+    outcome = tell(3, happen)
+    assert [machine.node.word.state for machine in outcome.ring.clients] == ["done"] * 3

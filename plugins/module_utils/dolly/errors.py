@@ -261,6 +261,17 @@ class TimedOut(DollyError):
         self._explain({"what": what, "seconds": seconds, "option": option})
 
 
+class TargetHung(DollyError):
+    """The target of this node {what} ({seconds:g} s, {option}): look at that disk and at the kernel's log there, or
+    raise the limit if it is only slow."""
+
+    fault = "node"
+    exit_code = 3
+
+    def __init__(self, what: str, seconds: float, option: str) -> None:
+        self._explain({"what": what, "seconds": seconds, "option": option})
+
+
 class TooSlow(DollyError):
     """This node took {rate} bytes per second for {seconds:g} s, less than the {min_rate} that min_rate asks for, and
     was left behind: look for what slows its disk or its link down, or lower min_rate."""
@@ -384,6 +395,6 @@ _KINDS: Dict[str, Type[DollyError]] = {
     for kind in (
         DollyError, UsageError, Refused, SourceError, SourceChanged, ChecksumMismatch, MapMismatch, TargetError,
         BadChunk, BadArchive, BytesGone, CryptoError, PeerLost, CannotConnect, NameUnknown, ProtocolError,
-        AuthError, IllegalTransition, TimedOut, TooSlow, Aborted, NotEnoughNodes,
+        AuthError, IllegalTransition, TimedOut, TargetHung, TooSlow, Aborted, NotEnoughNodes,
     )
 }

@@ -103,6 +103,7 @@ class ChildLink:
         self._session: Optional[Session] = None
         self._epoch = 0
         self._is_over = False
+        self._is_started = False
         self._has_said_bye = False
         extra = self.node.extra
         node = dataclasses.replace(self.node, host=extra[0], extra=extra[1:]) if is_detour else self.node
@@ -110,10 +111,14 @@ class ChildLink:
             context, node, "link", self._next_epoch, self._linked, self._unreachable, 0, patience_s
         )
 
-    def start(self, message: Start, store: Optional[Readable]) -> None:
-        """Pass on the server's word; with a store the lanes can open."""
+    def start(self, message: Start) -> None:
+        """Pass on the server's word."""
         self._send(message)
-        if store is not None:
+        self._is_started = message.abort is None
+
+    def open(self, store: Readable) -> None:
+        """There is something to bring: the lanes open, where the child was told to start."""
+        if self._is_started:
             self._lanes.open(store)
 
     def manifest(self, slices: Iterable[Tuple[int, bytes]]) -> None:

@@ -68,7 +68,8 @@ class Downstream:
         self._started_at: Optional[float] = None
         self._store: Optional[Readable] = None
         self._sent = 0
-        self._stalls = StallWatch(plan.timeouts.stall)
+        # The child itself comes first: it has the better words for it.
+        self._stalls = StallWatch(plan.timeouts.stall, plan.timeouts.flush + plan.timeouts.dead_after)
         self._pacer = Pacer(rank, ledger, board, self.kinship, plan.transport.min_rate)
         self._is_ending = False
         self._detours: Counter[int] = collections.Counter()
@@ -111,14 +112,25 @@ class Downstream:
         for action in actions:
             self._act(action)
 
-    def start(self, message: Start, store: Optional[Readable]) -> None:
-        """Pass the server's word on; children that are not members are let go."""
-        self._start, self._store = message, store
+    def start(self, message: Start) -> None:
+        """Pass the server's word on, once; children that are not members are let go.
+
+        They need not wait for this node's own target: theirs take time to open as well.
+        """
+        if self._start is not None:
+            return
+        self._start = message
         self._started_at = self._context.reactor.now()
-        self._pacer.start(self._started_at)
         self.kinship.members = frozenset(message.members)
         for link in list(self._links.values()):
             self._start_link(link)
+
+    def open(self, store: Readable) -> None:
+        """From now on there are bytes to be had, out of `store`."""
+        self._store = store
+        self._pacer.start(self._context.reactor.now())
+        for link in list(self._links.values()):
+            link.open(store)
 
     def manifest(self, first: int, digests: bytes) -> None:
         """Pass digests on."""
@@ -282,9 +294,11 @@ class Downstream:
         members = self.kinship.members or frozenset()
         if message.abort is not None or link.rank in members or link.is_late:
             self.kinship.members = members if link.rank in members else frozenset((*members, link.rank))
-            link.start(message, self._store)
+            link.start(message)
+            if self._store is not None:
+                link.open(self._store)
             return
-        link.start(Start((), _left_out()), None)
+        link.start(Start((), _left_out()))
         link.bye("aborted", _left_out())
 
     def _watch_child(self, link: ChildLink, now: float) -> None:
@@ -294,7 +308,7 @@ class Downstream:
         sight = sight_of(snapshot, link.claims.has_todo)
         for action in self._stalls.look(link.rank, sight, now):
             self._context.log("%s -> %s" % (sight, action))
-            link.eject(action.reason)
+            link.eject(action.reason, action.error.to_dict())
 
     def _carry_out(self, verdict: Verdict) -> None:
         if isinstance(verdict, Demote):

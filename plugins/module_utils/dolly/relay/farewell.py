@@ -68,7 +68,7 @@ class Farewell:
 
     def child_linked(self, link: ChildLink) -> None:
         """It has the plan: say that nothing comes of it."""
-        link.start(Start((), self._error), None)
+        link.start(Start((), self._error))
         link.bye("aborted", self._error)
 
     def child_gone(self, link: ChildLink, outcome: str, reason: str) -> None:

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import math
 import socket
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Optional
 
 from ..errors import Aborted, AuthError, BytesGone, DollyError, PeerLost, ProtocolError, TimedOut, from_dict
 from ..net.channel import Channel
@@ -13,16 +14,19 @@ from ..plan import topology
 from ..plan.job import Plan
 from ..progress import Snapshot
 from ..recovery import healer as heal
+from ..recovery.watch import OWN_TARGET, StallWatch
 from ..storage.base import Store, Target
 from ..wire.auth import Established
 from ..wire.greeting import Hello
 from ..wire.messages import Bye, Manifest, Setup, Start
 from .context import Context
+from .downstream import sight_of
 from .finisher import Finisher
 from .herald import Herald
 from .ledger import Ledger
 from .lessons import Lessons
 from .node import Node, Reporter, as_aborted, as_fields, check_plan
+from .opening import Opening
 from .upstream import Upstream
 from .word import Word
 
@@ -42,7 +46,7 @@ class Member(Node):
         self.store: Optional[Store] = None
         self._word = Word(context.name or "this node", incarnation, context.profile)
         self._choose_target = choose_target
-        self._target: Optional[Target] = None
+        self._opening: Optional[Opening] = None
         self._upstream = Upstream(context, self)
         self._lessons: Optional[Lessons] = None
         self._start: Optional[Start] = None
@@ -50,6 +54,7 @@ class Member(Node):
         self._herald = Herald(context, self._upstream)
         self._part_by = 0.0
         self._finisher: Optional[Finisher] = None
+        self._flushes = StallWatch(math.inf, context.timeouts.flush)
 
     @property
     def word(self) -> Snapshot:
@@ -104,6 +109,7 @@ class Member(Node):
 
     def _take_place(self, plan: Plan, rank: int, is_late: bool) -> None:
         self.context.timeouts = plan.timeouts  # one set of limits for the whole ring: the server's
+        self._flushes = StallWatch(math.inf, plan.timeouts.flush)
         self._word.change(rank=rank, total=plan.image.covered)
         ledger = Ledger(plan.image, plan.verify != "none", self.context.reactor.now, self.context.hashing(plan))
         downstream = self.set_up(plan, rank, ledger)
@@ -113,13 +119,8 @@ class Member(Node):
             downstream.handle(heal.MadeLeaf())
         else:
             downstream.handle(heal.SetUp(tuple(topology.children(rank, plan.fanout, len(plan.nodes)))))
-
-        def prepare() -> None:
-            ledger.manifest.hashing.check()
-            self._target = self._choose_target(plan)
-            self._target.prepare()
-
-        self._crew.run("prepare", prepare, self._prepared)
+        self._opening = Opening(self._choose_target, plan, ledger)
+        self._crew.run("prepare", self._opening.prepare, self._prepared)
         if self.word.parent is None and plan.parent(rank) == 0:
             self.knock(0, lambda why: self.context.log("the server cannot be dialled from here: %s" % why), "probe")
 
@@ -136,33 +137,29 @@ class Member(Node):
             self._called_off(message.abort)
             return
         self._start = message
+        if self.downstream is not None:
+            self.downstream.start(message)
+        if self.store is None and not self.word.is_terminal:
+            self._say(blocked_on=OWN_TARGET)  # until it is open
         self._try_to_start()
         self._ask()
 
     def _try_to_start(self) -> None:
-        if self._start is None or self.word.state != "ready" or self.plan is None:
+        opening = self._opening
+        if self._start is None or self.word.state != "ready" or opening is None:
             return
         self._word.start(self.context.reactor.now())
         self._say(state="receiving")
-        plan, target, ledger = self.plan, self._target, self.ledger
-        opened: List[Store] = []
-
-        def begin() -> None:
-            if target is not None and ledger is not None:
-                opened.append(target.begin(plan.image.size, plan.resumable))
-                opened[0].on_step = ledger.tick
-                ledger.open_window(opened[0].window)
-
-        self._crew.run("begin", begin, lambda error: self._begun(error, next(iter(opened), None)))
+        self._crew.run("begin", opening.begin, lambda error: self._begun(error, opening.store))
 
     def _begun(self, error: Optional[BaseException], store: Optional[Store]) -> None:
         self.store = store  # not before: nothing may be asked for until the finisher has claimed what is there
         if error is not None or self.store is None or self.ledger is None or self.downstream is None:
             self.fail(error or Aborted("the target was not opened"))
             return
-        if self.word.is_terminal or self._start is None or self.plan is None:
+        if self.word.is_terminal or self.plan is None:
             return
-        self.serve(self._start, self.store)
+        self.serve(self.store)
         verifies, watch = self.plan.verify != "none", self.context.profile.working()
         self._finisher = Finisher(self.store, self.ledger, verifies, self.plan.sync, self._on_bad_chunk, watch)
         self._finisher.keep_journal(self.context, self.fail)
@@ -207,8 +204,7 @@ class Member(Node):
             self.leave()  # it has heard our last word
         if goodbye is not None and goodbye.reason == "ejected":
             # Whoever took it in next would wait as long again, and the run with it.
-            hung = TimedOut("waiting for its own target to take anything", self.context.timeouts.stall, "stall_timeout")
-            self.fail(from_dict(goodbye.error) if goodbye.error else hung)
+            self.fail(from_dict(goodbye.error))
         if self.is_leaving or self.downstream is None:
             self.context.reactor.call(self._try_to_leave)
             return
@@ -323,6 +319,9 @@ class Member(Node):
         """Look for a parent, or give up."""
         if isinstance(action, heal.KnockAt):
             self.ask_for_help(action.rank)
+        elif self.word.state == "flushing" and self.downstream is not None:
+            # It lacks nothing: only its flush can fail now, and that has a limit of its own.
+            self.downstream.handle(heal.ParentGone(self.word.parent or 0, self.context.timeouts.orphan))
         elif isinstance(action, heal.GiveUp):
             self._stop(PeerLost("the node before this one", action.reason + " (orphan_timeout)"))
 
@@ -358,8 +357,8 @@ class Member(Node):
 
     def _release(self) -> None:
         if self.store is None:
-            if self._target is not None:
-                self._target.release()
+            if self._opening is not None:
+                self._opening.release()
         elif self.word.state == "done":
             self.store.close()
         else:
@@ -369,6 +368,7 @@ class Member(Node):
         if self.downstream is not None:
             self.downstream.handle(heal.Ticked())
         self._update()
+        self._watch_flush(now)
         self._herald.tell(self.board)
         self._ask()
         self._leave_if_idle()
@@ -379,11 +379,14 @@ class Member(Node):
         """Bring the figures of this node's own word up to date."""
         if self.ledger is None or self.word.is_terminal or self.store is None:
             return
-        is_flushing = self._finisher is not None and self._finisher.is_flushing
-        is_sinking = self._finisher is not None and self._finisher.is_sinking
         now, is_waiting = self.context.reactor.now(), self._upstream.is_waiting
-        if self._word.measure(now, self.ledger, is_waiting, is_flushing, is_sinking):
+        if self._word.measure(now, self.ledger, is_waiting, self._finisher):
             self._spread()
+
+    def _watch_flush(self, now: float) -> None:
+        """A flush that hangs ends here: a node that has all bytes may have nobody left who would give it up."""
+        for verdict in self._flushes.look(self.rank, sight_of(self.word), now):
+            self.fail(verdict.error)
 
     def _say(self, **changes: Any) -> None:
         if self._word.change(**changes):

@@ -15,7 +15,7 @@ from ..recovery import healer as heal
 from ..storage.base import Readable
 from ..wire.auth import Established
 from ..wire.greeting import Hello
-from ..wire.messages import Need, Start
+from ..wire.messages import Need
 from .context import Context
 from .dialer import Dialer
 from .downstream import Downstream
@@ -143,11 +143,11 @@ class Node:
         self.downstream = Downstream(self.context, plan, rank, ledger, self.board, self)
         return self.downstream
 
-    def serve(self, message: Start, store: Readable) -> None:
-        """Pass the server's word on, and from now on bytes out of `store`."""
+    def serve(self, store: Readable) -> None:
+        """Pass on bytes, from now on, out of `store`."""
         if self.downstream is None or self.ledger is None:
             return
-        self.downstream.start(message, store)
+        self.downstream.open(store)
         settler = Settler(store, self.ledger, is_large(store.size))
         if settler.is_needed:
             self._crew.run("settle", settler.run, self._settled)

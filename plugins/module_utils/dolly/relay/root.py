@@ -152,7 +152,8 @@ class Root(Node):
                 late = TimedOut("waiting for %s to get ready" % self.plan.nodes[rank].name, limit, "barrier_timeout")
                 self.board.declare(rank, self.plan.nodes[rank].name, "excluded", late.to_dict())
         self.context.log("start with %d of %d nodes" % (len(ready), len(self._ranks)))
-        self.serve(Start(tuple(ready)), self._source)
+        self.downstream.start(Start(tuple(ready)))
+        self.serve(self._source)
         self._stream(self.plan)
 
     def _stream(self, plan: Plan) -> None:
@@ -251,7 +252,7 @@ class Root(Node):
         self.error = error if isinstance(error, DollyError) else from_dict(fields)
         if self.downstream is not None:
             if self.state == "waiting":
-                self.downstream.start(Start((), fields), None)
+                self.downstream.start(Start((), fields))
                 self._tell_unlinked(fields)
             self.downstream.bye("aborted", fields)
         self._end("failed")

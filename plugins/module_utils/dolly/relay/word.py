@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from ..profile import Profile
 from ..progress import Snapshot
 from ..rates import RateMeter
-from ..recovery.watch import OWN_SINK
+from ..recovery.watch import OWN_FLUSH, OWN_SINK, OWN_TARGET
+from .finisher import Finisher
 from .ledger import Ledger
 
 
@@ -35,13 +36,8 @@ class Word:
         self.snapshot = replace(changed, version=self.snapshot.version + 1)
         return True
 
-    def measure(
-        self, now: float, ledger: Ledger, is_waiting: bool, is_flushing: bool, is_sinking: bool = False
-    ) -> bool:
-        """Bring the figures up to date. `is_waiting`: for bytes from above, rather than for the own target.
-
-        `is_sinking`: what empties the window is being written to.
-        """
+    def measure(self, now: float, ledger: Ledger, is_waiting: bool, finisher: Optional[Finisher]) -> bool:
+        """Bring the figures up to date. `is_waiting`: for bytes from above, rather than for the own target."""
         with ledger.changed:
             held, verified, repaired = ledger.arrived, ledger.confirmed, ledger.repaired
             is_whole = ledger.held.total == ledger.image.size
@@ -52,13 +48,13 @@ class Word:
             received, sent, resumed, checked = ledger.received, ledger.sent, ledger.resumed, ledger.checked
             stalled = round(ledger.pulse.stalled, 3)
         self._meter.add(now, held)
-        state, blocked_on = "receiving", "parent" if is_waiting else "target"
+        state, blocked_on = "receiving", "parent" if is_waiting else OWN_TARGET
         if is_accounted:
-            state, blocked_on = "verifying", "target" if is_verifying else "parent"
-        if is_sinking:
+            state, blocked_on = "verifying", OWN_TARGET if is_verifying else "parent"
+        if finisher is not None and finisher.is_sinking:
             blocked_on = OWN_SINK
-        if is_flushing:
-            state, blocked_on = "flushing", "flush"
+        if finisher is not None and finisher.is_flushing:
+            state, blocked_on = "flushing", OWN_FLUSH
         return self.change(
             state=state,
             held=held,

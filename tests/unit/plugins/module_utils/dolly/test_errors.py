@@ -36,6 +36,7 @@ EXAMPLES = [
     (errors.IllegalTransition("child", "waiting", "End"), "bug", 70),
     (errors.NameUnknown("server", "n8", "Name or service not known"), "user", 3),
     (errors.TimedOut("waiting for node7", 60.0, "barrier_timeout"), "peer", 4),
+    (errors.TargetHung("took nothing", 30.0, "stall_timeout"), "node", 3),
     (errors.TooSlow(1900000, 10.0, 4194304), "node", 3),
     (errors.Aborted("interrupted"), "user", 4),
     (errors.NotEnoughNodes(1, 3, ("n2", "n3")), "node", 4),
