@@ -24,6 +24,7 @@ _MAX_NAMES = 10
 _REMEDIES: Dict[Optional[int], str] = {
     errno_of.ENOSPC: "make room there, or take a larger target,",
     errno_of.EDQUOT: "raise that user's quota, or make room,",
+    errno_of.ESTALE: "see that nobody renames, replaces or cuts it, or its directory, during a run,",
     errno_of.EPIPE: "find out why the program that read it ended,",
 }
 

@@ -87,6 +87,6 @@ class Finisher:
             self._store.flush()
         self._store.commit()
         self._watch.turn_to(IDLE)
-        self.is_synced = self._syncs
+        self.is_synced = self._syncs and self._store.is_lasting
         self.is_changed = not self._store.is_untouched
         self.is_published = True

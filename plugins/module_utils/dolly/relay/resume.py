@@ -125,7 +125,7 @@ class Journalist:
         """The last word: nothing where the image is in its place, else all that the next run need not ask for."""
         self.stop()
         if is_published:
-            self._remove()
+            self._remove(self._store.flushes)
         else:
             self.write(is_last=True)
 
@@ -166,11 +166,11 @@ class Journalist:
             self._remove()
         self._context.reactor.call(lambda: self._on_broken(error))
 
-    def _remove(self) -> None:
+    def _remove(self, flushes: bool = True) -> None:
         record = self._store.record
         try:
             if record is not None:
-                record.remove()
+                record.remove(flushes)
         except OSError as error:
             self._complain("the journal %s could not be removed: %s" % (record.path if record else "", error))
 

@@ -147,7 +147,7 @@ def result_of(client: ClassicClient, choose: TargetChooser) -> Dict[str, Any]:
         "digest": "",
         "position": client.index + 1 if client.index >= 0 else None,
         "verified": False,
-        "synced": client.is_whole and client.syncs,
+        "synced": client.is_whole and client.syncs and (client.store is None or client.store.is_lasting),
         "repaired": 0,
         "error": client.error.to_dict() if client.error is not None else None,
         "target": choose.facts,

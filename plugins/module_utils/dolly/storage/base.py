@@ -79,6 +79,8 @@ class Store(abc.ABC):
     window: Optional[int] = None
     #: Whether `commit` flushes. Without that a power loss soon after may take what it has published.
     flushes: bool = True
+    #: Whether there is a medium to flush to. What goes into a pipe is in the hands of whoever reads it.
+    is_lasting: bool = True
     #: Whether anything may have been overwritten, also by a call that failed half-way; said of devices alone.
     is_written: bool = False
     #: The journal for a later run, where there can be one.

@@ -16,7 +16,7 @@ from typing import Callable, Optional
 
 from ..errors import Refused, TargetError
 from ..ranges import RangeSet
-from . import linux
+from . import linux, walk
 from .base import Store
 from .file import FileStore, FileTarget
 from .record import file_record
@@ -91,6 +91,7 @@ class ComparedStore(FileStore):
     def _check_same(self) -> None:
         """What was compared must be what the name stands for, as it was then: no lock keeps others away from it."""
         with self._directory as directory:
+            walk.check_place(os.path.dirname(self.path), directory)
             found = os.stat(self._name, dir_fd=directory, follow_symlinks=False)
         seen = self._looked
         if (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) != (
@@ -143,7 +144,8 @@ class ComparedFile(FileTarget):
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._directory)
         except OSError:
             return -1  # it is gone, or cannot be read: then there is nothing to compare
-        if stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if stat.S_ISREG(found.st_mode) and not walk.is_planted(found, os.fstat(self._directory)):
             return fd
         os.close(fd)
         return -1

@@ -69,6 +69,7 @@ class DecompressSink:
 
     def __init__(self, codec: str, sink: Sink) -> None:
         self.path = sink.path
+        self.is_lasting = sink.is_lasting
         self._sink = sink
         self._out = 0
         self._decoder = _decoder(codec)

@@ -45,6 +45,7 @@ class TargetFacts:
     boot_id: str
     device: str = ""  #: "major:minor" of the device, or of the file's file system
     inode: int = 0  #: of the existing file
+    directory: int = 0  #: the inode of the directory that a file goes to
     related: Tuple[str, ...] = ()  #: every device that shares bytes with the target, itself included
     model: str = ""
     serial: str = ""

@@ -8,6 +8,7 @@ during a run changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -18,7 +19,7 @@ from typing import Callable, Optional
 from ..errors import Refused, TargetError
 from ..ranges import RangeSet
 from ..recovery.journal import Shape
-from . import linux
+from . import linux, walk
 from .base import Lane, Store, Target
 from .descriptor import Descriptor, DescriptorStore
 from .facts import TargetFacts
@@ -110,12 +111,14 @@ class FileStore(DescriptorStore):
         with self._directory as directory:
             if not _is_named(fd, self._partial, directory) or os.fstat(fd).st_size != self.size:
                 raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            walk.check_place(os.path.dirname(self.path), directory)
             take_over_mode(self, fd, self._name, directory)
             if self.flushes:
                 os.fsync(fd)
             os.rename(self._partial, self._name, src_dir_fd=directory, dst_dir_fd=directory)
             if self.flushes:
                 sync_directory(self, directory)
+            walk.check_place(os.path.dirname(self.path), directory)  # or nothing lies where it was to go
         self._is_committed = True
 
 
@@ -124,16 +127,25 @@ def take_over_mode(store: Store, fd: int, name: str, directory: int) -> None:
     try:
         old = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
-        os.fchmod(fd, 0o644 & ~linux.parse_umask(linux.read_text("/proc/self/status")))
+        _set_default_mode(fd)
         return
     if not stat.S_ISREG(old.st_mode):
         raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+    if walk.is_planted(old, os.fstat(directory)):
+        _note(store, "%s was made by user %d in a directory that others may write to: neither that owner nor the mode"
+              " was kept" % (store.path, old.st_uid))  # fmt: skip
+        _set_default_mode(fd)
+        return
     if os.geteuid() == 0:
         try:
             os.fchown(fd, old.st_uid, old.st_gid)
         except PermissionError as error:  # NFS does not let every root do that
             _note(store, "the owner of %s could not be kept: %s" % (store.path, error.strerror))
     os.fchmod(fd, stat.S_IMODE(old.st_mode) & 0o777)
+
+
+def _set_default_mode(fd: int) -> None:
+    os.fchmod(fd, 0o644 & ~linux.parse_umask(linux.read_text("/proc/self/status")))
 
 
 def sync_directory(store: Store, directory: int) -> None:
@@ -212,11 +224,21 @@ class FileTarget(Target):
             raise TargetError(self._path, operation, 0, error.errno or errno.EIO) from error
 
     def _open_directory(self) -> None:
-        directory = os.path.dirname(self._path)
-        self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if not os.access(directory, os.W_OK | os.X_OK):
+        directory, is_same = os.path.dirname(self._path), False
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self._directory = walk.open_directory(directory)
+            is_same = self._is_as_checked(os.fstat(self._directory))
+        if not is_same:
+            self.release()
+            found = "its directory %s is not what it was when it was checked" % directory
+            raise Refused(self._path, found, "a new run, which checks it again")
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=self._directory):
             self.release()
             raise Refused(self._path, "no file can be made in its directory %s" % directory)
+
+    def _is_as_checked(self, found: os.stat_result) -> bool:
+        checked = (self.facts.device, self.facts.directory)
+        return not self.facts.directory or checked == (linux.device_name(found.st_dev), found.st_ino)
 
     def _lock_existing(self) -> None:
         try:

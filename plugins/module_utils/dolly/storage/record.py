@@ -8,6 +8,7 @@ Nothing here is a reason for a run to fail: without a journal the next run sends
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -105,12 +106,18 @@ class Record:
             os.rename(temporary, self._name, src_dir_fd=directory, dst_dir_fd=directory)
             os.fsync(directory)
 
-    def remove(self) -> bool:
-        """Claim nothing any more; whether there was a journal. OSError: it is still there."""
+    def remove(self, flushes: bool = True) -> bool:
+        """Claim nothing any more; whether there was a journal. OSError: it is still there, or may be again.
+
+        Only if it `flushes`, a loss of power does not bring the journal back.
+        """
         try:
             with self._open_directory() as directory:
                 _unlink(self._name + ".new", directory)
-                return _unlink(self._name, directory)
+                was_there = _unlink(self._name, directory)
+                if was_there and flushes:
+                    _sync(directory)
+                return was_there
         except (FileNotFoundError, NotADirectoryError):
             return False
 
@@ -118,7 +125,7 @@ class Record:
         """Claim nothing of what an earlier run left, because it is about to go."""
         self.claimed = RangeSet()
         try:
-            self.remove()
+            self.remove(flushes=False)
         except OSError:
             pass  # it claims what is not there: chunks that will be read in vain
 
@@ -165,6 +172,14 @@ def file_record(real_path: str, opened: int = -1) -> Record:
 def device_record(facts: TargetFacts, state_dir: str = "") -> Record:
     """The journal of a block device; `state_dir` empty: the default."""
     return Record(state_dir or default_state_dir(), device_journal_name(facts))
+
+
+def _sync(directory: int) -> None:
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # fsync(2): some file systems cannot do that with a directory
+            raise
 
 
 def _unlink(name: str, directory: int) -> bool:

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An image that is stored in parts of a given size: FILE_0, FILE_1, ...
 
-Each part is written beside its final name. When the image is whole the parts take their names one after the other,
-and what is left of a longer set goes. So it can be read back and served like one file, at any offset.
+Each part is written beside its final name. When the image is whole the first part of an older set goes, the new parts
+take their names, and what is left of a longer set goes; the first part comes last. So it can be read back and served
+like one file, at any offset.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import threading
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 from ..errors import Refused, TargetError
-from . import linux
+from . import linux, walk
 from .base import Lane, Store
 from .facts import TargetFacts
 from .file import FileTarget, partial_name, sync_directory, take_over_mode
@@ -100,13 +101,19 @@ class SplitStore(Store):
             self.flush()
         if self._is_committed:
             return
-        for first in range(0, self._count, _BATCH):
+        with self._working("commit", 0):
+            walk.check_place(os.path.dirname(self.path), self._directory)
+            self._retire_first()
+        for first in range(1, self._count, _BATCH):
             with self._working("commit", first * self._part_size):
                 self._publish(range(first, min(first + _BATCH, self._count)))
         with self._working("commit", self.size):
             self._remove_tail()
-            if self.flushes:
-                sync_directory(self, self._directory)
+            self._sync_directory()
+        with self._working("commit", 0):
+            self._publish(range(1))
+            self._sync_directory()
+            walk.check_place(os.path.dirname(self.path), self._directory)
         self._is_committed = True
 
     def close(self) -> None:
@@ -177,6 +184,24 @@ class SplitStore(Store):
             for fd in fds:
                 os.close(fd)
 
+    def _retire_first(self) -> None:
+        """Without its first part a set is no image: so nobody takes old and new ones for one, should this be cut short.
+
+        A single part that replaces a single one needs no such mark: it takes the name at once.
+        """
+        name = part_name(self._name, 0)
+        with self._pool.use(0) as fd:
+            take_over_mode(self, fd, name, self._directory)
+        if self._count == 1 and part_indexes(self._name, os.listdir(self._directory)) in ([], [0]):
+            return
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._directory)
+            self._sync_directory()
+
+    def _sync_directory(self) -> None:
+        if self.flushes:
+            sync_directory(self, self._directory)
+
     def _publish(self, indexes: range) -> None:
         names = [part_name(self._name, index) for index in indexes]
         with contextlib.ExitStack() as stack:
@@ -184,7 +209,8 @@ class SplitStore(Store):
             for index, fd, name in zip(indexes, fds, names):
                 if os.fstat(fd).st_size != self._length_of(index):
                     raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-                take_over_mode(self, fd, name, self._directory)
+                if index:
+                    take_over_mode(self, fd, name, self._directory)
             if self.flushes:
                 flush_together(fds)
             for index, fd, name in zip(indexes, fds, names):
@@ -198,7 +224,7 @@ class SplitStore(Store):
                 os.unlink(part_name(self._name, index), dir_fd=self._directory)
             except FileNotFoundError:
                 break
-        remove_partials(self._directory, self._name)
+        remove_partials(self._directory, self._name, but_first=True)
 
     @contextlib.contextmanager
     def _working(self, operation: str, offset: int) -> Iterator[None]:
@@ -226,7 +252,7 @@ class SplitTarget(FileTarget):
     def __init__(self, path: str, facts: TargetFacts, part_size: int) -> None:
         super().__init__(facts, resumes=False)
         self._name = os.path.basename(path)
-        self._path = os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(path))), self._name)
+        self._path = os.path.join(walk.resolve(os.path.dirname(os.path.abspath(path))), self._name)
         self._partial = partial_name(part_name(self._name, 0))
         self._part_size = part_size
 

@@ -115,7 +115,8 @@ def _inspect_parts(path: str, proc_root: str) -> List[SourceFacts]:
     for expected, index in enumerate(indexes):
         if index != expected:
             names = part_name(path, expected), part_name(path, index)
-            raise UsageError("source", path, "all of its parts: %s is missing, and there is %s" % names)
+            why = "" if expected else " (a run that was ended while it put its parts in place leaves them so)"
+            raise UsageError("source", path, "all of its parts: %s is missing, and there is %s%s" % (*names, why))
     parts = [inspect_source(part_name(path, index), proc_root) for index in indexes]
     for part in parts:
         if part.kind != "file":

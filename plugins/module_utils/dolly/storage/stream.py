@@ -31,6 +31,7 @@ class DescriptorSink:
     def __init__(self, fd: int, path: str) -> None:
         self.path = path
         self.notes: List[str] = []
+        self.is_lasting = _is_on_a_medium(fd)
         self._fd = fd
 
     def write(self, view: memoryview, offset: int) -> None:
@@ -108,6 +109,7 @@ class StoreSink:
 
     def __init__(self, store: Store, verifies: bool = False) -> None:
         self.path = store.path
+        self.is_lasting = store.is_lasting
         self._store = store
         self._end = 0
         self._buffer = make_buffer(_READ_BACK) if verifies else None
@@ -226,6 +228,14 @@ class PipeStream:
                 return 0
         except OSError as error:
             raise SourceError(self.path, self._at, error.errno) from error
+
+
+def _is_on_a_medium(fd: int) -> bool:
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) or stat.S_ISBLK(mode)
 
 
 def is_null(fd: int) -> bool:

@@ -11,7 +11,7 @@ import time
 from typing import List, Optional, Set, Tuple
 
 from ..errors import Refused, TargetError, UsageError
-from . import linux
+from . import linux, walk
 from .base import Target
 from .block import BlockTarget
 from .checks import check_same, check_target
@@ -50,7 +50,7 @@ def inspect_target(path: str, sys_root: str = "/sys", proc_root: str = "/proc") 
     if not path or path.endswith("/") or "\0" in path:
         raise UsageError("target", path, "the path of a block device or of a file")
     devices = Devices(sys_root, proc_root)
-    real_path = os.path.realpath(path)
+    real_path = walk.resolve(path)
     found = _stat(path, real_path)
     if found is not None and stat.S_ISBLK(found.st_mode):
         return inspect_device(path, real_path, linux.device_name(found.st_rdev), devices)
@@ -189,6 +189,7 @@ def _inspect_file(
         boot_id=linux.boot_id(devices.proc_root),
         device=linux.device_name(parent.st_dev),
         inode=0 if found is None else found.st_ino,
+        directory=parent.st_ino,
         related=_sorted(_devices_of_directory(parent.st_dev, devices)),
         mounted_at=_sorted({mount.point for mount in devices.mounts() if mount.point == real_path}),
         swap=any(_is_same_file(swap.path, found) for swap in devices.swaps() if swap.kind == "file"),

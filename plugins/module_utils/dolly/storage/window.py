@@ -70,6 +70,8 @@ class Sink(Protocol):
     path: str
     #: Whether `finish` flushes what it publishes.
     flushes: bool
+    #: As of a store.
+    is_lasting: bool
 
     @property
     def notes(self) -> List[str]:
@@ -95,6 +97,7 @@ class WindowStore(Store):
         self.path = sink.path
         self.size = _MAX_SIZE if size is None else size
         self.window = ring.length
+        self.is_lasting = sink.is_lasting
         self._ring = ring
         self._sink = sink
         self._sunk = 0

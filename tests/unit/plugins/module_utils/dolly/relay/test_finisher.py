@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import TargetError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.finisher import Finisher
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.stream import DescriptorSink
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.window import Ring, WindowStore
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     WatchedStore,
 )
@@ -35,6 +39,25 @@ def test_published_is_said_after_commit(syncs):
     finisher.run()
     assert (finisher.is_published, finisher.is_synced) == (True, syncs)
     assert "commit" in store.events
+
+
+def test_what_went_into_a_pipe_was_not_flushed():
+    reader, writer = os.pipe()
+    try:
+        store = WindowStore(Ring(1 << 10), DescriptorSink(writer, "-"), SIZE)
+        ledger, finisher = make(store)
+        ledger.open_window(store.window)
+        finisher.drain.run()
+        finisher.run()
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert (finisher.is_published, finisher.is_synced) == (True, False)
+
+
+def test_what_went_to_a_file_as_standard_output_was(tmp_path):
+    with (tmp_path / "out").open("wb") as out:
+        assert DescriptorSink(out.fileno(), "-").is_lasting
 
 
 def test_a_node_that_was_stopped_holds_every_byte_and_has_published_nothing():

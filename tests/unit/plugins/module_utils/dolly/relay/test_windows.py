@@ -220,7 +220,7 @@ def test_a_pipe_with_another_checksum_never_ends():
 class KeepingSink:
     """Keeps what it gets."""
 
-    path = "sink"
+    path, is_lasting = "sink", True
 
     def __init__(self):
         self.notes, self.content, self.is_finished = [], bytearray(), False

@@ -150,6 +150,66 @@ def test_a_run_that_is_given_up_leaves_the_old_parts(tmp_path):
         fill(store, b"1")
 
 
+class Crash(BaseException):
+    """The process ends here: nothing is cleaned up."""
+
+
+@pytest.mark.parametrize("old, new", [(0, 3), (2, 5), (5, 2), (4, 4), (5, 1), (1, 1), (1, 3)])
+def test_old_and_new_parts_never_pass_for_one_image(tmp_path, monkeypatch, old, new):
+    """Wherever a run is cut short, a set is whole and of one image, or lacks its first part and is refused."""
+    contents = {name * count * 4 for name, count in ((b"o", old), (b"n", new)) if count}
+
+    def run(folder, steps):
+        folder.mkdir()
+        for index in range(old):
+            (folder / ("disk_%d" % index)).write_bytes(b"oooo")
+        target = split_target(folder, 4)
+        target.prepare()
+        store = target.begin(4 * new)
+        fill(store, b"n" * 4 * new)
+        left = [steps]
+
+        def counted(original):
+            def call(*arguments, **options):
+                left[0] -= 1
+                if left[0] < 0:
+                    raise Crash
+                return original(*arguments, **options)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in ("rename", "unlink"):
+                patch.setattr(os, name, counted(getattr(os, name)))
+            try:
+                store.commit()
+                return True
+            except Crash:
+                return False
+            finally:
+                store.close()
+
+    for steps in range(20):
+        folder = tmp_path / str(steps)
+        is_through = run(folder, steps)
+        try:
+            source = SplitSource(str(folder / "disk"))
+        except UsageError:
+            assert not is_through and not (folder / "disk_0").exists()
+            continue
+        assert sent(source, 0, source.size) in ({b"n" * 4 * new} if is_through else contents)
+        source.close()
+        if is_through:
+            return
+    raise AssertionError("it was never through")
+
+
+def test_without_its_first_part_a_source_says_how_that_may_be(tmp_path):
+    (tmp_path / "disk_1").write_bytes(b"old")
+    with pytest.raises(UsageError, match=r"disk_0 is missing, and there is .*a run that was ended"):
+        SplitSource(str(tmp_path / "disk"))
+
+
 def begun_in_parts(folder):
     for index in range(2):
         (folder / ("disk_%d" % index)).write_bytes(b"old")

@@ -96,6 +96,17 @@ class TestRecord:
         record.save(RangeSet.span(0, CHUNK))
         assert events == ["fsync", "rename", "fsync directory"]
 
+    @pytest.mark.parametrize("flushes", [True, False])
+    def test_a_loss_of_power_does_not_bring_it_back(self, tmp_path, monkeypatch, flushes):
+        record = Record(str(tmp_path), "name")
+        record.load(SHAPE)
+        record.save(RangeSet.span(0, CHUNK))
+        flushed = []
+        monkeypatch.setattr(record_module.os, "fsync", lambda fd: flushed.append(os.listdir(fd)))
+        assert record.remove(flushes)
+        assert flushed == ([[]] if flushes else [])  # the directory, without it
+        assert not record.remove() and len(flushed) == flushes  # nothing went, so nothing has to be flushed
+
     def test_a_write_that_fails_leaves_the_old_one(self, tmp_path, monkeypatch):
         record = Record(str(tmp_path), "name")
         record.load(SHAPE)

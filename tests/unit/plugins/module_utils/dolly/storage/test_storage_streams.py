@@ -48,6 +48,7 @@ class Collector:
     """A sink that keeps what it gets."""
 
     path = "collector"
+    is_lasting = True
 
     def __init__(self):
         self.notes, self.content, self.finished, self.is_closed = [], b"", None, False
