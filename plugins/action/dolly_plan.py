@@ -60,6 +60,7 @@ class ActionModule(ActionBase):
         names["the play"] = task_vars
         mistake = ring_guards.unknown_option(names, options) if options else ""
         mistake = mistake or ring_guards.missing_hook(wishes, task_vars["playbook_dir"])
+        mistake = mistake or ring_guards.bad_number(wishes)
         facts = dataclasses.replace(facts, mistake=mistake)
         return ring_plan.make_plan(secrets.token_hex(8), task_vars["inventory_hostname"], wishes, facts)
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 import typing as t
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly import gmac
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import MAX_SECONDS
 
 SECRET_BYTES_MIN = 32
 
@@ -83,19 +83,24 @@ def check_ports(text: t.Any, option: str = "port") -> t.Tuple[int, int]:
     return first, last
 
 
-def check_at_least(value: int, lowest: int, option: str) -> int:
-    if value < lowest:
-        raise UsageError(option, value, "%d or more" % lowest)
-    return value
+def check_seconds(params: t.Mapping[str, t.Any], called: t.Callable[[str], str] = str) -> t.Dict[str, float]:
+    """Return the timeouts among *params*, in seconds. `called`: the user's name of an option. Raises UsageError."""
+    return {name: _seconds(params[name], called(name)) for name in _SECONDS_POSITIVE if name in params}
 
 
-def check_seconds(params: t.Mapping[str, t.Any]) -> t.Dict[str, float]:
-    """Return the timeouts among *params*; each must be a finite number of seconds above zero."""
-    given = {name: params[name] for name in _SECONDS_POSITIVE if name in params}
-    for name, value in given.items():
-        if not (math.isfinite(value) and value > 0):
-            raise UsageError(name, value, "seconds, more than 0")
-    return given
+def check_timeout(value: t.Any, name: str = "timeout") -> float:
+    """Return after how many seconds a run has failed, 0 for never. Raises UsageError."""
+    return 0.0 if value in (0, "0") else _seconds(value, name)
+
+
+def _seconds(value: t.Any, name: str) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds <= MAX_SECONDS:  # false for NaN, too
+        raise UsageError(name, value, "seconds, more than 0 and up to %d" % MAX_SECONDS)
+    return seconds
 
 
 def check_checksum(text: str) -> str:

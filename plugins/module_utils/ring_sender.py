@@ -9,23 +9,22 @@ import typing as t
 
 from ansible_collections.dolly.ring.plugins.module_utils import (
     classic_ring,
+    ring_numbers,
     ring_options,
     ring_source,
     ring_streams,
 )
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan import transport
 
 Params = t.Mapping[str, t.Any]
 Config = t.Dict[str, t.Any]
 
-#: The options of the transport, and what the engine calls them.
-_TRANSPORT = {{"tries": "connect_tries"}.get(name, name): name for name in transport.BOUNDS}
-
 
 def spec() -> t.Dict[str, t.Any]:
     """Return the argument spec of the options of the transport."""
-    return {option: {"type": "int", "default": 0} for option in _TRANSPORT}
+    found: t.Dict[str, t.Any] = {option: {"type": "str", "default": "0"} for option in ring_numbers.TRANSPORT}
+    found["connect_tries"] = {"type": "int", "default": 0}
+    return found
 
 
 def needed_to_start(params: Params) -> t.List[str]:
@@ -48,42 +47,38 @@ def config_of(params: Params, check_mode: bool) -> Config:
         "dummy_size": ring_streams.dummy_bytes(params),
         "source_facts": params["source_facts"],
         "nodes": _nodes(params["nodes"], params["name"], check_mode),
-        "fanout": ring_options.check_at_least(params["fanout"], 1, "fanout"),
+        "fanout": ring_numbers.check("fanout", params["fanout"]),
         "verify": params["verify"],
         "checksum": ring_options.check_checksum(params["checksum"]),
         "bmap": params["bmap"],
         "compare": params["compare"],
-        "min_nodes": ring_options.check_at_least(params["min_nodes"], 0, "min_nodes"),
+        "min_nodes": ring_numbers.check("min_nodes", params["min_nodes"]),
         "server_name": params["name"],
         "server_address": params["server_address"],
         "bind": params["bind"],
         "port": port,
         "last_port": last_port,
-        "chunk_size": ring_options.check_at_least(params["chunk_size"], 0, "chunk_size"),
+        "chunk_size": ring_numbers.check("chunk_size", params["chunk_size"]),
         "compute_sha256": params["sha256"],
         "sync": params["sync"],
-        "transport": _transport(params),
+        "transport": {
+            name: ring_numbers.check(option, params[option]) for option, name in ring_numbers.TRANSPORT.items()
+        },
         "statistics": params["statistics_log"] or "",
     }
+    _check_together(config)
+    config.update(timeouts)
+    return _classic_config(params, config, check_mode) if classic_ring.is_classic(params) else config
+
+
+def _check_together(config: Config) -> None:
+    """Raise UsageError for options that do not go together."""
     if config["compare"] and config["verify"] == "none":
         raise UsageError("verify", "none", "another value with compare, which compares digests")
     if config["bmap"] and config["verify"] == "none":
         raise UsageError("verify", "none", "another value with bmap, which is compared while the image is digested")
     if config["min_nodes"] > len(config["nodes"]):
         raise UsageError("min_nodes", config["min_nodes"], "at most the number of nodes, %d" % len(config["nodes"]))
-    config.update(timeouts)
-    return _classic_config(params, config, check_mode) if classic_ring.is_classic(params) else config
-
-
-def _transport(params: Params) -> t.Dict[str, int]:
-    """Return the numbers of the transport. Raises UsageError."""
-    found = {}
-    for option, name in _TRANSPORT.items():
-        try:
-            found[name] = transport.check(name, params[option])
-        except ValueError:
-            raise UsageError(option, params[option], transport.expected(name)) from None
-    return found
 
 
 def _classic_config(params: Params, config: Config, check_mode: bool) -> Config:

@@ -10,9 +10,15 @@ import hashlib
 import os
 import typing as t
 
-from ansible_collections.dolly.ring.plugins.module_utils import classic_ring, ring_options, ring_streams
+from ansible_collections.dolly.ring.plugins.module_utils import (
+    classic_ring,
+    ring_numbers,
+    ring_options,
+    ring_streams,
+)
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import ChecksumMismatch, UsageError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan import blockmap
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan import blockmap, job
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.misfit import mistake
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import source as image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import SourceFacts
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.split_source import SplitSource
@@ -34,6 +40,7 @@ def inspect(params: Params) -> Returned:
     if not os.path.isabs(path or ""):
         raise UsageError("source", path, "an absolute path")
     found, written = ring_streams.inspect(params)
+    _check_chunks(params["chunk_size"], found.size)
     block_map = _read_block_map(params["bmap"], found)
     if block_map is not None:
         found = dataclasses.replace(found, allocated=min(found.allocated, block_map.mapped().total))
@@ -46,6 +53,14 @@ def inspect(params: Params) -> Returned:
         "kind": found.kind,
         "cautions": [caution] if caution else [],
     }
+
+
+def _check_chunks(asked: t.Any, size: int) -> None:
+    """Raise UsageError for digests that are too many, or not of a size that there can be."""
+    try:
+        job.chunk_size_of(ring_numbers.check("chunk_size", asked), size)
+    except ValueError as error:
+        raise mistake(error, "another size") from error
 
 
 def _inspect_nothing(params: Params) -> Returned:

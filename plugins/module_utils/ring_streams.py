@@ -8,8 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.dolly.ring.plugins.module_utils import classic_ring
-from ansible_collections.dolly.ring.plugins.module_utils.dolly import units
+from ansible_collections.dolly.ring.plugins.module_utils import classic_ring, ring_numbers
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.streams import (
     Infile,
@@ -28,7 +27,6 @@ _DUMMY = ("dummy_size", "dummy_seconds")
 #: What a run without disks has no use for: on the server, and on a node.
 _OF_IMAGES = ("source", "source_facts", "dest", "checksum", "bmap", "compare", "sha256")
 _OF_TARGETS = ("dest", "source", "expect_size", "expect_serial", "expect_wwn", "move_gpt", "purge")
-_LARGEST = 2 ** 63 - 1
 
 
 def spec() -> t.Dict[str, t.Any]:
@@ -47,7 +45,7 @@ def is_dummy(params: Params) -> bool:
 
 def dummy_bytes(params: Params) -> t.Optional[int]:
     """How many bytes a run without disks sends, None for one that goes by time, and for others. Raises UsageError."""
-    return _size(params, "dummy_size") or None
+    return ring_numbers.check("dummy_size", params["dummy_size"]) or None
 
 
 def files_of(params: Params) -> t.Tuple[Infile, Outfile]:
@@ -55,7 +53,7 @@ def files_of(params: Params) -> t.Tuple[Infile, Outfile]:
     _check_protocol(params)
     if is_dummy(params):
         return _nothing(params), Outfile()
-    split, uncompressed = (_size(params, name) for name in _SIZES)
+    split, uncompressed = (ring_numbers.check(name, params[name]) for name in _SIZES)
     if uncompressed and not params["compressed"]:
         raise UsageError("uncompressed_size", params["uncompressed_size"], "none without compressed")
     kind = "compressed" if params["compressed"] else "plain"
@@ -96,17 +94,6 @@ def check_dummy_client(params: Params) -> None:
             raise UsageError(name, params[name], "none with dummy: nothing is read or written")
     if not params["dummy"] and not params["dest"]:
         raise UsageError("dest", params["dest"], "the absolute path of what is overwritten, or dummy=true")
-
-
-def _size(params: Params, name: str) -> int:
-    """Bytes, 0 for the empty string."""
-    try:
-        size = units.parse_size(params[name] or 0)
-    except ValueError:
-        size = -1
-    if not 0 <= size <= _LARGEST:
-        raise UsageError(name, params[name], "a size in bytes such as 2147483648 or 2G")
-    return size
 
 
 def _check_protocol(params: Params) -> None:

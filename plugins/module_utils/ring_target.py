@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.dolly.ring.plugins.module_utils import ring_streams
+from ansible_collections.dolly.ring.plugins.module_utils import ring_numbers, ring_streams
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import checks, facts, target
 
@@ -41,8 +41,11 @@ def check_dest(params: Params, source: t.Optional[facts.SourceFacts]) -> facts.T
 
 
 def policy_of(params: Params) -> t.Dict[str, t.Any]:
-    """Return what is expected of a disk, and what may be done to it."""
-    return {name: params[name] for name in ("expect_size", "expect_serial", "expect_wwn", "move_gpt")}
+    """Return what is expected of a disk, and what may be done to it. Raises UsageError."""
+    found = {name: params[name] for name in ("expect_size", "expect_serial", "expect_wwn", "move_gpt")}
+    if found["expect_size"] is not None:
+        found["expect_size"] = ring_numbers.check("expect_size", found["expect_size"])
+    return found
 
 
 def describe_write(found: facts.TargetFacts) -> str:

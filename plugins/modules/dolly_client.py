@@ -116,8 +116,8 @@ options:
     default: '9998'
   expect_size:
     description:
-      - Refuse a block device that has not exactly so many bytes.
-    type: int
+      - Refuse a block device that has not exactly so many bytes, such as V(480103981056) or V(480GB).
+    type: str
   expect_serial:
     description:
       - Refuse a block device with another serial number.
@@ -425,7 +425,7 @@ def argument_spec():
         extra_addresses={"type": "list", "elements": "str", "default": []},
         extra_interfaces={"type": "list", "elements": "str", "default": []},
         ansible_host={"type": "str", "default": ""},
-        expect_size={"type": "int"},
+        expect_size={"type": "str"},
         expect_serial={"type": "str"},
         expect_wwn={"type": "str"},
         move_gpt={"type": "bool", "default": False},

@@ -201,9 +201,11 @@ options:
     default: '9998'
   chunk_size:
     description:
-      - How many bytes one digest covers. V(0) means 4 MiB, and more for very large images.
-    type: int
-    default: 0
+      - How many bytes one digest covers, such as V(16M). A multiple of 4 KiB up to 1 GiB, and enough that the image has
+        at most 65,536 such chunks.
+      - V(0) means 4 MiB, and more for very large images.
+    type: str
+    default: '0'
   sync:
     description:
       - Whether the nodes flush the image to the medium before they are done. Without it the run ends sooner, and
@@ -213,19 +215,19 @@ options:
   segsize:
     description:
       - The TCP maximum segment size in bytes, 88 to 32767. V(0) leaves it to the kernel.
-    type: int
-    default: 0
+    type: str
+    default: '0'
   socket_buffer:
     description:
-      - The size of socket buffers in bytes, a multiple of 4096. V(0) lets the kernel tune them.
-    type: int
-    default: 0
+      - The size of socket buffers in bytes, a multiple of 4096 such as V(4M). V(0) lets the kernel tune them.
+    type: str
+    default: '0'
   block_size:
     description:
-      - How many bytes are sent in one piece at most, a multiple of 4096 up to 8 MiB.
+      - How many bytes are sent in one piece at most, a multiple of 4096 up to 8 MiB, such as V(1M).
       - V(0) means 8 MiB, or 1 MiB to a node with several addresses.
-    type: int
-    default: 0
+    type: str
+    default: '0'
   connect_tries:
     description:
       - How often a node is dialled before it counts as unreachable, with one second between the tries.
@@ -234,12 +236,12 @@ options:
     default: 0
   min_rate:
     description:
-      - A floor in bytes per second. A node that takes less for ten seconds, although there was more for it, is
-        given up.
+      - A floor in bytes per second, such as V(10M). A node that takes less for ten seconds, although there was more for
+        it, is given up.
       - V(0) means that no node is too slow. One that takes less than half of what it could have goes on as a leaf, as
         RV(nodes) say then.
-    type: int
-    default: 0
+    type: str
+    default: '0'
   statistics_log:
     description:
       - A file on the server to which a line of statistics is added when a run has ended, unless no node got the image.
@@ -598,7 +600,7 @@ def argument_spec():
         min_nodes={"type": "int", "default": 0},
         dest={"type": "str", "default": ""},
         server_address={"type": "str", "default": ""},
-        chunk_size={"type": "int", "default": 0},
+        chunk_size={"type": "str", "default": "0"},
         statistics_log={"type": "path"},
         barrier_timeout={"type": "float", "default": 60.0},
         flush_timeout={"type": "float", "default": 1800.0},
@@ -616,6 +618,7 @@ def argument_spec():
 
 def finish(params, folder, check_mode):
     """Start the sender unless it runs already, and wait for its end. Raises TaskFailed."""
+    timeout_s = ring_options.check_timeout(params["timeout"])
     if check_mode or not folder.exists():
         absent = [name for name in ring_sender.needed_to_start(params) if not params[name]]
         if absent:
@@ -625,7 +628,7 @@ def finish(params, folder, check_mode):
         if check_mode:
             return ring_source.predict(params)
         engine_process.start(folder, classic_ring.mode(params, "server"), config, secret)
-    result = await_result(folder, params["timeout"], params["wait"], age_of(folder))
+    result = await_result(folder, timeout_s, params["wait"], age_of(folder))
     if result is None:
         progress = ring_progress.aggregate(folder.read_status() or {})
         return {"changed": False, "state": "running", "msg": "the sender is at work", "progress": progress}

@@ -9,6 +9,9 @@ import difflib
 import os
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.module_utils import ring_numbers, ring_options
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
+
 PREFIX = "dolly_ring_"
 _PRIVATE = "dolly_ring__"
 #: Names that are no options of the role: what its playbook takes, and what it leaves for later tasks.
@@ -31,6 +34,31 @@ def unknown_option(names: t.Mapping[str, t.Iterable[str]], known: t.Iterable[str
                     " give a variable of your own another one: those that begin with %s belong to the role."
                     % (name, host, " Did you mean %s?" % near[0] if near else "", PREFIX)
                 )
+    return ""
+
+
+def bad_number(wishes: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
+    """Return which number that a host was told cannot be, or the empty string.
+
+    The modules refuse it in the same words, but the server's only after all receivers have started.
+    """
+    for host, wish in wishes.items():
+        agreed = {name[len(PREFIX) :]: value for name, value in wish["agreed"].items()}
+        own = wish["own"]
+
+        def called(option: str, host: str = host) -> str:
+            return "%s%s of %s" % (PREFIX, option, host)
+
+        try:
+            ring_numbers.check_all({**agreed, **own}, called)
+            ring_options.check_seconds(own, called)
+            ring_options.check_timeout(own.get("timeout", 0), called("timeout"))
+            ring_options.check_ports(own.get("server_port", 0), called("server_port"))
+            for image in wish["images"]:
+                place = "%%s of the image %s of %s" % (image.get("name") or "", host)
+                ring_numbers.check_all(image, lambda option, place=place: place % option)  # type: ignore[misc]
+        except UsageError as error:
+            return error.sentence
     return ""
 
 

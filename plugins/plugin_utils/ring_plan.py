@@ -149,6 +149,10 @@ def problem_of_images(plan: t.Mapping[str, t.Any], images: t.Sequence[t.Mapping[
     if not plan["nodes"]:
         return "There is no host to clone to: the play has no host besides the server, %s." % plan["server"]
     is_list = len(images) > 1 or bool(plan["agreed"].get("dolly_ring_images"))
+    asked = int(plan["agreed"]["dolly_ring_min_nodes"])
+    if asked > len(plan["expected"]):
+        told = "dolly_ring_min_nodes is %d, but the play has %d hosts to clone to: ask for no more."
+        return told % (asked, len(plan["expected"]))
     if plan["is_dummy"]:
         return problem_of_measuring(plan["agreed"])
     names = [image["name"] for image in plan["images"]]

@@ -20,7 +20,7 @@ _SECONDS: Dict[str, Fraction] = {
 
 def _size_units() -> Dict[str, int]:
     units = {"": 1, "b": 1}
-    for power, letter in enumerate("kmgt", start=1):
+    for power, letter in enumerate("kmgtp", start=1):
         units[letter] = units[letter + "ib"] = 1024 ** power
         units[letter + "b"] = 1000 ** power
     return units

@@ -23,6 +23,28 @@ def test_a_name_that_leads_nowhere_refuses_the_play(lab, variables, sentence):
     assert not lab.copies() and not list(lab.targets.iterdir())
 
 
+@pytest.mark.parametrize("variables, sentence", [
+    ({"dolly_ring_fanout": -1}, "dolly_ring_fanout of n1 is -1, but expected is 1 to 65535"),
+    ({"dolly_ring_min_nodes": 3}, "dolly_ring_min_nodes is 3, but the play has 2 hosts"),
+    ({"dolly_ring_chunk_size": 1}, "dolly_ring_chunk_size of n1 is 1, but expected is 0 or 4 KiB to 1 GiB"),
+    ({"dolly_ring_dest_split": "8X"}, "dolly_ring_dest_split of n1 is '8X', but expected is 0 or 1 B or more"),
+    ({"dolly_ring_dead_after": -1}, "dolly_ring_dead_after of n1 is -1, but expected is seconds, more than 0"),
+])
+def test_a_number_that_cannot_be_starts_no_receiver(lab, variables, sentence):
+    lab.write_inventory({"rack3": {"n1": {}, "n2": {}}}, **variables)
+    outcome = lab.play(ROLE, code=2)
+    assert outcome.failed() == {"n1", "n2"}
+    assert all(sentence in reason for reason in outcome.reasons().values()), outcome.reasons()
+    assert "start the receiver" not in outcome.output and not list(lab.targets.iterdir())
+
+
+def test_every_size_may_be_written_with_a_unit(lab):
+    sizes = {"chunk_size": "64k", "block_size": "8k", "socket_buffer": "1M", "min_rate": "1k", "segsize": "1k"}
+    lab.write_inventory({"rack3": {"n1": {}, "n2": {}}}, **{"dolly_ring_" + name: text for name, text in sizes.items()})
+    lab.play(ROLE)
+    assert lab.copies() == {"n1", "n2"}
+
+
 def test_two_images_for_one_place_by_two_names_fail_that_host_alone(lab):
     (lab.targets / "alias").symlink_to(lab.targets / "n1.img")
     first = {"name": "a", "source": str(lab.image), "dest": str(lab.targets) + "/{{ inventory_hostname }}.img"}

@@ -24,6 +24,8 @@ MAX_NODES = 65535
 MAX_SIZE = 2 ** 63 - 1  # off_t
 MAX_CHUNK_SIZE = 2 ** 47  # 65,536 of them make the largest image
 MAX_CHUNKS = 65536
+MIN_ASKED_CHUNK = 4096  # what a user may ask for: a multiple of this, the page of most machines
+MAX_ASKED_CHUNK = 2 ** 30  # streams keep several chunks in memory
 MAX_MAPPED = 65536  # ranges of a block map: a NEED names them all, and has to fit its frames
 MAX_PATH = 4096  # PATH_MAX of Linux
 MAX_SECONDS = 30 * 86400.0
@@ -325,6 +327,21 @@ def default_chunk_size(size: Optional[int]) -> int:
     while size is not None and size > chunk_size * MAX_CHUNKS:
         chunk_size *= 2
     return chunk_size
+
+
+def chunk_size_of(asked: int, size: Optional[int]) -> int:
+    """Return the chunk size in bytes of an image of ``size`` bytes: the one asked for, with 0 the default.
+
+    ValueError: that would make more than 65,536 chunks. Each takes a digest and a look of its own, so that a run over
+    millions of them spends its time with those.
+    """
+    if not asked:
+        return default_chunk_size(size)
+    least = -(-(size or 0) // MAX_CHUNKS)
+    if asked < least:
+        expected = "at least %d for an image of %d bytes, which has at most %d chunks" % (least, size or 0, MAX_CHUNKS)
+        raise Misfit("chunk_size", asked, expected)
+    return asked
 
 
 def _members(what: str, data: Any, required: Iterable[str], optional: Iterable[str] = ()) -> Dict[str, Any]:

@@ -61,6 +61,7 @@ def serve(options: argparse.Namespace) -> int:
     tab = tabfile.read(options.config) if options.config else Dollytab()
     config = sender_config(options, tab, own_names(), warn)
     statistics.check(options.statistics or "")
+    sender.check(config)  # before a client is knocked at, or started
     progress = Progress(sys.stderr, options.is_quiet, options.uncompressed_size)
     watchdog = Watchdog(progress, options.give_up)
     if options.ssh is None:

@@ -61,7 +61,7 @@ def seconds(option: str) -> Number:
 
 def transported(option: str, name: str) -> Number:
     """One of the numbers that say how bytes travel; those of bytes may be written as 64k or 4M."""
-    read: Callable[[str], int] = int if name in ("segsize", "tries") else parse_size
+    read: Callable[[str], int] = int if name == "tries" else parse_size
     return Number(option, transport.expected(name), read, lambda value: transport.check(name, value))
 
 

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..integrity import hashing_of, parse_checksum
 from ..net import sockets
 from ..plan.blockmap import BlockMap, Checker
-from ..plan.job import Image, NodeSpec, Plan, default_chunk_size
+from ..plan.job import Image, NodeSpec, Plan, chunk_size_of
 from ..plan.misfit import mistake
 from ..plan.streams import Infile, Outfile
 from ..plan.transport import Transport
@@ -22,7 +22,7 @@ from ..relay.node import Node, Reporter
 from ..relay.root import Policy, Root
 from ..relay.streaming import StreamRoot, TimedRoot
 from ..storage.facts import SourceFacts
-from ..storage.registry import ARCHIVE_REFUSED, Opened, open_source
+from ..storage.registry import ARCHIVE_REFUSED, STANDARD, Opened, open_source
 from ..storage.source import Source, mounted_for_writing, read_block_map
 from . import statistics
 from .history import History
@@ -113,6 +113,21 @@ def block_map_of(config: Dict[str, Any], source: Opened) -> Optional[BlockMap]:
     return read_block_map(path, source.facts)
 
 
+def check(config: Dict[str, Any]) -> None:
+    """Look at what a run is asked for before anything is started for it; a pipe is left alone. Raises DollyError."""
+    policy_of(config)
+    infile, path = Infile.from_dict(config.get("infile") or {}), str(config.get("source") or "")
+    if infile.kind == "dummy" or path == STANDARD:
+        return
+    # As if nothing was to be compressed: of that nothing is to begin yet.
+    outfile = Outfile() if infile.kind == "plain" else Outfile.from_dict(config.get("outfile") or {})
+    source = open_source(path, infile, outfile, 0.0, archives=str(config.get("archives") or ARCHIVE_REFUSED))
+    try:
+        block_map_of(config, source)
+    finally:
+        source.close()
+
+
 def policy_of(config: Dict[str, Any]) -> Policy:
     """What the run asks for. Raises UsageError."""
     text = str(config.get("checksum") or "")
@@ -138,7 +153,7 @@ def plan_of(
     nodes = [NodeSpec.from_dict(dict(node, extra=list(node.get("extra") or ()))) for node in config["nodes"]]
     if not nodes:
         raise ValueError("there is no node to send to")
-    chunk_size = int(config.get("chunk_size") or 0) or default_chunk_size(source.size)
+    chunk_size = chunk_size_of(int(config.get("chunk_size") or 0), source.size)
     if config.get("compare") and config.get("verify") == "none":
         raise UsageError("compare", True, "false with verify none, which leaves out the digests that are compared")
     verify = "none" if source.infile.kind == "dummy" else str(config.get("verify") or "readback")

@@ -48,6 +48,21 @@ def test_the_source_must_be_absolute():
         ring_source.inspect(params_for(source="a.img"))
 
 
+@pytest.mark.parametrize("chunk_size", [4096, "4k", "1G"])
+def test_digests_of_a_size_that_can_be(tmp_path, chunk_size):
+    with (tmp_path / "a.img").open("wb") as file:
+        file.truncate(4096 * 65536)
+    assert ring_source.inspect(params_for(source=str(tmp_path / "a.img"), chunk_size=chunk_size))["size"]
+
+
+@pytest.mark.parametrize("chunk_size", [1, 4096])
+def test_digests_that_are_too_many(tmp_path, chunk_size):
+    with (tmp_path / "a.img").open("wb") as file:
+        file.truncate(4096 * 65536 + 1)
+    with pytest.raises(UsageError, match=r"chunk_size is %d, but expected is " % chunk_size):
+        ring_source.inspect(params_for(source=str(tmp_path / "a.img"), chunk_size=chunk_size))
+
+
 @pytest.mark.parametrize("told", ["", "The source is mounted for writing (/): think twice."])
 def test_what_a_user_should_know_of_the_source(tmp_path, monkeypatch, told):
     (tmp_path / "a.img").write_bytes(IMAGE)

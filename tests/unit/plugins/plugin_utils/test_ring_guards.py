@@ -27,6 +27,30 @@ def test_a_mistyped_option_names_host_and_remedy(name, meant):
     assert ("Did you mean" in told) == bool(meant)
 
 
+GOOD = {
+    "agreed": {"dolly_ring_fanout": 2, "dolly_ring_min_nodes": 0, "dolly_ring_dest_split": "2G"},
+    "own": {"chunk_size": "4M", "min_rate": 0, "dead_after": "5", "timeout": 0, "server_port": "9998-10010"},
+    "images": [{"source": "/i", "expect_size": "480GB"}],
+}
+
+
+@pytest.mark.parametrize("part, name, value, called", [
+    ("agreed", "dolly_ring_fanout", 0, "dolly_ring_fanout of n2"),
+    ("agreed", "dolly_ring_min_nodes", -1, "dolly_ring_min_nodes of n2"),
+    ("agreed", "dolly_ring_dest_split", "8X", "dolly_ring_dest_split of n2"),
+    ("own", "chunk_size", 1, "dolly_ring_chunk_size of n2"),
+    ("own", "dead_after", "soon", "dolly_ring_dead_after of n2"),
+    ("own", "timeout", -1, "dolly_ring_timeout of n2"),
+    ("own", "server_port", "70000", "dolly_ring_server_port of n2"),
+    ("images", "expect_size", "-1", "expect_size of the image a of n2"),
+])
+def test_a_number_that_cannot_be_names_option_and_host(part, name, value, called):
+    assert ring_guards.bad_number({"n1": GOOD}) == ""
+    bad = [{**GOOD["images"][0], "name": "a", name: value}] if part == "images" else {**GOOD[part], name: value}
+    told = ring_guards.bad_number({"n1": GOOD, "n2": {**GOOD, part: bad}})
+    assert told.startswith("%s is " % called) and "but expected is" in told
+
+
 def test_a_hook_that_is_there():
     seen = []
     wishes = {"n1": {"hooks": {"before": "tasks/first.yml", "after": "", "on_failure": "/srv/told.yml"}}, "n2": {}}

@@ -35,6 +35,12 @@ def test_plan_has_the_order_of_the_play_and_the_server_is_no_node():
     assert made["expected"] == ["b", "a", "gone"] and made["needed"] == 3
 
 
+def test_more_nodes_than_there_are_cannot_be_needed():
+    assert plan(wish("a", dolly_ring_min_nodes=2), wish("b", dolly_ring_min_nodes=2))["problem"] == ""
+    told = plan(wish("a", dolly_ring_min_nodes=3), wish("b", dolly_ring_min_nodes=3))["problem"]
+    assert told.startswith("dolly_ring_min_nodes is 3, but the play has 2 hosts")
+
+
 def test_hosts_of_one_group_stand_side_by_side_at_every_level():
     wishes = [
         wish("a", ["room1", "s1"]),

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.net import sockets
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import sender
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import activation, sender
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.cli import main
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.numbers import joined
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.options import make_parser
@@ -193,6 +193,20 @@ class TestNumbers:
     def test_as_a_document(self, capsys):
         assert main(["--segsize", "-5", "--json"]) == 1
         assert json.loads(capsys.readouterr().out)["error"]["option"] == "--segsize"
+
+
+@pytest.mark.parametrize("more, told", [
+    (["--min-nodes", "3"], "--min-nodes is '3', but expected is 0 (all of them) to 1"),
+    (["--checksum", "sha256:0"], "--checksum is 'sha256:0', but expected is"),
+    (["--bmap", "/nowhere"], "--bmap is '/nowhere', but expected is"),
+    (["-I", "/nowhere"], "source is '/nowhere', but expected is"),
+    (["-I", "/dev/null"], "source is '/dev/null', but expected is"),
+])
+def test_what_cannot_be_is_found_before_any_client_is_started(capsys, monkeypatch, key, image, more, told):
+    knocked = []
+    monkeypatch.setattr(activation, "knock", lambda *arguments: knocked.append(arguments))
+    arguments = ["--key-file", key, "-d", "-H", "a", "-I", image, "-O", "/out"]
+    assert told in refused(capsys, arguments + more) and not knocked
 
 
 @pytest.mark.parametrize("option", ["-S", "-O", "-I", "-f", "--checksum", "--bmap", "--key-file", "--bind", "-a", "-o"])
