@@ -19,13 +19,13 @@ With --json one document is printed on standard output, also when the run is ref
 state: done, partial (server only) or failed.
 exit_code, version, role (client or server) and name of this node.
 error: null, or kind, message, fault and what belongs to them.
-bytes, seconds, rate (bytes per second), digest (SHA-256 over the digests of all chunks; none with
---verify mac).
+bytes, seconds, rate (bytes per second), digest (SHA-256 over the digests of all chunks; with
+--verify mac none, but keyed_digest, which is equal where images of one run are equal).
 A client: changed, position, verified, synced, repaired, covers, target, notes, refused_connections, times, and
 received_bytes, sent_bytes, resumed_bytes and equal_bytes.
 The server: covers, sha256 (where asked for), sent (bytes), server_reachable, refused_connections, times, limited_by,
-and nodes, one entry for each client in ring order with name, position, state, bytes, seconds, rate, digest, verified,
-synced, repaired and error."""
+and nodes, one entry for each client in ring order with name, position, state, bytes, seconds, rate, digest,
+keyed_digest, verified, synced, repaired and error."""
 
 CONFIG = """\
 The file of -f has one keyword on each line, in any order, each once:

@@ -136,6 +136,7 @@ def result_fields(result: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         "rate_mb_s": megabytes_per_second(result.get("rate")),
         "covers": result.get("covers") or "",
         "digest": result.get("digest") or "",
+        "keyed_digest": result.get("keyed_digest") or "",
         "times": result.get("times") or {},
         "refused_connections": int(result.get("refused_connections") or 0),
     }

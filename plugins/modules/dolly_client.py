@@ -297,6 +297,12 @@ digest:
     - Empty with O(verify=mac), whose digests mean nothing without the secret of the run.
   returned: with O(state=finished)
   type: str
+keyed_digest:
+  description:
+    - With O(verify=mac) the SHA-256 over the MACs of all chunks, else empty. It is equal where images of one run are
+      equal, and means nothing outside of the run.
+  returned: with O(state=finished)
+  type: str
 position:
   description: The rank of this node in the ring. The server is 0.
   returned: with O(state=finished)

@@ -398,6 +398,12 @@ digest:
   description: The SHA-256 over the digests of all chunks. Empty with O(verify=mac).
   returned: with O(state=finished)
   type: str
+keyed_digest:
+  description:
+    - With O(verify=mac) the SHA-256 over the MACs of all chunks, else empty. It is equal where images of one run are
+      equal, and means nothing outside of the run.
+  returned: with O(state=finished)
+  type: str
 sha256:
   description: The SHA-256 of the whole image. Empty when it was not asked for.
   returned: with O(state=finished)
@@ -451,6 +457,9 @@ nodes:
       type: float
     digest:
       description: The SHA-256 over the digests of all chunks. Empty with O(verify=mac).
+      type: str
+    keyed_digest:
+      description: The same over the MACs of all chunks with O(verify=mac), else empty.
       type: str
     verified:
       description: Whether every chunk was read back from the target, through the page cache, and matched.
@@ -681,7 +690,8 @@ def await_result(folder, timeout_s, wait_s=None, ran_s=0.0, clock=time.monotonic
 def last_words(folder, status):
     """Return what a sender without a result is known to have done."""
     nodes = [node_fields(node) for node in status.get("nodes") or ()]
-    return {"state": "unknown", "nodes": nodes, "log": folder.log_tail(engine_process.LOG_LINES)}
+    digests = {name: status.get(name) or "" for name in ("digest", "keyed_digest")}
+    return {"state": "unknown", "nodes": nodes, "log": folder.log_tail(engine_process.LOG_LINES), **digests}
 
 
 def result_fields(result):

@@ -241,8 +241,9 @@ def join(plan: t.Mapping[str, t.Any], started: t.Mapping[str, t.Mapping[str, t.A
     nodes = []
     for name in plan["nodes"]:
         said = started.get(name) or {}
-        if said.get("run_id") == plan["id"] and "node" in said:
-            nodes.append(said["node"])
+        node = node_of(name, said.get("node")) if said.get("run_id") == plan["id"] else None
+        if node is not None:
+            nodes.append(node)
     there = {node["name"] for node in nodes}
     missing = [name for name in plan["expected"] if name not in there]
     problem = ""
@@ -256,6 +257,21 @@ def join(plan: t.Mapping[str, t.Any], started: t.Mapping[str, t.Mapping[str, t.A
             what_next(len(nodes), missing),
         )
     return {"nodes": nodes, "missing": missing, "problem": problem}
+
+
+def node_of(name: str, said: t.Any) -> t.Optional[t.Dict[str, t.Any]]:
+    """Where a host can be dialled, by its own word, under the name that the inventory has for it; None: nowhere.
+
+    A host that calls itself by the name of another one would stand for it, or have the server refuse the ring.
+    """
+    if not isinstance(said, dict):
+        return None
+    host, port, extra = said.get("host"), said.get("port"), said.get("extra") or []
+    is_number = isinstance(port, int) and not isinstance(port, bool)
+    is_list = isinstance(extra, list) and all(isinstance(address, str) for address in extra)
+    if not isinstance(host, str) or not host or not is_number or not is_list:
+        return None
+    return {"name": name, "host": host, "port": port, "extra": list(extra)}
 
 
 def first_cause(missing: t.Sequence[str], started: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:

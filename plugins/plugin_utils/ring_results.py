@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.plugin_utils import host_words
 from ansible_collections.dolly.ring.plugins.plugin_utils.ring_words import printable
 
 Said = t.Mapping[str, t.Any]
@@ -65,7 +66,8 @@ def result_of(host: str, heard: Heard) -> t.Dict[str, t.Any]:
     result.update(BLANK)
     if "bytes" not in collected and not heard.is_check:
         result.update(from_server(host, heard))
-    result.update((name, said[name]) for name in BLANK if name in said)
+    result.update((name, said[name]) for name in BLANK if said.get(name) is not None)
+    result["verified"] = result["verified"] and host_words.has_digests(heard.run) and not doubt_of(host, heard)
     if is_server:
         result["position"] = 0
     if heard.is_check and (state not in GOOD or heard.ring.get("problem")):
@@ -85,7 +87,13 @@ def of_run(said: t.Optional[Said], heard: Heard) -> Said:
     """What a host said in this run; what an unreachable one could not say has no run in it."""
     if not said or said.get("skipped") or said.get("run_id", heard.run["id"]) != heard.run["id"]:
         return {}
-    return said
+    return host_words.checked(said, heard.run["nodes"])
+
+
+def doubt_of(host: str, heard: Heard) -> str:
+    """Why the image that this host says it holds may be another one, or the empty string."""
+    collected = of_run(heard.collected.get(host), heard)
+    return host_words.doubt(heard.run, collected, heard.stream) if "bytes" in collected else ""
 
 
 def verdict(host: str, heard: Heard) -> t.Tuple[str, str]:
@@ -147,6 +155,8 @@ def verdict_of_node(host: str, heard: Heard, started: Said, collected: Said) -> 
         if problem and problem not in why:
             why = "%s: %s; this node: %s" % (heard.run["server"], problem.rstrip("."), why)
         return "failed", why if "bytes" in collected else why + seen_by_server(host, heard, why)
+    if doubt_of(host, heard):
+        return "failed", doubt_of(host, heard)
     cleaned = of_run(heard.cleaned.get(host), heard)
     if not cleaned.get("clean"):
         return "failed", "Could not clean up after the run: %s" % (cleaned.get("msg") or "no answer")
@@ -181,7 +191,7 @@ def from_server(host: str, heard: Heard) -> t.Dict[str, t.Any]:
 
 
 def is_disk(host: str, heard: Heard) -> bool:
-    return ((heard.started.get(host) or {}).get("target") or {}).get("kind") == "block"
+    return (of_run(heard.started.get(host), heard).get("target") or {}).get("kind") == "block"
 
 
 def seen_by_server(host: str, heard: Heard, told: str = "") -> str:

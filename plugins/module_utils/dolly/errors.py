@@ -157,6 +157,18 @@ class BadChunk(DollyError):
         self._explain({"path": path, "offset": offset, "tries": tries})
 
 
+class WrongImage(DollyError):
+    """{node} holds another image than the server's (digest {found}, expected was {expected}): a node that has the key
+    of this run may have posed as the server; find out which, and clone {node} again."""
+
+    fault = "peer"
+    exit_code = 3
+
+    def __init__(self, node: str, found: str, expected: str) -> None:
+        fields = {"node": node, "found": found or "none", "expected": expected or "none, for it was not known"}
+        self._explain(fields)
+
+
 class BadArchive(DollyError):
     """The compressed stream for {path} is no good {place}: {reason}. Nothing was published; check the archive that
     is cloned and start again."""
@@ -395,7 +407,7 @@ _KINDS: Dict[str, Type[DollyError]] = {
     kind.__name__: kind
     for kind in (
         DollyError, UsageError, Refused, SourceError, SourceChanged, ChecksumMismatch, MapMismatch, TargetError,
-        BadChunk, BadArchive, BytesGone, CryptoError, PeerLost, CannotConnect, NameUnknown, ProtocolError,
+        BadChunk, WrongImage, BadArchive, BytesGone, CryptoError, PeerLost, CannotConnect, NameUnknown, ProtocolError,
         AuthError, IllegalTransition, TimedOut, TargetHung, TooSlow, Aborted, NotEnoughNodes,
     )
 }

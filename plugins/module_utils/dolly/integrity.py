@@ -172,9 +172,14 @@ class Manifest:
                 last = min(first + SLICE_DIGESTS, end)
                 yield first, b"".join(self._digests[index] for index in range(first, last))
 
-    def lasting_root(self) -> str:
-        """Return what `root` does; empty when digests are missing, or mean nothing once the run is over."""
-        return self.root() if self.is_complete and self.hashing.is_lasting else ""
+    def run_root(self) -> str:
+        """Return what `root` does, by which images of one run can be compared; empty when digests are missing."""
+        return self.root() if self.is_complete else ""
+
+    def told_root(self, root: str) -> Dict[str, str]:
+        """Return `run_root` as results name it: `digest`, or `keyed_digest` where it means nothing after the run."""
+        is_lasting = self.hashing.is_lasting
+        return {"digest": root if is_lasting else "", "keyed_digest": "" if is_lasting else root}
 
     def root(self) -> str:
         """Return the hex SHA-256 over all digests in order. ValueError: some are not known."""

@@ -247,7 +247,7 @@ class Member(Node):
             self.fail(error)
         elif self._finisher.is_published:
             self._update()
-            self._say(state="done", digest=self.ledger.manifest.lasting_root(), blocked_on="", **self._finisher.outcome)
+            self._say(state="done", digest=self.ledger.manifest.run_root(), blocked_on="", **self._finisher.outcome)
             downstream.handle(heal.Settled(heal.ADOPTION_PATIENCE_S + heal.UNHEARD * self.context.timeouts.dead_after))
             self._leave_if_idle()
 

@@ -23,6 +23,7 @@ from .context import Context
 from .digester import Digester
 from .downstream import SETTLED, sight_of
 from .farewell import Farewell
+from .image_check import ImageCheck
 from .ledger import Ledger
 from .node import Node, Reporter, as_fields
 from .threads import Worker
@@ -58,6 +59,7 @@ class Root(Node):
         ledger = Ledger(plan.image, False, hashing=context.hashing(plan))
         self._let_go(ledger, plan.verify != "none")
         self.set_up(plan, 0, ledger)
+        self.image_check = ImageCheck(ledger.manifest, plan.verify != "none")
         self._ranks = range(1, len(plan.nodes))
         self._names = frozenset(node.name for node in plan.nodes)
         self._members: FrozenSet[int] = frozenset()
@@ -126,8 +128,11 @@ class Root(Node):
             return
         self._start(ready)
 
+    def _word_of(self, rank: int) -> Optional[Snapshot]:
+        return self.image_check.judge(self.board.get(rank))
+
     def _state_of(self, rank: int) -> str:
-        snapshot = self.board.get(rank)
+        snapshot = self._word_of(rank)
         return snapshot.state if snapshot is not None else "waiting"
 
     def _why_not(self, ranks: Set[int]) -> List[str]:
@@ -328,10 +333,10 @@ class Root(Node):
         """One entry per client, in ring order: what is known of it."""
         found = []
         for rank in self._ranks:
-            snapshot = self.board.get(rank)
             name = self.plan.nodes[rank].name if self.plan is not None else str(rank)
-            entry = _entry(rank, name, snapshot)
+            entry = _entry(rank, name, self._word_of(rank))
             entry["times"] = self._times_of(rank)
+            entry.update(self.image_check.manifest.told_root(entry.get("digest", "")))
             entry["verified"] = entry["state"] == "done" and self.plan is not None and self.plan.verify != "none"
             found.append(entry)
         return found

@@ -90,7 +90,8 @@ def serve(options: argparse.Namespace) -> int:
             watchdog(node)
 
         result = _stream(options, config, key, progress, report)
-        result["nodes"] = ring.collect(result["nodes"], asked)
+        has_digests = config["verify"] != "none" and config["infile"]["kind"] != "dummy"
+        result["nodes"] = ring.collect(result, asked, has_digests)
     return _end(options, config, result)
 
 

@@ -154,7 +154,7 @@ def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[st
         "seconds": word.seconds,
         "rate": round(word.held / word.seconds) if word.seconds else 0,
         "covers": member.plan.image.coverage if member.plan is not None else "",
-        "digest": word.digest,
+        **(member.ledger.manifest.told_root(word.digest) if member.ledger is not None else {"digest": ""}),
         "position": word.rank,
         "verified": is_done and verifies,
         "synced": word.synced,

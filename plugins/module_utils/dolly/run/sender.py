@@ -201,7 +201,13 @@ def describe(root: Root) -> Dict[str, Any]:
         "size": root.source_size,
         "total": len(root.plan.nodes) - 1 if root.plan is not None else 0,
         "nodes": snapshots,
+        **_digests(root),  # a node that is done is believed by them, also when the server is gone by then
     }
+
+
+def _digests(root: Root) -> Dict[str, str]:
+    """The digest of the whole image by the names that it has in results, empty until all of it was digested."""
+    return root.image_check.manifest.told_root(root.image_check.root)
 
 
 def percent(root: Root) -> float:
@@ -224,7 +230,7 @@ def result_of(root: Root) -> Dict[str, Any]:
         "seconds": round(root.seconds, 3),
         "rate": round(root.source_size / root.seconds) if root.seconds else 0,
         "covers": root.plan.image.coverage if root.plan is not None else "",
-        "digest": (root.ledger.manifest.lasting_root() or None) if root.ledger is not None else None,
+        **{name: value or None for name, value in _digests(root).items()},
         "sha256": root.sha256,
         "sent": root.sent,
         "times": root.times(),

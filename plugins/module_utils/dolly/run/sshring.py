@@ -9,7 +9,7 @@ import os
 import tempfile
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from ..errors import DollyError, NotEnoughNodes
+from ..errors import DollyError, NotEnoughNodes, WrongImage
 from .archive import write_engine
 from .ssh import Machine, load_paramiko, reasons
 
@@ -63,26 +63,31 @@ class SshRing:
         for machine in self._machines:
             machine.poll()
 
-    def collect(self, rows: List[Dict[str, Any]], asked: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
-        """The rows of all nodes that were asked for, in that order, each receiver's own result in `own`."""
+    def collect(
+        self, result: Dict[str, Any], asked: Sequence[Dict[str, Any]], has_digests: bool
+    ) -> List[Dict[str, Any]]:
+        """The rows of all nodes that were asked for, in that order, each receiver's own result in `own`.
+
+        `result`: of the server. `has_digests`: whether the image of a node can be, and is, compared with the server's.
+        """
         found: Dict[str, Any] = {}
 
         def finish(machine: Machine) -> None:
             found[machine.name] = machine.finish()
 
         self._each(finish)
-        by_name = {row["name"]: row for row in rows}
-        return [self._row(by_name, node, found.get(node["host"])) for node in asked]
+        by_name = {row["name"]: row for row in result["nodes"]}
+        expected = _digest_of(result) if has_digests else None
+        return [self._row(by_name, node, found.get(node["host"]), expected) for node in asked]
 
-    def _row(self, by_name: Dict[str, Any], node: Dict[str, Any], own: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+    def _row(
+        self, by_name: Dict[str, Any], node: Dict[str, Any], own: Optional[Dict[str, Any]], expected: Optional[str]
+    ) -> Dict[str, Any]:
         row = by_name.get(node["name"])
         if row is None:
             error = self.failed[node["host"]].to_dict()
             return {"name": node["name"], "position": None, "state": "unreachable", "error": error, "own": None}
-        if own and own.get("state") == "done" and row["state"] in _UNSEEN:
-            told = ("state", "bytes", "seconds", "rate", "digest", "synced", "verified")
-            row = dict(row, error=None, **{name: own[name] for name in told})
-        return dict(row, own=own)
+        return dict(outweighed(row, own, expected), own=own)
 
     def _each(self, work: Callable[[Machine], None]) -> Dict[str, DollyError]:
         """Do it on all at once; who failed, and why."""
@@ -96,3 +101,27 @@ class SshRing:
                 elif error is not None:
                     raise error
         return failed
+
+
+def outweighed(row: Dict[str, Any], own: Optional[Dict[str, Any]], expected: Optional[str]) -> Dict[str, Any]:
+    """What became of a node: the server's word, outweighed by the node's `own` where that knows better.
+
+    `expected`: the digest of the server's image, empty where that is not known; None in a run without digests.
+    """
+    if not own or (own.get("state") == "done" and row["state"] not in (*_UNSEEN, "done")):
+        return row
+    if own.get("state") != "done":
+        # Another node may have told the server so.
+        is_told = row["state"] == "done"
+        return dict(row, state="failed", verified=False, error=own.get("error")) if is_told else row
+    if expected is not None and (_digest_of(own) != expected or not expected):
+        error = WrongImage(row["name"], _digest_of(own), expected)
+        return dict(row, state="failed", verified=False, error=error.to_dict())
+    if row["state"] not in _UNSEEN:
+        return row
+    told = ("state", "bytes", "seconds", "rate", "digest", "synced", "verified")
+    return dict(row, error=None, **{name: own[name] for name in told if name in own})
+
+
+def _digest_of(result: Dict[str, Any]) -> str:
+    return str(result.get("digest") or result.get("keyed_digest") or "")

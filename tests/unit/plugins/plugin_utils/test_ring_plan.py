@@ -16,6 +16,10 @@ AGREED = {
 FIRST = {"name": "a", "source": "/i", "dest": "/d"}
 
 
+def node(name, **changes):
+    return {"name": name, "host": "10.0.0.1", "port": 9998, "extra": [], **changes}
+
+
 def wish(host, groups=(), **agreed):
     images = [{"source": "/i", "dest": "/d"}]
     return {
@@ -128,9 +132,9 @@ def test_images_that_cannot_be_are_refused(images, text):
 def test_join_takes_only_who_started_for_this_run_in_ring_order():
     made = plan(wish("a"), wish("b"), wish("c"), max_fail_percentage=40.0)
     started = {
-        "c": {"run_id": "run1", "node": {"name": "c"}},
-        "a": {"run_id": "run1", "node": {"name": "a"}},
-        "b": {"run_id": "older", "node": {"name": "b"}},
+        "c": {"run_id": "run1", "node": node("c")},
+        "a": {"run_id": "run1", "node": node("a")},
+        "b": {"run_id": "older", "node": node("b")},
     }
     joined = ring_plan.join(made, started)
     assert [node["name"] for node in joined["nodes"]] == ["a", "c"]
@@ -141,13 +145,13 @@ def test_join_takes_only_who_started_for_this_run_in_ring_order():
 
 def test_join_says_why_the_first_one_is_missing_and_what_can_be_done():
     made = plan(wish("a"), wish("b"), wish("c"))
-    started = {"a": {"run_id": "run1", "node": {"name": "a"}}, "c": {"run_id": "run1", "msg": "it is mounted (/srv)."}}
+    started = {"a": {"run_id": "run1", "node": node("a")}, "c": {"run_id": "run1", "msg": "it is mounted (/srv)."}}
     assert ring_plan.join(made, started)["problem"] == (
         "Nothing was written: 1 of 3 hosts can take part and 3 are needed; missing: b, c. c: it is mounted (/srv)."
         " Repair them, take them out of the play, or set dolly_ring_min_nodes to 1 or less."
     )
     assert ring_plan.join({**made, "needed": 9}, {})["problem"].endswith("Repair them or take them out of the play.")
-    everyone = {name: {"run_id": "run1", "node": {"name": name}} for name in "abc"}
+    everyone = {name: {"run_id": "run1", "node": node(name)} for name in "abc"}
     problem = ring_plan.join({**made, "needed": 9}, everyone)["problem"]
     assert problem.endswith("9 are needed. Lower dolly_ring_min_nodes.")
 
@@ -171,3 +175,16 @@ def test_a_measurement_needs_neither_source_nor_target(how):
     assert plan(wish("a", **how))["images"][0]["source"] == ""  # whatever the inventory says for a clone
     assert "dolly_ring_images is set" in plan(wish("a", dolly_ring_images=[FIRST], **how))["problem"]
     assert not plan(wish("a", dolly_ring_dummy_size="", dolly_ring_dummy_seconds=0.0))["is_dummy"]
+
+
+def test_a_host_cannot_call_itself_by_the_name_of_another_one():
+    made = plan(wish("a"), wish("b"))
+    started = {"a": {"run_id": "run1", "node": node("b")}, "b": {"run_id": "run1", "node": node("server")}}
+    assert [one["name"] for one in ring_plan.join(made, started)["nodes"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize("said", [None, [], node("a", host=7), node("a", port="ssh"), node("a", extra=[{}])])
+def test_a_host_that_says_nonsense_is_missing_and_the_others_go_on(said):
+    made = {**plan(wish("a"), wish("b")), "needed": 1}
+    joined = ring_plan.join(made, {"a": {"run_id": "run1", "node": said}, "b": {"run_id": "run1", "node": node("b")}})
+    assert (joined["nodes"], joined["missing"]) == ([node("b")], ["a"])

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
-from ansible_collections.dolly.ring.plugins.plugin_utils import ring_results
+import pytest
+
+from ansible_collections.dolly.ring.plugins.plugin_utils import report, ring_results, ring_words
 
 RUN = {"id": "r1", "server": "head", "nodes": ["a", "b"], "expected": ["a", "b"]}
 STARTED = {"run_id": "r1", "node": {"name": "a"}, "address": "10.0.0.1", "address_rule": "interface", "port": 9998}
-GOOD = {"run_id": "r1", "bytes": 7, "synced": True, "verified": True, "changed": True, "position": 1, "msg": "7 bytes"}
+DIGEST = "ab" * 32
+GOOD = {"run_id": "r1", "bytes": 7, "synced": True, "verified": True, "changed": True, "position": 1, "msg": "7 bytes",
+        "digest": DIGEST}  # fmt: skip
 LOG = ["l%d" % number for number in range(30)]
 BAD = {"run_id": "r1", "bytes": 3, "synced": False, "changed": True, "msg": "disk full", "log": LOG}
 SEEN = {"name": "a", "state": "done", "bytes": 7, "position": 1, "verified": True}
@@ -16,7 +21,7 @@ HEARD = ring_results.Heard(
     run=RUN,
     image={"source": {"path": "/i"}},
     ring={"nodes": [{"name": "a"}, {"name": "b"}], "problem": ""},
-    stream={"state": "done", "nodes": [SEEN], "msg": "sent"},
+    stream={"state": "done", "nodes": [SEEN], "msg": "sent", "digest": DIGEST},
     started={"a": STARTED, "b": {**STARTED, "node": {"name": "b"}}},
     collected={"a": GOOD, "b": {**BAD}},
     cleaned={"a": {"run_id": "r1", "clean": True}, "b": {"run_id": "r1", "clean": True}},
@@ -30,7 +35,54 @@ def told(host="a", **changes):
 
 def test_the_nodes_own_word_counts():
     assert told()["state"] == "done" and told()["bytes"] == 7 and told()["address"] == "10.0.0.1"
-    assert told(stream={"state": "failed", "msg": "lost sight"})["state"] == "done"
+    assert told(stream={"state": "failed", "msg": "lost sight", "digest": DIGEST})["state"] == "done"
+
+
+class TestTheDigestOfTheServer:
+    """A node that knows the secret of the run can pose as the server to others; its image has another digest."""
+
+    def test_another_one_is_another_image(self):
+        result = told(collected={"a": {**GOOD, "digest": "cd" * 32}})
+        assert (result["state"], result["verified"], result["changed"]) == ("failed", False, True)
+        assert result["reason"] == (
+            "It holds another image than the server has sent (digest cdcdcdcd, the server's is abababab), so a host of"
+            " this run may have posed as the server: find out which, and clone this one again."
+        )
+
+    @pytest.mark.parametrize("digest", [None, ""])
+    def test_none_is_no_proof(self, digest):
+        stream = {"state": "failed", "msg": "the sender ended without a result", "digest": digest}
+        result = told(stream=stream)
+        assert (result["state"], result["verified"]) == ("failed", False)
+        assert result["reason"] == (
+            "It holds an image with the digest abababab, but whether it is the right one nobody can tell, for there is"
+            " no digest of the server to compare with (the sender ended without a result): run again, with"
+            " dolly_ring_compare only what differs is written."
+        )
+
+    def test_a_node_without_one_has_shown_nothing(self):
+        assert told(collected={"a": {**GOOD, "digest": ""}})["state"] == "failed"
+
+    def test_keyed_digests_are_compared_too(self):
+        """With verify mac there is no other, and it says nothing outside of the run."""
+        keyed = {**GOOD, "digest": "", "keyed_digest": DIGEST}
+        stream = {"state": "done", "nodes": [], "digest": "", "keyed_digest": DIGEST}
+        assert told(collected={"a": keyed}, stream=stream)["state"] == "done"
+        assert told(collected={"a": {**keyed, "keyed_digest": "cd" * 32}}, stream=stream)["state"] == "failed"
+        assert told(collected={"a": keyed}, stream={**stream, "keyed_digest": ""})["state"] == "failed"
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"agreed": {"dolly_ring_verify": "none"}},
+            {"agreed": {"dolly_ring_protocol": "classic"}},
+            {"is_dummy": True},
+        ],
+        ids=["verify none", "classic", "dummy"],
+    )
+    def test_runs_without_digests_verify_nothing(self, changes):
+        result = told(run={**RUN, **changes}, collected={"a": {**GOOD, "digest": ""}}, stream={"state": "done"})
+        assert (result["state"], result["verified"]) == ("done", False)
 
 
 def test_a_node_that_did_not_flush_is_good_only_where_that_was_asked_for():
@@ -106,3 +158,33 @@ def test_a_reason_is_one_printable_line():
     """It is shown by Ansible as it is, whoever gave it."""
     result = told("b", collected={"b": {**BAD, "msg": "bad\x1b]0;title\x07\nTASK [all is well]"}})
     assert result["reason"].isprintable() and "TASK" in result["reason"]
+
+
+class TestAHostThatLies:
+    """Its owner decides what it returns: that spoils its own result, and nobody else's, nor the report."""
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"times": {"write": "x", "children": {"b": {"send": []}, "nobody": {"send": 1.0}}}},
+            {"times": "x"},
+            {"healed": "often", "stalled": [], "equal_bytes": {}, "resumed_bytes": "1"},
+            {"seconds": float("nan"), "rate_mb_s": "fast", "repaired": -1},
+            {"digest": 5, "msg": {}, "covers": []},
+            {"notes": "x", "log": 7, "error": "x", "target": [], "position": "first"},
+            {"bytes": "7"},
+            {"bytes": 2 ** 70},
+        ],
+    )
+    def test_its_fields_are_what_they_should_be(self, changes):
+        heard = dataclasses.replace(HEARD, collected={"a": {**GOOD, **changes}, "b": {**GOOD, "position": 2}})
+        results = {name: ring_results.result_of(name, heard) for name in ("a", "b")}
+        summary = ring_results.summary_of(heard, results)
+        assert results["b"]["state"] == "done" and summary["nodes"][1]["state"] == "done"
+        for name, blank in ring_results.BLANK.items():
+            if blank is not None:
+                assert type(results["a"][name]) is type(blank), name
+        assert results["a"]["times"] in ({}, {"children": {"b": {}}})
+        data = {"summary": summary, "history": {}, "options": {}}
+        assert "<html" in report.page(data) and ring_words.table(summary)
+        json.dumps(data, allow_nan=False)
