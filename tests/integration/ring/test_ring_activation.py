@@ -4,17 +4,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.activation import SERVICE_PORT
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.options import DEFAULT_PORT, make_parser
 from ansible_collections.dolly.ring.tests.integration.ring.images import MIB
 from ansible_collections.dolly.ring.tests.integration.ring.networks import missing_programs
-from ansible_collections.dolly.ring.tests.integration.ring.processes import Program
+from ansible_collections.dolly.ring.tests.integration.ring.processes import PATIENCE_S, Program
 
 UNITS = Path(__file__).resolve().parents[3] / "packaging" / "systemd"
 IMAGE_SIZE = 5 * MIB
@@ -67,6 +71,91 @@ def test_a_strangers_knock_starts_one_that_listens_to_nobody(loopback):
     assert "waiting for the server" in program.log or "join_timeout" in program.log
 
 
+def start_service(rack, door, *options):
+    """What systemd does when somebody knocks: the listening socket becomes descriptor 3 of the receiver."""
+    script = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid()); "
+    script += "os.execv(sys.argv[2], sys.argv[2:])"
+    arguments = ["--key-file", str(rack._key), "-v", "--bind", "127.0.0.1", *options]
+    engine = [sys.executable, "-S", str(rack._engine), *arguments]
+    environment = dict(os.environ, LISTEN_FDS="1", LISTEN_FDNAMES="knock")
+    command = [sys.executable, "-S", "-c", script, str(door.fileno()), *engine]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, pass_fds=[door.fileno()], env=environment)
+
+
+@pytest.mark.parametrize("fault", ["its port is taken", "an option that is none", "no key"])
+def test_a_service_that_fails_at_once_has_taken_the_knock_and_is_not_started_again_at_once(loopback, fault):
+    """A knock that is left would start it again as soon as it has ended, eight times in a second."""
+    with socket.create_server(("127.0.0.1", 0)) as door, socket.create_server(("127.0.0.1", 0)) as taken:
+        options = {
+            "its port is taken": ["--port", str(taken.getsockname()[1])],
+            "an option that is none": ["--no-such-option"],
+            "no key": ["--key-file", "/nonexistent"],
+        }[fault]
+        with socket.create_connection(door.getsockname()) as stranger:
+            began_at = time.monotonic()
+            service = start_service(loopback, door, *options)
+            stranger.settimeout(PATIENCE_S)
+            assert stranger.recv(1) == b"", "it hangs up before it has tried anything"
+            told = service.communicate(timeout=PATIENCE_S)[1]
+            assert service.returncode == 1 and "dolly: " in told
+            assert time.monotonic() - began_at > 4.9
+        door.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            door.accept()
+
+
+def test_a_service_has_a_port_of_its_own(loopback):
+    """Strangers can have one started whenever they like: it must not keep the usual port busy."""
+    service = (UNITS / "dolly.service").read_text()
+    assert "--port %d " % SERVICE_PORT in service and SERVICE_PORT not in (DEFAULT_PORT, DEFAULT_PORT - 1, 9996)
+    parser = make_parser()
+    assert parser.parse_args(["-d", "-H", "a", "-I", "i"]).port == SERVICE_PORT
+    assert parser.parse_args(["-d", "--port", "9998"]).port == 9998
+    assert parser.parse_args(["-d", "--classic"]).port == parser.parse_args([]).port == DEFAULT_PORT
+
+
+def filtered_calls():
+    """The system calls that the unit leaves, by name."""
+    done = subprocess.run(
+        ["systemd-analyze", "syscall-filter"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True
+    )
+    sets, name = {}, ""
+    for line in done.stdout.splitlines():
+        if line.startswith("@"):
+            name = line.strip()
+            sets[name] = []
+        elif line.strip() and not line.strip().startswith("#"):
+            sets.setdefault(name, []).append(line.strip())
+
+    def expand(name):
+        return {call for one in sets[name] for call in (expand(one) if one.startswith("@") else [one])}
+
+    return expand("@system-service") - expand("@mount")
+
+
+@pytest.mark.parametrize("options", [[], ["--compare"], ["--verify", "mac", "--fanout", "2"]], ids=str)
+def test_the_unit_leaves_what_a_receiver_calls(loopback, options):
+    need("strace")
+    need("systemd-analyze")
+    text = (UNITS / "dolly.service").read_text()
+    assert "SystemCallFilter=@system-service" in text and "SystemCallFilter=~@mount" in text
+    found = loopback.folder / "calls"
+    address, port = loopback.address(1), str(loopback.network.port)
+    arguments = ["--key-file", str(loopback._key), "-v", "--bind", address, "--port", port]
+    command = ["strace", "-f", "-qq", "-c", "-o", str(found), sys.executable, "-S", str(loopback._engine), *arguments]
+    program = Program("node1", loopback.network.command(1, command), loopback.node_folder(1))
+    loopback.programs.append(program)
+    loopback.clients[1] = program
+    loopback.start_clients(2)
+    loopback.start_server(loopback.image(IMAGE_SIZE), "--dead-after", "20", *options)
+    assert loopback.finish() == 0
+    rows = [line.split() for line in found.read_text().splitlines()]
+    calls = {row[-1] for row in rows if len(row) >= 5 and row[0].replace(".", "").isdigit()} - {"total"}
+    assert len(calls) > 20
+    # The first program of the unit is executed by systemd, before the filter is there.
+    assert calls - filtered_calls() - {"execve"} == set()
+
+
 def test_the_socket_of_the_ring_itself_may_come_from_systemd(loopback):
     program = wait_for_a_knock(loopback, 1, "--port", "1", name="ring")
     image = loopback.image(IMAGE_SIZE)
@@ -93,4 +182,5 @@ def test_the_units_are_what_systemd_understands(tmp_path):
     text = (UNITS / "dolly.service").read_text()
     assert "LoadCredential=key:/etc/dolly/key" in text and "ProtectSystem=strict" in text
     assert "--key-file %d/key" in text and "--insecure" not in text
+    assert "LimitCORE=0" in text and "MemoryMax=" in text and "TasksMax=" in text
     assert "ListenStream=9996" in (UNITS / "dolly.socket").read_text()

@@ -3,26 +3,50 @@
 """Both ends of -d: a knock at port 9996, and the sockets that systemd hands to a service (sd_listen_fds(3)).
 
 A socket named `ring` is the one to listen on for the ring; any other is the one that was knocked at, whose connections
-are taken and closed: they carry nothing, and one that nobody takes would have systemd start the service again.
+are taken and closed: they carry nothing, and one that nobody takes would have systemd start the service again. So they
+are taken before anything can fail, and a service that fails at once waits before it ends: strangers can knock, too.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import itertools
 import os
 import socket
-from typing import Any, Callable, List, MutableMapping, Optional, Sequence, Tuple
+import time
+from typing import Any, Callable, List, Mapping, MutableMapping, Optional, Sequence, Tuple
 
 from ..errors import PeerLost
 from ..net import sockets
 from ..net.reactor import Reactor
 
 KNOCK_PORT = 9996
+#: Where a receiver that was knocked up listens. Strangers can have one started: it must not take the usual port.
+SERVICE_PORT = 9995
+#: How long a service that was knocked up takes at least before it ends in failure.
+SHORTEST_LIFE_S = 5.0
 _FIRST_FD = 3
 _AT_ONCE = 64
 _KNOCK_S = 5.0
 _PAUSE_S = 1.0  # when there is no descriptor left for a knock
+_BETWEEN_KNOCKS_S = 0.05  # whoever floods the port waits, not the run
+_MAX_LOGGED = 20
+
+#: Who knocked before there was a log to tell it.
+_early: List[str] = []
+
+
+def take_knocks(environment: Optional[Mapping[str, str]] = None, first: int = _FIRST_FD) -> bool:
+    """Take the knocks that are there now, and leave the sockets to `take_sockets`; whether systemd handed any over."""
+    numbers = [number for number, name in _handed_over(os.environ if environment is None else environment, first)]
+    for number in numbers:
+        sock = socket.socket(fileno=os.dup(number))
+        try:
+            _early.extend(_take_all(sock)[:_MAX_LOGGED])
+        finally:
+            sock.close()
+    return bool(numbers)
 
 
 def take_sockets(
@@ -30,15 +54,14 @@ def take_sockets(
 ) -> Tuple[Optional[socket.socket], List[socket.socket]]:
     """The socket for the ring, if there is one, and those that are knocked at. No child will think they are its own."""
     environment = os.environ if environment is None else environment
-    pid, count = environment.pop("LISTEN_PID", ""), environment.pop("LISTEN_FDS", "")
-    names = environment.pop("LISTEN_FDNAMES", "").split(":")
-    if pid != str(os.getpid()) or not count.isdigit():
-        return None, []
+    found = _handed_over(environment, first)
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        environment.pop(name, "")
     ring, knocks = None, []
-    for index in range(int(count)):
-        sock = socket.socket(fileno=first + index)
+    for number, name in found:
+        sock = socket.socket(fileno=number)
         sock.set_inheritable(False)
-        if ring is None and names[index : index + 1] == ["ring"]:
+        if ring is None and name == "ring":
             ring = sock
         else:
             knocks.append(sock)
@@ -49,15 +72,42 @@ def close_sockets() -> None:
     """Take what has come there and let go of them: for a node that listens on sockets of its own."""
     ring, knocks = take_sockets()
     for sock in [*knocks, *([ring] if ring is not None else [])]:
-        sock.setblocking(False)
-        with contextlib.suppress(OSError):  # nobody more
-            while True:
-                sock.accept()[0].close()
+        _take_all(sock)
         sock.close()
 
 
+def rest(began_at: float) -> None:
+    """Before a service ends in failure: the next knock must not start it again at once."""
+    time.sleep(max(0.0, SHORTEST_LIFE_S - (time.monotonic() - began_at)))
+
+
+def _handed_over(environment: Mapping[str, str], first: int) -> List[Tuple[int, str]]:
+    """Descriptor and name of each socket that this process was given."""
+    pid, count = environment.get("LISTEN_PID", ""), environment.get("LISTEN_FDS", "")
+    names = environment.get("LISTEN_FDNAMES", "").split(":")
+    if pid != str(os.getpid()) or not count.isdigit():
+        return []
+    return [(first + index, "".join(names[index : index + 1])) for index in range(int(count))]
+
+
+def _take_all(sock: socket.socket) -> List[str]:
+    """Take and close all connections that wait; where they came from."""
+    names = []
+    sock.setblocking(False)
+    with contextlib.suppress(OSError):  # nobody more
+        while True:
+            caller = sock.accept()[0]
+            names.append(sockets.name_of(caller))
+            caller.close()
+    return names
+
+
 def answer_knocks(reactor: Reactor, knocks: Sequence[socket.socket], log: Callable[[str], None]) -> None:
-    """Take and close whatever comes there, as long as the reactor runs."""
+    """Take and close whatever comes there, as long as the reactor runs. Only the first ones are logged."""
+    taken = itertools.count(1)
+    for name in _early:
+        log("%s knocked" % name)
+    _early.clear()
 
     def watch(sock: socket.socket) -> None:
         def ready(_readable: bool, _writable: bool) -> None:
@@ -68,8 +118,11 @@ def answer_knocks(reactor: Reactor, knocks: Sequence[socket.socket], log: Callab
                     reactor.forget(sock)
                     reactor.after(_PAUSE_S, lambda: watch(sock))
                 return  # else it went away again
-            log("%s knocked" % sockets.name_of(caller))
+            if next(taken) <= _MAX_LOGGED:
+                log("%s knocked" % sockets.name_of(caller))
             caller.close()
+            reactor.forget(sock)
+            reactor.after(_BETWEEN_KNOCKS_S, lambda: watch(sock))
 
         sock.setblocking(False)
         reactor.watch(sock, ready, read=True, write=False)

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import time
 from typing import List, Optional
 
 from ..errors import DollyError, UsageError
-from . import classic_options, foreground, output, sides
+from . import activation, classic_options, foreground, output, sides
 from .numbers import joined
 from .options import is_server, make_parser
 from .outcome import EXIT_OK, EXIT_REFUSED, print_json, warn
@@ -23,8 +25,13 @@ _OPTIONS = {
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the command; the exit status."""
+    began_at = time.monotonic()
+    is_service = "LISTEN_FDS" in os.environ and activation.take_knocks()
     with output.in_background():
-        return _main(sys.argv[1:] if argv is None else argv)
+        status = _main(sys.argv[1:] if argv is None else argv)
+    if is_service and status != EXIT_OK:
+        activation.rest(began_at)
+    return status
 
 
 def _main(arguments: List[str]) -> int:

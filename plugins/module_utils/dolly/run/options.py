@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..plan.job import MAX_NODES, VERIFY_LEVELS, Timeouts
 from ..plan.tabfields import MAX_DUMMY_MB
 from ..plan.transport import TRY_PAUSE_S
 from . import classic_options, numbers
-from .activation import KNOCK_PORT
+from .activation import KNOCK_PORT, SERVICE_PORT
 from .key import DEFAULT_KEY, KEY_VARIABLE
 from .version import DATE, VERSION
 
@@ -63,6 +63,13 @@ _LIMITS = {
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line. The usage, twenty lines of it, would push that off the screen."""
+
+    def parse_known_args(self, *arguments: Any, **more: Any) -> Any:
+        """Parse, and choose the port that depends on another option."""
+        options, rest = super().parse_known_args(*arguments, **more)
+        if getattr(options, "port", 0) is None:
+            options.port = SERVICE_PORT if options.knocks and not options.is_classic else DEFAULT_PORT
+        return options, rest
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, "%s: error: %s (%s --help has all options)\n" % (self.prog, message, self.prog))
@@ -171,7 +178,8 @@ def _add_common(group: "argparse._ArgumentGroup") -> None:
     add("--key-file", metavar="FILE", help="the run's secret, the same on all nodes: the whole file, 32 to 4096 bytes")
     add("--insecure", dest="is_insecure", action="store_true", help="no secret: obey whoever connects first")
     port = numbers.count("--port", 0, MAX_PORT, " (0: any free one, for a client)")
-    add("--port", type=port, default=DEFAULT_PORT, help="TCP port of the clients (default %(default)s)")
+    ports = "TCP port of the clients (default %d, with -d %d)" % (DEFAULT_PORT, SERVICE_PORT)
+    add("--port", type=port, metavar="PORT", help=ports)
     add("--bind", default="", metavar="ADDRESS", help="listen on this address only")
     add("--no-resume", action="store_true", help="begin anew, and keep no journal for a later run")
     add("--state-dir", default="", metavar="DIR", help="where journals of disks lie")
