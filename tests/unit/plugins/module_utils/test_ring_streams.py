@@ -101,7 +101,9 @@ def test_a_source_that_is_not_compressed_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "packed", [gzip.compress(IMAGE), lzma.compress(IMAGE), bz2.compress(IMAGE), b"\x28\xb5\x2f\xfd.."]
+    "packed",
+    [gzip.compress(IMAGE, mtime=0), lzma.compress(IMAGE), bz2.compress(IMAGE), b"\x28\xb5\x2f\xfd.."],
+    ids=["gzip", "xz", "bzip2", "zstd"],
 )
 @pytest.mark.parametrize("more", [{}, {"dest_compressed": True}, {"source_split": True}])
 def test_an_archive_is_refused_where_nobody_said_what_becomes_of_it(tmp_path, packed, more):
