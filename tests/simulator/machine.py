@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import TargetError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.digester import Digester
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.recheck import Recheck
 from ansible_collections.dolly.ring.tests.simulator.network import End, Network, SimListener
 from ansible_collections.dolly.ring.tests.simulator.world import World, WouldWait
 
@@ -105,6 +106,12 @@ class Machine:
     def hang(self) -> None:
         self.world.log(self, "its disk hangs")
         self.is_hung = True
+
+    def rot(self, chunk: int) -> None:
+        """What was right on its disk turns."""
+        self.world.log(self, "chunk %d turns on its disk" % chunk)
+        if self.store is not None:
+            self.store.damaged.add(chunk)
 
     def go_blind(self) -> None:
         self.world.log(self, "its disk cannot be read any more")
@@ -238,6 +245,14 @@ class SimDigester(Digester):
         pass
 
 
+class SimRecheck(Recheck):
+    """What is read is what the schedule of faults says."""
+
+    def _is_right(self, index: int) -> bool:
+        store: Any = self._store
+        return index not in store.damaged
+
+
 class SimFinisher:
     """As `relay.finisher.Finisher`: verifies what is whole, then flushes, then publishes; each takes time."""
 
@@ -285,12 +300,20 @@ class SimFinisher:
         if ledger.is_closed:
             self._end()
         elif ledger.is_complete:
-            self.is_flushing = True
-            self._after(self._machine.flush_s, self._flushed)
+            self._seal()
         elif self._verifies:
             self._next_chunk()
         else:
             self._is_busy = False
+
+    def _seal(self) -> None:
+        try:
+            self._ledger.seal()
+        except WouldWait:
+            self._after(0.05, self._next)
+        else:
+            self.is_flushing = True
+            self._after(self._machine.flush_s, self._flushed)
 
     def _next_chunk(self) -> None:
         try:
@@ -321,6 +344,9 @@ class SimFinisher:
     def _flushed(self) -> None:
         if self._machine.is_hung:
             self._after(0.1, self._flushed)
+            return
+        if self._ledger.is_closed:
+            self._end()
             return
         self._store.is_flushed = self._store.is_committed = True
         self.is_synced = self.is_published = True

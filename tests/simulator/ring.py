@@ -27,6 +27,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import (
     node,
     outlanes,
     parent,
+    repairs,
     root,
     threads,
 )
@@ -152,6 +153,7 @@ def seams(world: World, network: Network, shape: Shape) -> Iterator[None]:
         (node, {"Dialer": dialer, "Listener": SimListener, "Settler": _NoSettler, "BEAT_S": shape.beat_s}),
         (threads, {"Worker": worker}),
         (member, {"Finisher": machine.SimFinisher, "Plan": _Plans}),
+        (repairs, {"Recheck": machine.SimRecheck}),
         (root, {"Worker": worker, "Digester": machine.SimDigester}),
         (claims, {"MAX_DATA": CHUNK}),
         (ledger, {"threading": Threading}),

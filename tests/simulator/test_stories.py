@@ -383,3 +383,30 @@ def test_a_flush_that_takes_longer_than_an_orphan_waits_is_waited_for():
 
     outcome = tell(3, happen)
     assert [machine.node.word.state for machine in outcome.ring.clients] == ["done"] * 3
+
+
+def test_a_chunk_that_turns_on_a_giver_that_is_done_costs_nobody_else_his_place():
+    """Those below got it wrong three times, and their disks were blamed."""
+
+    def happen(ring, schedule):
+        schedule.broken.add(1)
+        ring.machines[2].disk_rate = CHUNK / 2
+        ring.triggers[1, "done"] = [lambda: ring.world.after(0.1, None, lambda: ring.machines[1].rot(7))]
+
+    outcome = tell(4, happen)
+    assert states(outcome) == ["failed", "done", "done", "done"]
+    assert "returned right before" in outcome.ring.root.nodes()[0]["error"]["message"]
+    assert not outcome.ring.machines[1].store.is_whole
+
+
+def test_a_chunk_that_turns_on_a_giver_is_mended_before_it_is_given_again():
+    def happen(ring, schedule):
+        ring.machines[1].in_rate = CHUNK / 2
+        ring.machines[2].disk_rate = CHUNK / 8
+        ring.world.after(6.2, None, lambda: ring.machines[1].rot(2))
+        ring.world.after(8.5, None, lambda: setattr(ring.machines[2], "disk_rate", 8 * CHUNK))
+
+    outcome = tell(3, happen)
+    assert states(outcome) == ["done"] * 3
+    repaired = [entry["repaired"] for entry in outcome.ring.root.nodes()]
+    assert repaired[:2] == [1, 1]

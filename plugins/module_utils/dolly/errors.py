@@ -169,6 +169,28 @@ class WrongImage(DollyError):
         self._explain(fields)
 
 
+class BitRot(DollyError):
+    """The target {path} returned wrong bytes for the chunk at byte {offset}, which it had returned right before: its
+    disk, controller or memory is not to be trusted; replace it and clone this node again."""
+
+    fault = "node"
+    exit_code = 3
+
+    def __init__(self, path: str, offset: int) -> None:
+        self._explain({"path": path, "offset": offset})
+
+
+class DamagedOnTheWay(DollyError):
+    """The chunk at byte {offset} came damaged from {peer} {tries} times, although it is right there: the network
+    between the two, or the memory of one of them, is not to be trusted; check both and clone this node again."""
+
+    fault = "peer"
+    exit_code = 3
+
+    def __init__(self, peer: str, offset: int, tries: int) -> None:
+        self._explain({"peer": peer, "offset": offset, "tries": tries})
+
+
 class BadArchive(DollyError):
     """The compressed stream for {path} is no good {place}: {reason}. Nothing was published; check the archive that
     is cloned and start again."""
@@ -404,10 +426,5 @@ def _jsonable(value: Any, depth: int = 0) -> Any:
 
 
 _KINDS: Dict[str, Type[DollyError]] = {
-    kind.__name__: kind
-    for kind in (
-        DollyError, UsageError, Refused, SourceError, SourceChanged, ChecksumMismatch, MapMismatch, TargetError,
-        BadChunk, WrongImage, BadArchive, BytesGone, CryptoError, PeerLost, CannotConnect, NameUnknown, ProtocolError,
-        AuthError, IllegalTransition, TimedOut, TargetHung, TooSlow, Aborted, NotEnoughNodes,
-    )
+    name: kind for name, kind in list(globals().items()) if isinstance(kind, type) and issubclass(kind, DollyError)
 }

@@ -124,15 +124,15 @@ def slow_look(seconds):
 
 
 def late_news(seconds):
-    from dolly.relay.member import Member
+    from dolly.relay.repairs import Repairs
 
-    tell = Member._on_bad_chunk
+    tell = Repairs.report_bad
 
     def late(self, index):
         time.sleep(float(seconds))
         tell(self, index)
 
-    Member._on_bad_chunk = late
+    Repairs.report_bad = late
 
 
 def record_writes(path):

@@ -166,7 +166,7 @@ class Claims:
             after = end
 
     def _serveable(self, start: int, end: int) -> Tuple[int, int]:
-        """The part of a held range that may go out now: repairs come from verified chunks alone.
+        """The part of a held range that may go out now: repairs come from verified chunks alone that nobody doubts.
 
         Without such a part the result is empty, and its end is where to look on.
         """
@@ -174,7 +174,8 @@ class Claims:
         for bad_start, bad_end in bad:
             if bad_start > start:
                 return start, bad_start
-            good = self._ledger.verified.first_shared(RangeSet.span(bad_start, bad_end), self._block_size)
+            sure = RangeSet.span(bad_start, bad_end) - self._ledger.doubtful
+            good = self._ledger.verified.first_shared(sure, self._block_size)
             return good if good is not None else (bad_end, bad_end)
         return start, end
 

@@ -162,6 +162,7 @@ class Downstream:
 
     def give_away(self, error: Dict[str, Any]) -> None:
         """Let every child go to another parent, for good: this node cannot give them what they need."""
+        self._context.log("others are to serve the children of this node: %s" % error.get("message"))
         self.handle(heal.MadeLeaf())
         self.bye("failed", error)
 

@@ -72,19 +72,23 @@ class Finisher:
             self._journalist.finish(self.is_published)
 
     def _finish(self) -> None:
-        if self._verifies:
-            Verifier(self._store, self._ledger, self._on_bad, self._watch).run()
-        else:
-            self._ledger.wait_complete()
-        self._ledger.wait_sunk()
-        if self._ledger.is_closed or not self._ledger.is_complete:
-            return  # a node that failed meanwhile, or was stopped, must not put the image in its place
+        verifier = Verifier(self._store, self._ledger, self._on_bad, self._watch)
+        while not self._ledger.is_sealed:  # what was verified may turn, and has to come again
+            if self._verifies:
+                verifier.run()
+            else:
+                self._ledger.wait_complete()
+            self._ledger.wait_sunk()
+            if not self._ledger.seal() and self._ledger.is_closed:
+                return  # a node that failed meanwhile, or was stopped, must not put the image in its place
         self.is_flushing = True
         self._watch.turn_to("flush")
         if self._store.size != self._ledger.size:  # it was opened before anybody knew
             self._store.end(self._ledger.size)
         if self._syncs:
             self._store.flush()
+        if self._ledger.is_closed:
+            return
         self._store.commit()
         self._watch.turn_to(IDLE)
         self.is_synced = self._syncs and self._store.is_lasting

@@ -11,6 +11,7 @@ from ..recovery.laggards import LaneSight
 from ..storage.base import Readable, Store
 from ..wire.codec import HEADER_LENGTH, LaneOpener, PieceHeader, Sealer
 from ..wire.messages import DATA, ZERO
+from .arrivals import Watched
 from .claims import Claims, Piece
 from .ledger import Ledger
 from .resume import claim_again
@@ -89,16 +90,19 @@ class Receiving:
                 self._store_part(kind, run_start, run_stop)
 
     def _store_part(self, kind: int, start: int, stop: int) -> None:
-        if kind == ZERO:
+        is_mending = self._ledger.rejected.overlaps(start, stop)
+        if kind == ZERO and not is_mending:
             self.lane.watch.turn_to("write")
             self._store.zero(start, stop - start)
             self._ledger.add(start, stop, is_zero=True)
             return
         while start < stop:
             self.lane.watch.turn_to("write")  # what a store does before it turns to the lane
-            count = self._store.receive(self.lane, start, stop - start)
-            self._ledger.add(start, start + count)
-            self._taken += count
+            # Zeros that came out wrong are written by hand: there are devices that only say that they zero.
+            lane = Watched(self.lane, self._ledger.arrivals, start, kind == ZERO) if is_mending else self.lane
+            count = self._store.receive(lane, start, stop - start)
+            self._ledger.add(start, start + count, is_zero=kind == ZERO)
+            self._taken += 0 if kind == ZERO else count
             start += count
 
     def _pass_over(self, kind: int, length: int) -> None:

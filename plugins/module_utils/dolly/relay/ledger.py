@@ -16,6 +16,7 @@ from ..errors import ProtocolError, Refused
 from ..integrity import DIGEST_SIZE, SHA256, Hashing, Manifest
 from ..plan.job import MAX_SIZE, Image
 from ..ranges import RangeSet
+from .arrivals import Arrivals
 from .backlog import Backlog
 from .pulse import Pulse
 from .window import Window
@@ -53,6 +54,12 @@ class Ledger:
         self.claimed = RangeSet()
         # Told in the same breath as that they are missing, or a parent gives what it has not verified itself.
         self.rejected = RangeSet()
+        #: Verified chunks that somebody below got wrong: nobody gets them as a repair before they were read again.
+        self.doubtful = RangeSet()
+        #: How chunks come that were wrong before.
+        self.arrivals = Arrivals(image.chunk_size)
+        #: Whether this node asks for nothing any more, because the image is about to take its place.
+        self.is_sealed = False
         self.repaired = 0
         #: Claims that were right, as far as they are cloned: bytes that nobody had to send.
         self.spared = RangeSet()
@@ -223,6 +230,7 @@ class Ledger:
                         self._given_verified += self.image.given_in(each)
             self.verified.add(start, end)
             self.rejected.discard(start, end)
+            self.arrivals.forget(index, index + count)
             self._backlog.drop(index, index + count)
             self._notice()
             self.changed.notify_all()
@@ -239,6 +247,7 @@ class Ledger:
             self.zeros.discard(*bounds)
             self.verified.discard(*bounds)
             self.rejected.add(*bounds)
+            self.arrivals.expect(index, *bounds)
             self.repaired += 1
             self.changed.notify_all()
 
@@ -313,6 +322,13 @@ class Ledger:
         """Whether every byte is held, and verified where that was asked for."""
         with self.changed:
             return self.image.size is not None and self._counted.total == self.size
+
+    def seal(self) -> bool:
+        """Wait until nothing is in doubt. Whether everything is held, and verified: then that stays so."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.is_closed or not self.doubtful)
+            self.is_sealed = self.is_complete and not self.is_closed
+            return self.is_sealed
 
     # --- windows ------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from ..recovery.watch import OWN_TARGET, StallWatch
 from ..storage.base import Store, Target
 from ..wire.auth import Established
 from ..wire.greeting import Hello
-from ..wire.messages import Bye, Manifest, Setup, Start
+from ..wire.messages import Bye, Manifest, Need, Setup, Start
 from .context import Context
 from .downstream import sight_of
 from .finisher import Finisher
@@ -27,6 +27,7 @@ from .ledger import Ledger
 from .lessons import Lessons
 from .node import Node, Reporter, as_aborted, as_fields, check_plan
 from .opening import Opening
+from .repairs import Repairs
 from .upstream import Upstream
 from .word import Word
 
@@ -55,6 +56,7 @@ class Member(Node):
         self._part_by = 0.0
         self._finisher: Optional[Finisher] = None
         self._flushes = StallWatch(math.inf, context.timeouts.flush)
+        self._repairs: Optional[Repairs] = None
 
     @property
     def word(self) -> Snapshot:
@@ -142,7 +144,7 @@ class Member(Node):
         if self.store is None and not self.word.is_terminal:
             self._say(blocked_on=OWN_TARGET)  # until it is open
         self._try_to_start()
-        self._ask()
+        self.ask()
 
     def _try_to_start(self) -> None:
         opening = self._opening
@@ -161,15 +163,16 @@ class Member(Node):
             return
         self.serve(self.store)
         verifies, watch = self.plan.verify != "none", self.context.profile.working()
-        self._finisher = Finisher(self.store, self.ledger, verifies, self.plan.sync, self._on_bad_chunk, watch)
+        self._repairs = Repairs(self.context, self.store, self.ledger, self._upstream, self._crew, self)
+        self._finisher = Finisher(self.store, self.ledger, verifies, self.plan.sync, self._repairs.report_bad, watch)
         self._finisher.keep_journal(self.context, self.fail)
         self._crew.run("finish", self._finisher.run, self._finished)
         if self._finisher.drain is not None:
             self._crew.run("drain", self._finisher.drain.run, self._work_ended)
         if self.store.window is not None or not self.plan.infile.is_seekable:
-            self.ledger.watch(lambda: self.context.reactor.call(self._ask))
+            self.ledger.watch(lambda: self.context.reactor.call(self.ask))
         self.need_changed()
-        self._ask()
+        self.ask()
 
     def upstream_manifest(self, parent: str, message: Manifest) -> bool:
         """Digests, for this node and for those below."""
@@ -222,18 +225,15 @@ class Member(Node):
 
     # --- asking, finishing, failing -----------------------------------------------------------------
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
         """Tell the parent what is missing."""
         if self.ledger is not None and self.store is not None and not self.word.is_terminal:
             self._upstream.ask(self.store, self.ledger)
 
-    def _on_bad_chunk(self, index: int) -> None:
-        """Called on the finisher's thread."""
-        self.context.reactor.call(lambda: self._chunk_was_bad(index))
-
-    def _chunk_was_bad(self, index: int) -> None:
-        self.context.log("chunk %d does not match its digest; it is asked for again" % index)
-        self._ask()
+    def repair_wanted(self, need: Need) -> None:
+        """A child got chunks wrong that may be verified here."""
+        if self._repairs is not None:
+            self._repairs.wanted(need)
 
     def _work_ended(self, error: Optional[BaseException]) -> None:
         if error is not None:
@@ -262,7 +262,12 @@ class Member(Node):
 
     def fail(self, error: BaseException) -> None:
         """This node cannot get the image. Its children look for, or are given, another parent."""
-        if self.word.is_terminal:
+        if self.word.state != "done":
+            self.retract(error)
+
+    def retract(self, error: BaseException) -> None:
+        """This node has not got the image, whatever it has said."""
+        if self.word.state == "failed":
             return
         self.context.log("failed: %s" % error)
         fields = as_fields(error)
@@ -301,18 +306,15 @@ class Member(Node):
             return
         if self._upstream.has_parent:
             self._upstream.bye("failed", self.word.error)
-            self.leave()
-        elif is_late:
+        if self._upstream.has_parent or is_late:
             self.leave()
 
     def storage_failed(self, error: BaseException) -> None:
         """The target cannot be written, or not be read back."""
-        if self.word.state != "done" or self.downstream is None:
+        if self.word.state != "done" or self.downstream is None or self.store is None:
             self.fail(error)
         elif not self.downstream.is_ending:  # what was read back, and flushed, is good all the same
-            self.context.log("cannot be read from any more, so others serve its children: %s" % error)
-            if self.store is not None:
-                self.store.notes.append("it could not be read any more after it was verified: %s" % error)
+            self.store.notes.append("it could not be read any more after it was verified: %s" % error)
             self.downstream.give_away(as_fields(error))
 
     def act_as_child(self, action: heal.Action) -> None:
@@ -370,7 +372,7 @@ class Member(Node):
         self._update()
         self._watch_flush(now)
         self._herald.tell(self.board)
-        self._ask()
+        self.ask()
         self._leave_if_idle()
         self._part()
         self._upstream.beat(now)

@@ -178,8 +178,14 @@ class Upstream:
     def parent_lacks(self, link: ParentLink, offset: int) -> None:
         """Look for a parent that has it; this one is told that its child lives."""
         if link is self._link and self._owner.upstream_lacks(link.name, offset):
+            self.pass_over(link.name, "it has let go of the bytes at %d" % offset)
+
+    def pass_over(self, parent: str, reason: str) -> None:
+        """Look for another parent, where `parent` is still the present one, and tell it that its child lives."""
+        link = self._link
+        if link is not None and link.name == parent:
             link.bye("superseded")
-            self._drop(link, "it has let go of the bytes at %d" % offset, None)
+            self._drop(link, reason, None)
 
     def parent_bye(self, link: ParentLink, message: Bye) -> None:
         """The parent goes, or has heard that this node does."""

@@ -12,6 +12,7 @@ from ..buffers import make_buffer
 from ..errors import BadChunk
 from ..integrity import PIECE, digest_regions
 from ..profile import IDLE, Stopwatch
+from ..ranges import RangeSet
 from ..storage.base import Store
 from .ledger import Ledger
 from .resume import check_claim, is_claimed
@@ -23,7 +24,8 @@ _MOST_ZEROS = 1024
 class Verifier:
     """`run` goes on until the ledger is closed or complete; `on_bad` hears of chunks that must come again.
 
-    Raises BadChunk when a chunk came out wrong for the third time, TargetError when it cannot be read.
+    Raises BadChunk when a chunk came out wrong for the third time, and had come right, as far as anybody looked;
+    TargetError when it cannot be read. How often it came damaged, and from whom, is in `arrivals` of the ledger.
     """
 
     def __init__(
@@ -69,8 +71,31 @@ class Verifier:
             run = ledger.zero_run(index, expected, _MOST_ZEROS) if zero_length is not None else 0
             ledger.accept(index, max(1, run))
             return
-        self._tries[index] += 1
-        if self._tries[index] >= MAX_TRIES:
-            raise BadChunk(self._store.path, ledger.image.chunk_bounds(index)[0], self._tries[index])
+        self._find_fault(index, expected)
         ledger.reject(index)
         self._on_bad(index)
+
+    def _find_fault(self, index: int, expected: Optional[bytes]) -> None:
+        """A chunk is wrong on the target: note whether it came so. Raises BadChunk when this target is to be blamed."""
+        ledger, arrivals = self._ledger, self._ledger.arrivals
+        start, end = ledger.image.chunk_bounds(index)
+        came = arrivals.read(index, RangeSet(ledger.image.chunk_parts(index)))
+        if came is not None and not self._is_right(index, came, expected):
+            arrivals.blame(index)
+            return
+        is_last = self._tries[index] + 1 >= MAX_TRIES
+        if is_last and not arrivals.keeps(index) and arrivals.can_keep(index, end - start):
+            return  # too many others were looked at: one more try, for nobody knows whose fault this one was
+        self._tries[index] += 1
+        if is_last:
+            raise BadChunk(self._store.path, start, self._tries[index])
+
+    def _is_right(self, index: int, came: memoryview, expected: Optional[bytes]) -> bool:
+        start = self._ledger.image.chunk_bounds(index)[0]
+
+        def read(offset: int, view: memoryview) -> int:
+            view[:] = came[offset - start : offset - start + len(view)]
+            return len(view)
+
+        actual = digest_regions(read, self._ledger.image.chunk_parts(index), self._buffer, self._hashing)
+        return expected is not None and hmac.compare_digest(expected, actual)

@@ -27,6 +27,8 @@ EXAMPLES = [
     (errors.TargetError("/dev/sda", "fsync", None, 28), "node", 3),
     (errors.BadChunk("/dev/sda", 4194304, 3), "node", 3),
     (errors.WrongImage("n3", "ab", "cd"), "peer", 3),
+    (errors.BitRot("/dev/sda", 4194304), "node", 3),
+    (errors.DamagedOnTheWay("n1", 4194304, 3), "peer", 3),
     (errors.BadArchive("/dev/sda", 1024, "it ends in the middle"), "source", 3),
     (errors.BytesGone("n0", 4096), "peer", 3),
     (errors.CryptoError("EVP_EncryptUpdate"), "node", 3),

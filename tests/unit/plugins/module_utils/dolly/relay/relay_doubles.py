@@ -113,6 +113,44 @@ class FlippingStore(WatchedStore):
         return count
 
 
+class BadMemoryStore(WatchedStore):
+    """What is read back is right, and what is sent is not, at `flip_at`: bad memory, or a bad network card."""
+
+    def __init__(self, size: int, flip_at: int) -> None:
+        super().__init__(size)
+        self.flip_at = flip_at
+
+    def send(self, lane, offset: int, length: int) -> None:
+        data = bytearray(self._image[offset : offset + length])
+        if offset <= self.flip_at < offset + length:
+            data[self.flip_at - offset] ^= 0x40
+        lane.from_view(memoryview(data))
+
+
+class UnreadableStore(WatchedStore):
+    """Nothing can be sent from it any more once it is `blind`."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.is_blind = False
+
+    def send(self, lane, offset: int, length: int) -> None:
+        if self.is_blind:
+            raise TargetError(self.path, "read", offset, errno.EIO)
+        super().send(lane, offset, length)
+
+
+class LyingStore(WatchedStore):
+    """A disk with something on it that says that it has zeroed a range, and has not."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._image[:] = b"\xee" * size
+
+    def zero(self, offset: int, length: int) -> None:
+        self.zeroed += length
+
+
 class FailingStore(WatchedStore):
     """The disk is bad from `fail_at` on."""
 

@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Chunks that came out wrong, here or at a child: whose fault it was, and who is asked next."""
+
+from __future__ import annotations
+
+from typing import Optional, Protocol
+
+from ..errors import BitRot, DamagedOnTheWay
+from ..progress import Snapshot
+from ..storage.base import Store
+from ..wire.messages import Need
+from .context import Context
+from .ledger import Ledger
+from .recheck import Recheck
+from .threads import Crew
+from .upstream import Upstream
+from .verifier import MAX_TRIES
+
+
+class RepairOwner(Protocol):
+    """What a node does about it; every call comes on the reactor."""
+
+    @property
+    def word(self) -> Snapshot:
+        """What this node last said of itself."""
+
+    def fail(self, error: BaseException) -> None:
+        """This node cannot do its part."""
+
+    def retract(self, error: BaseException) -> None:
+        """This node is not done, whatever it has said."""
+
+    def storage_failed(self, error: BaseException) -> None:
+        """The target cannot be read back."""
+
+    def ask(self) -> None:
+        """Tell the parent what is missing."""
+
+
+class Repairs:
+    """Runs on the reactor; only chunks are read on a thread of `crew`."""
+
+    def __init__(
+        self, context: Context, store: Store, ledger: Ledger, upstream: Upstream, crew: Crew, owner: RepairOwner
+    ) -> None:
+        self._context = context
+        self._ledger = ledger
+        self._upstream = upstream
+        self._owner = owner
+        self._recheck = Recheck(store, ledger, crew, self._rechecked)
+
+    def wanted(self, need: Need) -> None:
+        """A child got chunks wrong that may be verified here: they are read again before they are sent again."""
+        self._recheck.doubt(need.repair, self._context.reactor.now())
+
+    def report_bad(self, index: int) -> None:
+        """A chunk was wrong on this node's own target; called on the finisher's thread."""
+        self._context.reactor.call(lambda: self._ask_again(index))
+
+    def _ask_again(self, index: int) -> None:
+        """Ask for a chunk that was wrong, and perhaps somebody else.
+
+        It may have come damaged although its giver had looked again. Then those above that one are asked, in the end
+        the server; from whom it comes so again and again is named.
+        """
+        self._context.log("chunk %d does not match its digest; it is asked for again" % index)
+        giver, tries = self._ledger.arrivals.take_blame(index)
+        if giver:
+            self._context.log("chunk %d came damaged from %s" % (index, giver))
+        if tries >= MAX_TRIES:
+            self._owner.fail(DamagedOnTheWay(giver, self._ledger.image.chunk_bounds(index)[0], tries))
+        elif giver and self._owner.word.parent != 0:
+            self._upstream.pass_over(giver, "what it sends comes damaged")
+        self._owner.ask()
+
+    def _rechecked(self, error: Optional[BaseException]) -> None:
+        if isinstance(error, BitRot):
+            self._owner.retract(error)
+        elif error is not None:
+            self._owner.storage_failed(error)
+        else:
+            self._owner.ask()  # what had turned here is missing now
