@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import collections
 import hmac
-from typing import Callable, Counter, Optional
+from typing import Callable, Counter, Iterable, Optional
 
-from ..buffers import make_buffer
+from ..buffers import is_zero, make_buffer
 from ..errors import BadChunk
 from ..integrity import PIECE, digest_regions
 from ..profile import IDLE, Stopwatch
-from ..ranges import RangeSet
+from ..ranges import Range, RangeSet
 from ..storage.base import Store
 from .ledger import Ledger
 from .resume import check_claim, is_claimed
@@ -59,21 +59,40 @@ class Verifier:
         if is_claimed(ledger, index):
             check_claim(self._store, ledger, index, self._buffer)
             return
-        zero_length = ledger.zero_length(index)
-        if zero_length is not None:
-            # `zero` of the store has returned: the range was punched, zeroed or written.
-            actual = self._hashing.zero(zero_length)
-        else:
-            actual = digest_regions(self._read, ledger.image.chunk_parts(index), self._buffer, self._hashing)
+        parts, zero_length = ledger.image.chunk_parts(index), ledger.zero_length(index)
+        holes = self._holes(index) if zero_length is not None else 0
+        if zero_length is None:
+            actual = digest_regions(self._read, parts, self._buffer, self._hashing)
+        else:  # that `zero` of the store has returned says nothing: there are devices that only say that they zero
+            actual = self._hashing.zero(zero_length) if holes or self._reads_zeros(parts) else b""
         expected = ledger.digest(index)
         if expected is not None and hmac.compare_digest(expected, actual):
             # A sparse image is mostly these, and one at a time they would take longer than its data.
-            run = ledger.zero_run(index, expected, _MOST_ZEROS) if zero_length is not None else 0
-            ledger.accept(index, max(1, run))
+            ledger.accept(index, max(1, ledger.zero_run(index, expected, holes) if holes else 0))
             return
         self._find_fault(index, expected)
         ledger.reject(index)
         self._on_bad(index)
+
+    def _holes(self, index: int) -> int:
+        """How many chunks from this one on need not be read: there is nothing where they are. 0: this one has to be."""
+        image, hole = self._ledger.image, self._store.hole
+        if image.mapped is not None:
+            return int(all(hole(start, end - start) == end - start for start, end in image.chunk_parts(index)))
+        start, end = image.chunk_bounds(index)
+        length = min(_MOST_ZEROS * image.chunk_size, max(end, self._ledger.size) - start)
+        found = hole(start, length)
+        return max(1, found // image.chunk_size) if found >= end - start else 0
+
+    def _reads_zeros(self, parts: Iterable[Range]) -> bool:
+        for start, end in parts:
+            while start < end:
+                view = self._buffer[: min(PIECE, end - start)]
+                count = self._read(start, view)
+                if not count or not is_zero(view[:count]):
+                    return False
+                start += count
+        return True
 
     def _find_fault(self, index: int, expected: Optional[bytes]) -> None:
         """A chunk is wrong on the target: note whether it came so. Raises BadChunk when this target is to be blamed."""

@@ -124,6 +124,13 @@ class Store(abc.ABC):
     def read(self, offset: int, view: memoryview) -> int:
         """Fill `view` from `offset`; the count is less only where the image ends. Raises TargetError."""
 
+    def hole(self, offset: int, length: int) -> int:
+        """How many bytes from `offset` on, at most `length`, need not be read to know that they are zeros.
+
+        Not because they were written, but because the place has nothing there by its own word. Raises TargetError.
+        """
+        return 0
+
     def end(self, size: int) -> None:
         """Say how large the image is after `begin(None)`; what was written beyond is cut off where that can be.
 

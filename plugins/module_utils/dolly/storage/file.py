@@ -54,6 +54,10 @@ class FileStore(DescriptorStore):
         self._reach(offset + count)
         return count
 
+    def hole(self, offset: int, length: int) -> int:
+        with self._reading(offset) as fd:
+            return linux.hole_length(fd, offset, length)
+
     def close(self) -> None:
         super().close()
         self._directory.close()

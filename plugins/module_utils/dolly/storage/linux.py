@@ -198,6 +198,16 @@ def read_into(fd: int, view: memoryview, offset: int) -> int:
     return done
 
 
+def hole_length(fd: int, offset: int, length: int) -> int:
+    """Bytes from `offset` on, at most `length`, where a file has a hole; 0 where its file system cannot tell."""
+    try:
+        data = os.lseek(fd, offset, os.SEEK_DATA)
+    except OSError as error:
+        is_hole = error.errno == errno.ENXIO and os.fstat(fd).st_size >= offset + length  # else it ends before
+        return length if is_hole else 0
+    return max(0, min(data - offset, length))
+
+
 def device_size(fd: int) -> int:
     """Bytes of an open block device."""
     answer = fcntl.ioctl(fd, BLKGETSIZE64, bytes(8))

@@ -81,6 +81,16 @@ class SplitStore(Store):
                 break
         return done
 
+    def hole(self, offset: int, length: int) -> int:
+        found = 0
+        for index, start, stop in self._runs(offset, min(length, self.size - offset)):
+            with self._reading(offset), self._pool.use(index) as fd:
+                count = linux.hole_length(fd, start, stop - start)
+            found += count
+            if count < stop - start:
+                break
+        return found
+
     def end(self, size: int) -> None:
         if not 0 <= size <= self.size:
             raise ValueError("an image of %d bytes, and there is room for %d" % (size, self.size))

@@ -235,3 +235,39 @@ def test_udev_that_hears_of_the_disk_a_moment_later(tmp_path, udev):
     udev.events = [(0.1, (tmp_path / "queue").touch), (0.5, (tmp_path / "queue").unlink)]
     assert linux.await_udev(5, str(tmp_path))
     assert 0.5 <= udev.now < 0.6
+
+
+class TestHoles:
+    @pytest.fixture
+    def file(self, tmp_path):
+        with open(str(tmp_path / "file"), "w+b") as file:
+            file.truncate(8 << 20)
+            file.seek(4 << 20)
+            file.write(b"data")
+            file.flush()
+            if linux.hole_length(file.fileno(), 0, 4096) != 4096:
+                pytest.skip("this file system does not tell of holes")
+            yield file
+
+    def test_up_to_the_data(self, file):
+        assert linux.hole_length(file.fileno(), 0, 8 << 20) == 4 << 20
+        assert linux.hole_length(file.fileno(), 4096, 4096) == 4096
+
+    def test_data(self, file):
+        assert linux.hole_length(file.fileno(), 4 << 20, 4096) == 0
+
+    def test_up_to_the_end_and_not_beyond(self, file):
+        assert linux.hole_length(file.fileno(), 6 << 20, 2 << 20) == 2 << 20
+        assert linux.hole_length(file.fileno(), 6 << 20, 3 << 20) == 0
+
+    def test_zeros_that_were_written_are_no_hole(self, file):
+        linux.write_zeros(file.fileno(), 0, 1 << 20)
+        assert linux.hole_length(file.fileno(), 0, 1 << 20) == 0
+        linux.punch_hole(file.fileno(), 0, 1 << 20)
+        assert linux.hole_length(file.fileno(), 0, 1 << 20) == 1 << 20
+
+    def test_where_nobody_can_tell_there_is_none(self):
+        reader, writer = os.pipe()
+        assert linux.hole_length(reader, 0, 4096) == 0
+        os.close(reader)
+        os.close(writer)

@@ -331,3 +331,18 @@ class TestFlushingTogether:
         assert synced == fds
         for fd in fds:
             os.close(fd)
+
+
+def test_holes_go_on_from_part_to_part(tmp_path):
+    size, part = 8 << 20, 1 << 20
+    target = split_target(tmp_path, part)
+    target.prepare()
+    store = target.begin(size)
+    fill(store, IMAGE[:100], 5 * part + 4096)
+    store.zero(0, 5 * part)
+    if store.hole(0, part) != part:
+        pytest.skip("this file system does not tell of holes")
+    assert store.hole(0, size) == 5 * part + 4096
+    assert store.hole(6 * part, size) == 2 * part
+    assert store.hole(5 * part + 4096, 100) == 0
+    store.abort()
