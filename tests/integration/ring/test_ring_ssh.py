@@ -23,12 +23,15 @@ IMAGE_SIZE = 5 * MIB
 class Cluster:
     """Machine 0 runs dolly with a home of its own; the others have an sshd and nothing else."""
 
-    def __init__(self, rack):
-        pytest.importorskip("paramiko")
-        missing = missing_programs("sshd", "ssh-keygen")
+    def __init__(self, rack, way):
+        if way == "paramiko":
+            pytest.importorskip("paramiko")
+        missing = missing_programs("sshd", "ssh-keygen", *(["ssh"] if way == "openssh" else []))
         if missing:
             pytest.skip("missing here: " + ", ".join(missing))
         self.rack = rack
+        # -S: without site-packages, in which paramiko lies.
+        self._python = [sys.executable] if way == "paramiko" else [sys.executable, "-S"]
         self.home = rack.folder / "home"
         (self.home / ".ssh").mkdir(parents=True, mode=0o700)
         self._host_key = rack.folder / "host_key"
@@ -73,7 +76,12 @@ class Cluster:
         image = self.rack.image(IMAGE_SIZE)
         arguments = ["--ssh", "root@", "--json", "-v", "-I", str(image), "-O", "out.img", "-H", hosts, *options]
         engine = str(self.rack._engine)
-        command = ["env", "HOME=%s" % self.home, "SSH_AUTH_SOCK=", sys.executable, engine, *arguments]
+        # OpenSSH asks the system for the home directory, and not the environment.
+        users = self.home / "passwd"
+        users.write_text("root:x:0:0:root:%s:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n" % self.home)
+        script = 'mount --bind %s /etc/passwd && exec "$@"' % shlex.quote(str(users))
+        run = ["env", "HOME=%s" % self.home, "SSH_AUTH_SOCK=", *self._python, engine, *arguments]
+        command = ["sh", "-c", script, "sh", *run]
         program = Program("server", self.rack.network.command(0, command), self.rack.node_folder(0))
         self.rack.programs.append(program)
         self.rack.server = program
@@ -83,9 +91,9 @@ class Cluster:
         return sorted(path.name for path in (self.rack.node_folder(index) / "tmp").iterdir())
 
 
-@pytest.fixture
-def cluster(namespaces):
-    return Cluster(namespaces)
+@pytest.fixture(params=["paramiko", "openssh"])
+def cluster(namespaces, request):
+    return Cluster(namespaces, request.param)
 
 
 def test_nothing_but_a_fresh_key_and_python(cluster):
@@ -105,7 +113,8 @@ def test_a_host_that_nobody_knows_is_not_trusted(cluster):
     cluster.start_sshd(2, is_known=False)
     server = cluster.start_server()
     assert server.wait() == 4
-    assert "not found in known_hosts" in server.log and cluster.rack.address(2) in server.log
+    told = ("not found in known_hosts", "Host key verification failed")
+    assert any(text in server.log for text in told) and cluster.rack.address(2) in server.log
     assert json.loads(server.out)["error"]["kind"] == "NotEnoughNodes"
     assert cluster.leftovers(1) == [] and not cluster.rack.target(1).exists()
     until(lambda: not receivers(cluster), "the receiver that was started to end")
@@ -147,9 +156,24 @@ def receivers(cluster):
     return found
 
 
-def test_without_paramiko_it_says_so(namespaces):
+def test_without_any_ssh_it_says_so(namespaces, tmp_path):
     image = str(namespaces.image(IMAGE_SIZE))
     # -S: without site-packages
     command = [sys.executable, "-S", str(namespaces._engine), "--ssh", "-I", image, "-H", "a"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 1 and "no paramiko here" in done.stderr
+    environment = dict(os.environ, PATH=str(tmp_path))
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, env=environment
+    )
+    assert done.returncode == 1 and "neither paramiko nor the program ssh" in done.stderr
+
+
+def test_hosts_that_a_shell_would_take_for_more_are_refused(cluster):
+    """A configuration of ssh may hand the name to a command: Match exec "... %h" ran what the name said."""
+    ran = cluster.rack.node_folder(0) / "ran"
+    (cluster.home / ".ssh" / "config").write_text('Match exec "true %h"\n  Port 22\n')
+    for host in ("$(touch${IFS}ran)", "a;touch${IFS}ran", "-oProxyCommand=touch${IFS}ran", "a'b"):
+        cluster.rack.use_address(9, host)
+        server = cluster.start_server("--connect-timeout", "1", nodes=(9,))
+        assert server.wait() == 1
+        assert "-H is " in server.log and "hand them to a shell" in server.log
+        assert not ran.exists()

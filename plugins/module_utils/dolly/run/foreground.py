@@ -80,7 +80,7 @@ def serve(options: argparse.Namespace) -> int:
         SshRing,  # of no use to most runs, and it would take part of the time until they stream
     )
 
-    key = secrets.token_bytes(32)
+    key = secrets.token_hex(32).encode()  # a line of text, as shells can read it
     with SshRing(options.ssh, receiver_options(options), progress.logger(options.is_verbose)) as ring:
         asked = config["nodes"]
         config["nodes"] = ring.start(asked, config["min_nodes"], key)

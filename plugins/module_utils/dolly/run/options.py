@@ -188,7 +188,8 @@ def _add_common(group: "argparse._ArgumentGroup") -> None:
     add("--knock-port", type=knocked, default=KNOCK_PORT, metavar="PORT", help="where it knocks (default %(default)s)")
     add(
         "--ssh", nargs="?", const="", metavar="USER@",
-        help="the server starts the clients over ssh, with a fresh key and nothing installed there but Python",
+        help="the server starts the clients over ssh, by paramiko if that is installed here, else by the program ssh; "
+        "they get a fresh key and need nothing but Python",
     )  # fmt: skip
     for name, value in Timeouts().to_dict().items():
         option = "--dead-after" if name == "dead_after" else "--%s-timeout" % name

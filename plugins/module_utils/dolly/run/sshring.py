@@ -11,7 +11,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from ..errors import DollyError, NotEnoughNodes, WrongImage
 from .archive import write_engine
-from .ssh import Machine, load_paramiko, reasons
+from .ssh import Machine, reasons
+from .ssh_transport import check_names, make_transport
 
 _AT_ONCE = 16
 #: What a server says of a node that it lost sight of; the node's own word outweighs that.
@@ -22,7 +23,6 @@ class SshRing:
     """Starts them, reads along while the run goes on, and leaves nothing behind. To be used with `with`."""
 
     def __init__(self, login: str, options: Sequence[str], log: Callable[[str], None]) -> None:
-        load_paramiko()
         self._user = login.rstrip("@")
         self._options = options
         self._log = log
@@ -39,16 +39,22 @@ class SshRing:
     def start(self, nodes: Sequence[Dict[str, Any]], min_nodes: int, key: bytes) -> List[Dict[str, Any]]:
         """Start a receiver on every node; the nodes that have one, with its port.
 
-        Raises NotEnoughNodes with the reasons when fewer than `min_nodes` (0: all) do.
+        `key` is one line of text. Raises UsageError for names that ssh may take for something else, Refused without any
+        ssh here, NotEnoughNodes with the reasons when fewer than `min_nodes` (0: all) do.
         """
-        self._machines = [Machine(str(node["host"]), self._user, self._options, self._log) for node in nodes]
+        hosts = [str(node["host"]) for node in nodes]
+        check_names(self._user, hosts)
+        self._machines = [Machine(host, make_transport(host, self._user), self._options, self._log) for host in hosts]
+        self._log("connecting to %d hosts over ssh" % len(hosts))
         handle, engine = tempfile.mkstemp(suffix=".pyz")
         os.close(handle)
         try:
             write_engine(engine)
-            failed = self._each(lambda machine: machine.start(engine, key))
+            with open(engine, "rb") as file:
+                packed = file.read()
         finally:
             os.unlink(engine)
+        failed = self._each(lambda machine: machine.start(packed, key))
         started = {machine.name: machine.port for machine in self._machines if machine.name not in failed}
         needed = min_nodes or len(nodes)
         if len(started) < needed or not started:

@@ -20,10 +20,11 @@ _NOT_STARTED = 127
 class Program:
     """A child with a pipe at each of its standard descriptors. The first word of `argv` is a path.
 
-    Whoever makes one must call `close`, which ends it when it is still there.
+    Whoever makes one must call `close`, which ends it when it is still there. `is_apart`: in a session of its own, so
+    that no key at the terminal reaches it, and it can ask nobody there.
     """
 
-    def __init__(self, argv: List[str]) -> None:
+    def __init__(self, argv: List[str], is_apart: bool = False) -> None:
         theirs, mine = [], []
         for is_input in (True, False, False):
             reader, writer = os.pipe()
@@ -35,7 +36,7 @@ class Program:
         try:
             self._pid = os.fork()
             if not self._pid:
-                _become(argv, theirs)
+                _become(argv, theirs, is_apart)
         except OSError:
             self._close_pipes()
             raise
@@ -80,9 +81,11 @@ class Program:
             os.close(self._open.pop())
 
 
-def _become(argv: List[str], descriptors: List[int]) -> None:
+def _become(argv: List[str], descriptors: List[int], is_apart: bool) -> None:
     """In the child: it never returns. The pipes' own descriptors close by themselves (PEP 446)."""
     try:
+        if is_apart:
+            os.setsid()
         # Above the standard ones first: where the caller has closed those, a pipe may lie on the place of another.
         safe = [_above_standard(descriptor) for descriptor in descriptors]
         for place, descriptor in enumerate(safe):
