@@ -171,9 +171,10 @@ def test_hosts_that_a_shell_would_take_for_more_are_refused(cluster):
     """A configuration of ssh may hand the name to a command: Match exec "... %h" ran what the name said."""
     ran = cluster.rack.node_folder(0) / "ran"
     (cluster.home / ".ssh" / "config").write_text('Match exec "true %h"\n  Port 22\n')
+    cluster.rack.use_address(8, "a")
     for host in ("$(touch${IFS}ran)", "a;touch${IFS}ran", "-oProxyCommand=touch${IFS}ran", "a'b"):
         cluster.rack.use_address(9, host)
-        server = cluster.start_server("--connect-timeout", "1", nodes=(9,))
+        server = cluster.start_server("--connect-timeout", "1", nodes=(8, 9))
         assert server.wait() == 1
         assert "-H is " in server.log and "hand them to a shell" in server.log
         assert not ran.exists()
