@@ -40,7 +40,8 @@ class ActionModule(ActionBase):
         else:
             run = args["run"]
             started = variables_of(run["nodes"], "dolly_ring__started", task_vars)
-            result.update(ring_plan.join(run, started), run_id=run["id"])
+            causes = variables_of(run["nodes"], "dolly_ring__cause", task_vars)
+            result.update(ring_plan.join(run, started, causes), run_id=run["id"])
         return result
 
     def _plan(self, task_vars, options):

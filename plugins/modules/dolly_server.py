@@ -572,6 +572,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dolly.ring.plugins.module_utils import (
     classic_ring,
     engine_process,
+    ring_causes,
     ring_options,
     ring_progress,
     ring_sender,
@@ -645,7 +646,9 @@ def finish(params, folder, check_mode):
     if ring_streams.is_dummy(params):
         returned["changed"] = False
     if returned["state"] not in ("done", "partial"):
-        reason = ring_options.sentence_of(result.get("error")) or "the run failed without a reason"
+        reason = ring_options.sentence_of(result.get("error"))
+        if not reason:  # the run went its way, and no node came to its end
+            reason = "no node holds the image. %s" % ring_causes.together(ring_causes.of_nodes(returned["nodes"]))
         if result.get("error"):
             returned["error"] = result["error"]
         raise engine_process.TaskFailed(reason, log=folder.log_tail(engine_process.LOG_LINES), **returned)

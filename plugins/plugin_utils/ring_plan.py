@@ -12,6 +12,8 @@ import dataclasses
 import os
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.module_utils import ring_causes
+
 LOCKSTEP = ("linear", "debug", "mitogen_linear")
 #: Compressed images and images in parts; what an image does not say of them the role says, by its default.
 #: None: it has no default, and nobody has said anything.
@@ -236,8 +238,15 @@ def one_place_for_two(images: t.Sequence[t.Mapping[str, t.Any]]) -> str:
     return ""
 
 
-def join(plan: t.Mapping[str, t.Any], started: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
-    """Return the nodes whose receiver has started for this run, in ring order, and why that is not enough."""
+def join(
+    plan: t.Mapping[str, t.Any],
+    started: t.Mapping[str, t.Mapping[str, t.Any]],
+    causes: t.Optional[t.Mapping[str, str]] = None,
+) -> t.Dict[str, t.Any]:
+    """Return the nodes whose receiver has started for this run, in ring order, and why that is not enough.
+
+    `causes`: why hosts could not even be asked to start one.
+    """
     nodes = []
     for name in plan["nodes"]:
         said = started.get(name) or {}
@@ -252,8 +261,8 @@ def join(plan: t.Mapping[str, t.Any], started: t.Mapping[str, t.Mapping[str, t.A
             len(nodes),
             len(plan["expected"]),
             plan["needed"],
-            "; missing: " + ", ".join(missing) if missing else "",
-            first_cause(missing, started),
+            "; missing: " + ring_causes.names(missing) if missing else "",
+            all_causes(missing, started, causes or {}),
             what_next(len(nodes), missing),
         )
     return {"nodes": nodes, "missing": missing, "problem": problem}
@@ -274,13 +283,18 @@ def node_of(name: str, said: t.Any) -> t.Optional[t.Dict[str, t.Any]]:
     return {"name": name, "host": host, "port": port, "extra": list(extra)}
 
 
-def first_cause(missing: t.Sequence[str], started: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
-    """Why the first of the hosts that have said so cannot take part."""
+def all_causes(
+    missing: t.Sequence[str], started: t.Mapping[str, t.Mapping[str, t.Any]], causes: t.Mapping[str, str]
+) -> str:
+    """Why hosts cannot take part, as far as that is known: each cause once."""
+    found = {}
     for name in missing:
         said = started.get(name) or {}
-        if said.get("msg") and not said.get("skipped"):
-            return " %s: %s" % (name, str(said["msg"]).strip().rstrip(".:") + ".")
-    return ""
+        if causes.get(name):
+            found[name] = causes[name]
+        elif said.get("msg") and not said.get("skipped"):
+            found[name] = str(said["msg"])
+    return " " + ring_causes.together(found) if found else ""
 
 
 def what_next(there: int, missing: t.Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.module_utils import ring_causes
 from ansible_collections.dolly.ring.plugins.plugin_utils import host_words
 from ansible_collections.dolly.ring.plugins.plugin_utils.ring_words import printable
 
@@ -142,7 +143,8 @@ def verdict_of_node(host: str, heard: Heard, started: Said, collected: Said) -> 
         if heard.is_check and heard.ring.get("missing"):
             # What is wrong is wrong with other hosts, which say so themselves; this one was asked what it would do.
             return "predicted", "%s, but as it stands: %s" % (started.get("msg"), problem)
-        return "failed", problem
+        missing = list(heard.ring.get("missing") or ())
+        return "failed", "not started: see %s" % ring_causes.names(missing) if missing else problem
     if heard.is_check:
         problem = problem_of_stream(heard.stream)
         if problem:
@@ -150,17 +152,29 @@ def verdict_of_node(host: str, heard: Heard, started: Said, collected: Said) -> 
         return "predicted", str(started.get("msg") or "")
     syncs = bool(heard.run.get("agreed", {}).get("dolly_ring_sync", True)) and not heard.run.get("is_dummy")
     if not is_good(collected, syncs):
-        problem = problem_of_stream(heard.stream)
-        why = str(collected.get("msg") or problem or "it left no result")
-        if problem and problem not in why:
-            why = "%s: %s; this node: %s" % (heard.run["server"], problem.rstrip("."), why)
-        return "failed", why if "bytes" in collected else why + seen_by_server(host, heard, why)
+        return "failed", why_failed(host, heard, collected)
     if doubt_of(host, heard):
         return "failed", doubt_of(host, heard)
     cleaned = of_run(heard.cleaned.get(host), heard)
     if not cleaned.get("clean"):
         return "failed", "Could not clean up after the run: %s" % (cleaned.get("msg") or "no answer")
     return "done", str(collected.get("msg") or "")
+
+
+def why_failed(host: str, heard: Heard, collected: Said) -> str:
+    """Why a node that has started has no good copy. Who is not at fault is told where to look."""
+    problem = problem_of_stream(heard.stream)
+    nodes = heard.stream.get("nodes") or ()
+    culprits = [str(node.get("name")) for node in nodes if problem and ring_causes.is_culprit(node)]
+    is_own = host in culprits or ring_causes.is_culprit(collected)
+    if culprits and not is_own:
+        wrote = collected.get("changed") or collected.get("half_written")
+        told = "the run failed, and what its target holds is not a good copy" if wrote else "not started"
+        return "%s: see %s" % (told, ring_causes.names(culprits))
+    why = str(collected.get("msg") or problem or "it left no result")
+    if problem and problem not in why and not is_own:
+        why = "%s: %s; this node: %s" % (heard.run["server"], problem.rstrip("."), why)
+    return why if "bytes" in collected else why + seen_by_server(host, heard, why)
 
 
 def is_good(collected: Said, syncs: bool = True) -> bool:

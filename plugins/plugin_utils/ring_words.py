@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.module_utils import ring_causes
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.happened import happened
 
 #: Callbacks whose output a program reads; a line between would spoil it.
@@ -84,10 +85,11 @@ def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
     nodes = summary["nodes"]
     if any(node["state"] == "predicted" for node in nodes):
         return forecast(summary)
-    good = sum(1 for node in nodes if node["state"] == "done")
+    bad = [node["name"] for node in nodes if node["state"] != "done"]
+    good = len(nodes) - len(bad)
     # The server counts the nodes of the ring, which not all hosts have come to.
     does = "could be measured" if summary["source"].get("kind") == "dummy" else "hold it"
-    count = "; %d of %d hosts %s" % (good, len(nodes), does) if 0 < good < len(nodes) else ""
+    count = "; %d of %d hosts %s, not %s" % (good, len(nodes), does, ring_causes.names(bad)) if bad and good else ""
     lines = folded(printable(title_of(summary) + count))
     if summary["digest"]:
         lines.append("digest %s" % summary["digest"])

@@ -101,7 +101,9 @@ def test_all_hosts_are_needed_unless_told_otherwise(lab):
     assert outcome.failed() == {"n1", "n2", "n3"}
     reasons = outcome.reasons()
     assert "no-such-folder" in reasons["n2"]
-    assert "2 of 3 hosts can take part and 3 are needed; missing: n2" in reasons["n1"]
+    assert reasons["n1"] == reasons["n3"] == "not started: see n2"
+    told = outcome.summary()["msg"]
+    assert "2 of 3 hosts can take part and 3 are needed; missing: n2. n2: Refused " in told and "no-such-folder" in told
     assert list(lab.targets.iterdir()) == []
     assert lab.left_over() == []
 

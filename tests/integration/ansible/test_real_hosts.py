@@ -226,7 +226,9 @@ def test_what_the_play_says_about_failures(rack):
     outcome = play_with_one_bad_target(rack, any_errors_fatal=True)
     assert rack.copies() == set() and not outcome.task("Afterwards") and not outcome.task("Next play")
     assert outcome.failed() == set(THREE)
-    assert all("no-such-folder" in reason for reason in outcome.reasons().values()), outcome.reasons()
+    reasons = outcome.reasons()
+    assert "no-such-folder" in reasons.pop("n2") and set(reasons.values()) == {"not started: see n2"}, reasons
+    assert "no-such-folder" in outcome.summary()["msg"]
 
     ping = [{"name": "Greet", "ansible.builtin.ping": {}}]
     outcome = play_with_one_bad_target(rack, "n4", max_fail_percentage=50, pre_tasks=ping)

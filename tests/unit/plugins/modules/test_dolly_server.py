@@ -73,6 +73,15 @@ def test_a_run_that_nothing_held_up_says_nothing_of_it():
     assert returned["limited_by"] == "" and returned["times"] == {} and "limited" not in returned["msg"]
 
 
+def test_a_run_that_no_node_came_through_names_them_as_its_reason():
+    """As where a compressed image is larger than the disk of its only node: the server itself has met no error."""
+    full = {"kind": "TargetError", "fault": "node", "message": "no space left"}
+    nodes = [{"name": "n1", "state": "failed", "error": full}, {"name": "n2", "state": "failed", "error": full}]
+    with pytest.raises(dolly_server.engine_process.TaskFailed) as caught:
+        finish(result("failed", *nodes))
+    assert str(caught.value) == "no node holds the image. n1, n2: no space left."
+
+
 def test_a_failed_run_is_a_failure_with_its_nodes():
     error = {"kind": "SourceChanged", "message": "the source changed"}
     with pytest.raises(dolly_server.engine_process.TaskFailed, match="the source changed") as caught:

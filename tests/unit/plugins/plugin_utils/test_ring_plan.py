@@ -143,6 +143,15 @@ def test_join_takes_only_who_started_for_this_run_in_ring_order():
     assert "1 of 3 hosts can take part and 2 are needed; missing: b, c." in ring_plan.join(made, started)["problem"]
 
 
+def test_join_says_why_each_is_missing_and_a_common_cause_once():
+    made = plan(*(wish(name) for name in "abcde"))
+    started = {name: {"run_id": "run1", "msg": "it is mounted."} for name in "ac"}
+    started["b"] = {"run_id": "run1", "node": {"name": "b", "host": "10.0.0.2", "port": 9998}}
+    started["d"] = {"run_id": "run1", "skipped": True, "msg": "skipped"}
+    problem = ring_plan.join(made, started, {"d": "before the run: no licence", "b": ""})["problem"]
+    assert "missing: a, c, d, e. a, c: it is mounted. d: before the run: no licence. Repair them" in problem
+
+
 def test_join_says_why_the_first_one_is_missing_and_what_can_be_done():
     made = plan(wish("a"), wish("b"), wish("c"))
     started = {"a": {"run_id": "run1", "node": node("a")}, "c": {"run_id": "run1", "msg": "it is mounted (/srv)."}}

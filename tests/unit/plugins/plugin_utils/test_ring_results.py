@@ -106,6 +106,35 @@ def test_the_first_cause_wins():
     assert told(started=refused, image={"msg": "gone"})["reason"] == "head: gone"
 
 
+FULL = {"kind": "TargetError", "fault": "node", "message": "disk full"}
+ABORTED = {"kind": "Aborted", "fault": "user", "message": "The run was aborted (b: disk full)"}
+
+
+def test_who_is_not_at_fault_is_told_where_to_look():
+    ring = {"problem": "Nothing was written: 1 of 2; b: it is mounted" * 9, "missing": ["b"]}
+    refused = {"run_id": "r1", "msg": "it is mounted"}
+    assert told(ring=ring)["reason"] == "not started: see b"
+    assert told("b", ring=ring, started={"a": STARTED, "b": refused})["reason"] == "it is mounted"
+
+
+def test_of_a_run_that_failed_the_culprit_says_why():
+    nodes = [{"name": "a", "state": "failed", "error": ABORTED}, {"name": "b", "state": "failed", "error": FULL}]
+    stream = {"state": "failed", "msg": "Too few nodes became ready; missing: b (disk full)", "nodes": nodes}
+    aborted = {**BAD, "msg": ABORTED["message"], "error": ABORTED, "changed": False}
+    collected = {"a": aborted, "b": {**BAD, "error": FULL}}
+    assert told(stream=stream, collected=collected)["reason"] == "not started: see b"
+    assert told("b", stream=stream, collected=collected)["reason"] == "disk full"
+    collected["a"] = {**aborted, "changed": True}
+    reason = told(stream=stream, collected=collected)["reason"]
+    assert reason == "the run failed, and what its target holds is not a good copy: see b"
+
+
+def test_a_run_that_failed_by_the_server_is_told_to_all():
+    stream = {"state": "failed", "msg": "the source changed", "nodes": [{"name": "a", "state": "failed"}]}
+    reason = told(stream=stream, collected={"a": {**BAD, "msg": "it was ended"}})["reason"]
+    assert reason == "head: the source changed; this node: it was ended"
+
+
 def test_a_host_that_ansible_lost_keeps_what_the_server_saw():
     result = told(collected={"a": {"unreachable": True, "msg": "timeout"}})
     assert result["state"] == "unreachable" and result["bytes"] == 7

@@ -108,7 +108,7 @@ def test_a_table_fits_a_terminal_and_says_below_a_node_what_happened_to_it():
     assert max(map(len, lines)) < 80
     assert lines == [
         "/i from head: sent 1000000000000 bytes to 1 of 1 nodes in 5000.1 s;",
-        "    1 of 2 hosts hold it",
+        "    1 of 2 hosts hold it, not n2",
         "digest " + "ab" * 32,
         "pos  node            state               MB       s   MB/s  verified  digest",
         "  1  rack3-n1.local  done         1000000.0  5000.1  199.9  yes       abababab",

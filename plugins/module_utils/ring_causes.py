@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Who is at fault for a run that failed, in one sentence for all: everybody else is told where to look."""
+
+from __future__ import annotations
+
+import typing as t
+
+Said = t.Mapping[str, t.Any]
+
+MOST_CAUSES = 5
+MOST_NAMES = 5
+#: What a node says that has nothing wrong with itself.
+_INNOCENT_KINDS = ("Aborted", "NotEnoughNodes", "PeerLost")
+
+
+def is_culprit(node: Said) -> bool:
+    """Whether a node of a sender's result failed by itself, and not because of what became of another one."""
+    error = node.get("error")
+    if not isinstance(error, dict):
+        return node.get("state") in ("lost", "unreachable")
+    is_own = error.get("fault") != "peer" and error.get("kind") not in _INNOCENT_KINDS
+    return is_own or node.get("state") in ("lost", "unreachable")
+
+
+def of_nodes(nodes: t.Iterable[Said]) -> t.Dict[str, str]:
+    """Return why nodes of a sender's result failed, by their names: the culprits, without any all that failed."""
+    bad = [node for node in nodes if node.get("state") != "done"]
+    chosen = [node for node in bad if is_culprit(node)] or bad
+    return {str(node.get("name")): _sentence(node) for node in chosen}
+
+
+def together(causes: t.Mapping[str, str]) -> str:
+    """Return the causes as sentences, each once, behind the names of all that it holds for: 'n1, n2: it is mounted.'"""
+    grouped: t.Dict[str, t.List[str]] = {}
+    for name, cause in causes.items():
+        grouped.setdefault(cause.strip().rstrip(".:"), []).append(name)
+    told = ["%s: %s." % (names(group), cause) for cause, group in list(grouped.items())[:MOST_CAUSES]]
+    if len(grouped) > MOST_CAUSES:
+        told.append("%d more causes are told by the other hosts." % (len(grouped) - MOST_CAUSES))
+    return " ".join(told)
+
+
+def names(found: t.Sequence[str]) -> str:
+    """Return the first of some names, and how many there are besides."""
+    more = len(found) - MOST_NAMES
+    return ", ".join(found[:MOST_NAMES]) + (" and %d more" % more if more > 0 else "")
+
+
+def _sentence(node: Said) -> str:
+    error = node.get("error")
+    said = error.get("message") if isinstance(error, dict) else error
+    return str(said or "it is %s, and nobody knows why" % (node.get("state") or "not done"))
