@@ -27,6 +27,8 @@ class SimLane:
         self.peer = peer
         self.end = end
         self.is_waiting_for_peer = True
+        self.is_waiting_for_file = False
+        self.sent = 0
         self.is_aborted = False
         self.on_item: Callable[[str, Any], None] = lambda kind, item: None
         end.on_item = self._pass_on
@@ -131,6 +133,10 @@ class SimSending(_Thread):
         self._machine.world.dispatch(self._machine, lambda: self._deliver(piece))
 
     def _deliver(self, piece: Any) -> None:
+        self.lane.is_waiting_for_file = self._machine.is_hung
+        if self._machine.is_hung and not self.is_over:
+            self._machine.world.after(_LOOK_S, self._machine, lambda: self._deliver(piece))
+            return
         damaged = {index for index in self._store.damaged if self._covers(piece, index)}
         self.lane.end.send((piece, damaged))
         self._is_busy = False
@@ -168,6 +174,8 @@ class SimReceiving(_Thread):
         if kind == "end":
             self._has_ended = True
             self._queue.clear()
+        elif self._machine.is_swallowed:
+            return
         else:
             self._queue.append(item)
         if not self._is_writing and self._on_end is not None:

@@ -33,7 +33,8 @@ class Machine:
         self.is_dead = True  # until it is started
         self.is_silent = False
         self.is_frozen = False
-        self.is_hung = False  # its disk takes nothing
+        self.is_hung = False  # its disk takes nothing, and gives nothing
+        self.is_swallowed = False  # what comes on its lanes is lost on the way, and nobody notices
         self.is_unreadable = False  # nor gives what others want from it
         self.has_ended = False  # by itself
         self.has_said_done = False

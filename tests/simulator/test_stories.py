@@ -314,7 +314,7 @@ def test_where_nobody_else_has_what_cannot_be_read_the_run_ends_all_the_same():
 
 
 def hang_at(ring, rank, state):
-    """The disk of a node hangs when it first says that it is in this state."""
+    """The disk of a node hangs when it first says that it is in this state: it takes nothing, and gives nothing."""
     ring.machines[rank].flush_s = 1.0  # so that it says that it flushes
     ring.triggers[rank, state] = [ring.machines[rank].hang]
 
@@ -349,7 +349,7 @@ def test_a_late_disk_that_hangs_while_it_is_looked_at_does_not_end_the_run():
 def test_a_flush_that_hangs_is_the_fault_of_its_node():
     def happen(ring, schedule):
         schedule.broken.add(2)
-        hang_at(ring, 2, "flushing")
+        ring.machines[2].flush_s = 1e6
 
     outcome = tell(4, happen)
     assert states(outcome) == ["done", "failed", "done", "done"]
@@ -362,14 +362,26 @@ def test_a_flush_that_hangs_is_the_fault_of_its_node():
 def test_a_flush_that_hangs_without_a_server_ends(rank):
     def happen(ring, schedule):
         schedule.broken |= {0, rank}
-        hang_at(ring, rank, "flushing")
-        ring.triggers[rank, "flushing"].append(ring.machines[0].kill)
+        ring.machines[rank].flush_s = 1e6
+        ring.triggers[rank, "flushing"] = [ring.machines[0].kill]
 
     outcome = tell(4, happen)
     words = {machine.rank: machine.node.word for machine in outcome.ring.clients}
     assert {number for number, word in words.items() if word.state == "done"} == {1, 2, 3, 4} - {rank}
     assert words[rank].state == "failed" and words[rank].error["option"] == "flush_timeout"
     assert outcome.world.now < outcome.ring.shape.timeouts.flush + 30
+
+
+def test_without_a_server_one_that_has_everything_serves_those_behind_a_disk_that_hangs():
+    def happen(ring, schedule):
+        schedule.broken |= {0, 2}
+        ring.machines[3].disk_rate = CHUNK / 2
+        hang_at(ring, 2, "flushing")
+        ring.triggers[2, "flushing"].append(ring.machines[0].kill)
+
+    outcome = tell(4, happen)
+    assert [machine.node.word.state for machine in outcome.ring.clients] == ["done", "failed", "done", "done"]
+    assert outcome.ring.machines[3].node.word.parent == 1
 
 
 def test_a_flush_that_takes_longer_than_an_orphan_waits_is_waited_for():
@@ -410,3 +422,55 @@ def test_a_chunk_that_turns_on_a_giver_is_mended_before_it_is_given_again():
     assert states(outcome) == ["done"] * 3
     repaired = [entry["repaired"] for entry in outcome.ring.root.nodes()]
     assert repaired[:2] == [1, 1]
+
+
+@pytest.mark.parametrize("server", ["lives", "dead"])
+def test_a_node_that_is_done_and_whose_disk_hangs_gives_its_children_away(server):
+    def happen(ring, schedule):
+        schedule.broken |= {0} if server == "dead" else set()
+        schedule.shaken |= {2, 3} if server == "dead" else set()
+        ring.machines[2].disk_rate = CHUNK / 2
+        hang_at(ring, 1, "done")
+        if server == "dead":
+            ring.triggers[1, "done"].append(ring.machines[0].kill)
+
+    outcome = tell(3, happen)
+    words = [machine.node.word.state for machine in outcome.ring.clients]
+    assert words == (["done", "done", "done"] if server == "lives" else ["done", "failed", "failed"])
+    assert outcome.world.now < 90
+
+
+def test_a_node_that_hangs_in_its_flush_and_gives_nothing_is_through_with_those_behind_it():
+    def happen(ring, schedule):
+        schedule.broken.add(1)
+        ring.machines[2].disk_rate = CHUNK / 2
+        hang_at(ring, 1, "flushing")
+
+    outcome = tell(3, happen)
+    assert states(outcome) == ["failed", "done", "done"]
+    assert "gave nothing" in outcome.ring.root.nodes()[0]["error"]["message"]
+    assert outcome.world.now < 60
+
+
+@pytest.mark.parametrize("rank", [1, 2, 4])
+def test_a_node_that_stands_still_and_knows_of_nothing_does_not_end_the_run_for_the_others(rank):
+    """The server tries it itself; then it is given up, and those behind it get another parent."""
+
+    def happen(ring, schedule):
+        schedule.broken.add(rank)
+        ring.world.after(0.4, None, lambda: setattr(ring.machines[rank], "is_swallowed", True))
+
+    outcome = tell(4, happen)
+    assert [state == "done" for state in states(outcome)] == [number != rank for number in (1, 2, 3, 4)]
+    assert outcome.ring.root.state == "partial"
+    assert "from the server itself" in outcome.ring.root.nodes()[rank - 1]["error"]["message"]
+    assert outcome.world.now < 120
+
+
+def test_a_server_whose_source_hangs_blames_nobody_else():
+    def happen(ring, schedule):
+        schedule.broken |= {0, 1, 2}
+        ring.world.after(0.4, None, ring.machines[0].hang)
+
+    outcome = tell(2, happen)
+    assert "the source" in str(outcome.ring.root.error) and outcome.ring.root.state == "failed"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ansible_collections.dolly.ring.tests.integration.ring.networks import (
     missing_programs,
     why_no_namespaces,
 )
+from ansible_collections.dolly.ring.tests.integration.ring.processes import Program, until
 from ansible_collections.dolly.ring.tests.integration.ring.rack import Rack, build_engine
 
 
@@ -117,6 +119,30 @@ def make_disk(folder, undo):
         return Path(device), backing
 
     return make
+
+
+@pytest.fixture
+def make_faulty(folder, undo):
+    """Mounts file systems with faults of these names; the mount, and the folder behind it."""
+    pytest.importorskip("mfusepy", reason="mfusepy is not installed")
+    if os.geteuid() != 0 or not os.access("/dev/fuse", os.W_OK) or missing_programs("fusermount3", "losetup"):
+        pytest.skip("needs root, /dev/fuse, fusermount3 and losetup")
+    programs = []
+
+    def make(*faults):
+        mount = Path(tempfile.mkdtemp(prefix="faulty-", dir=folder))
+        behind = Path(tempfile.mkdtemp(prefix="behind-", dir=folder))
+        command = [sys.executable, str(Path(__file__).with_name("faulty_fs.py")), str(mount), str(behind), *faults]
+        program = Program("faulty%d" % len(programs), command, folder)
+        programs.append(program)
+        undo("umount", "--lazy", str(mount))
+        until(lambda: os.path.ismount(mount) or program.code is not None, "the faulty file system")
+        assert program.code is None, program.report()
+        return mount, behind
+
+    yield make
+    for program in programs:
+        program.end()
 
 
 @pytest.fixture

@@ -5,6 +5,9 @@
     write-error=NAME:OFFSET   writing to the byte at OFFSET of the file NAME fails with EIO, each time
     read-error=NAME:OFFSET    reading the byte at OFFSET of the file NAME fails with EIO, each time
     fsync-error=NAME          fsync of the file NAME fails with EIO, each time; all else goes well
+    hang=NAME:CALL            CALL (create, truncate, write, fsync, rename) on the file NAME does not return, nor does
+                              anything after it, until there is a file FOLDER.cured
+    hang-alone=NAME:CALL      the same, but other calls go on
 
 What is written goes to FOLDER, where it can be looked at from behind. A loop device on a file here is a disk with
 the same faults.
@@ -15,6 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 
 import mfusepy
 
@@ -36,6 +40,13 @@ class FaultyFolder(mfusepy.Operations):
         name, _colon, value = self._faults.get(kind, "").partition(":")
         return value if name == os.path.basename(path) else None
 
+    def _hang(self, call, path):
+        """Here until it is cured, where that was asked for. That it came to that is noted beside the folder."""
+        if call in (self._fault("hang", path), self._fault("hang-alone", path)):
+            open(self._folder + ".hung", "w").close()
+            while not os.path.exists(self._folder + ".cured"):
+                time.sleep(0.05)
+
     def getattr(self, path, fh=None):
         try:
             found = os.lstat(self._real(path)) if fh is None else os.fstat(fh)
@@ -52,6 +63,7 @@ class FaultyFolder(mfusepy.Operations):
         return os.open(self._real(path), flags)
 
     def create(self, path, mode, fi=None):
+        self._hang("create", path)
         return os.open(self._real(path), os.O_RDWR | os.O_CREAT, mode)
 
     def read(self, path, size, offset, fh):
@@ -61,12 +73,14 @@ class FaultyFolder(mfusepy.Operations):
         return os.pread(fh, size, offset)
 
     def write(self, path, data, offset, fh):
+        self._hang("write", path)
         place = self._fault("write-error", path)
         if place is not None and offset <= int(place) < offset + len(data):
             raise mfusepy.FuseOSError(errno.EIO)
         return os.pwrite(fh, data, offset)
 
     def fsync(self, path, datasync, fh):
+        self._hang("fsync", path)
         if self._fault("fsync-error", path) is not None:
             raise mfusepy.FuseOSError(errno.EIO)
         return 0
@@ -82,10 +96,12 @@ class FaultyFolder(mfusepy.Operations):
         return 0
 
     def truncate(self, path, length, fh=None):
+        self._hang("truncate", path)
         os.truncate(self._real(path) if fh is None else fh, length)
         return 0
 
     def rename(self, old, new):
+        self._hang("rename", old)
         os.rename(self._real(old), self._real(new))
         return 0
 
@@ -114,7 +130,8 @@ class FaultyFolder(mfusepy.Operations):
 def main(arguments):
     mountpoint, folder = arguments[:2]
     faults = dict(fault.split("=", 1) for fault in arguments[2:])
-    mfusepy.FUSE(FaultyFolder(folder, faults), mountpoint, foreground=True, nothreads=True, use_ino=True)
+    is_single = "hang-alone" not in faults
+    mfusepy.FUSE(FaultyFolder(folder, faults), mountpoint, foreground=True, nothreads=is_single, use_ino=True)
 
 
 if __name__ == "__main__":

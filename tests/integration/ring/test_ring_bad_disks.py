@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,37 +18,13 @@ from ansible_collections.dolly.ring.tests.integration.loops import attach
 from ansible_collections.dolly.ring.tests.integration.ring import images
 from ansible_collections.dolly.ring.tests.integration.ring.images import CHUNK, MIB
 from ansible_collections.dolly.ring.tests.integration.ring.networks import call, missing_programs
-from ansible_collections.dolly.ring.tests.integration.ring.processes import Program, until
+from ansible_collections.dolly.ring.tests.integration.ring.processes import until
 
 IMAGE_SIZE = 3 * CHUNK + 4096
 BAD = 2
 #: Where a disk is bad, or how much room there is, is another place each night; the seed is in the test's name.
 SEEDS = [int(seed) for seed in os.environ.get("DOLLY_FAULT_SEEDS", "1").split(",")]
 SLOW = ("slow-source=%d" % (6 * MIB),)
-
-
-@pytest.fixture
-def make_faulty(folder, undo):
-    """Mounts file systems with faults of these names; the mount, and the folder behind it."""
-    pytest.importorskip("mfusepy", reason="mfusepy is not installed")
-    if os.geteuid() != 0 or not os.access("/dev/fuse", os.W_OK) or missing_programs("fusermount3", "losetup"):
-        pytest.skip("needs root, /dev/fuse, fusermount3 and losetup")
-    programs = []
-
-    def make(*faults):
-        mount = Path(tempfile.mkdtemp(prefix="faulty-", dir=folder))
-        behind = Path(tempfile.mkdtemp(prefix="behind-", dir=folder))
-        command = [sys.executable, str(Path(__file__).with_name("faulty_fs.py")), str(mount), str(behind), *faults]
-        program = Program("faulty%d" % len(programs), command, folder)
-        programs.append(program)
-        undo("umount", "--lazy", str(mount))
-        until(lambda: os.path.ismount(mount) or program.code is not None, "the faulty file system")
-        assert program.code is None, program.report()
-        return mount, behind
-
-    yield make
-    for program in programs:
-        program.end()
 
 
 @pytest.fixture

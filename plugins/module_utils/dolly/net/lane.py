@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import termios
 import threading
 import time
 from typing import Optional
@@ -36,6 +37,9 @@ LOW_WATER = 256 * 1024
 STEP = 8 * 1024 * 1024
 #: On a slow link do not wait for so much: with 50 MB/s each node would be 170 ms behind its parent instead of 5.
 STEP_S = 0.004
+#: A call that sends from a file tells nothing before it returns: so a disk that gives less than this in
+#: `stall_timeout` counts as hung.
+SEND_STEP = 1024 * 1024
 _PAGE = 4096
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists from Python 3.10 on
 _SPLICE_F_MOVE = 1  # linux/splice.h; no name in the os module
@@ -79,6 +83,21 @@ class Lane:
         self._low_water = 1
         self._lock = threading.Lock()
         self._is_closed = False
+        #: Bytes that came out of files.
+        self.sent = 0
+        self._is_in_file = False
+
+    @property
+    def is_waiting_for_file(self) -> bool:
+        """Whether the owner is sending from a file, and all that came out of it has arrived: so it waits for more."""
+        if not self._is_in_file:
+            return False
+        queued = bytearray(4)
+        try:
+            fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, queued)
+        except (OSError, ValueError):
+            return False
+        return not any(queued)
 
     @property
     def is_waiting_for_peer(self) -> bool:
@@ -134,16 +153,20 @@ class Lane:
         """File to socket: the count sent, less than `length` only where the file ended early."""
         self.watch.turn_to("send")
         sent = 0
-        while sent < length:
-            try:
-                count = os.sendfile(self._sock.fileno(), fd, offset + sent, length - sent)
-            except OSError as error:
-                if sockets.is_peer_gone(error):
-                    raise self._lost(error) from error
-                raise
-            if not count:
-                break
-            sent += count
+        self._is_in_file = True
+        try:
+            while sent < length:
+                count = os.sendfile(self._sock.fileno(), fd, offset + sent, min(length - sent, SEND_STEP))
+                if not count:
+                    break
+                sent += count
+                self.sent += count
+        except OSError as error:
+            if sockets.is_peer_gone(error):
+                raise self._lost(error) from error
+            raise
+        finally:
+            self._is_in_file = False
         return sent
 
     def abort(self) -> None:

@@ -95,6 +95,11 @@ class KnockFailed:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """This node has every byte: those without a parent can be served from here, whether or not it has one itself."""
+
+
+@dataclass(frozen=True)
 class Settled:
     """This node lacks nothing any more: it needs a parent only to hear that, and looks no longer than `patience_s`."""
 
@@ -161,6 +166,7 @@ Event = Union[
     ParentFound,
     ParentGone,
     KnockFailed,
+    Whole,
     Settled,
     Ticked,
 ]
@@ -184,6 +190,7 @@ class Healer:
         self._give_up_at = 0.0
         self._next_knock_at = 0.0
         self._next_ancestor = 0
+        self._is_whole = False
         self._settled: Optional[Settled] = None
         #: Ancestors that could not be reached in the present round, or in the last one until the next begins.
         self._unreached: Set[int] = set()
@@ -197,6 +204,11 @@ class Healer:
     def is_orphan(self) -> bool:
         """Whether the parent is gone and no other has come."""
         return self._orphan_since is not None
+
+    @property
+    def _is_helpless(self) -> bool:
+        """Whether nobody should be given to this node: it lacks bytes and has nobody to ask, or is no parent at all."""
+        return self.is_leaf or (self.is_orphan and not self._is_whole)
 
     def handle(self, event: Event, now: float) -> List[Action]:
         """The actions that follow from an event at time `now` (seconds, any origin)."""
@@ -239,14 +251,14 @@ class Healer:
             actions.append(DeclareChild(event.rank, _DECLARED[event.outcome], event.reason))
         if event.outcome in ("superseded", "orphaned"):
             return actions  # it lives, under another parent or looking for one, and its children with it
-        if self.is_orphan or self.is_leaf:
+        if self._is_helpless:
             return actions  # what is known here may be old, and there is no help to be had: they will knock
         return actions + self._adopt(event.orphans)
 
     def _knocked(self, rank: int) -> List[Action]:
         if rank <= self.rank:
             return []  # a parent's rank is lower than its child's: so there are no loops
-        if self.is_orphan or self.is_leaf:
+        if self._is_helpless:
             return []  # no help to be had here; the caller asks the next ancestor
         state = self._children.get(rank)
         if state == "dialling":
@@ -269,8 +281,10 @@ class Healer:
             self._unreached.add(event.rank)
             if not (self._is_deserted if self._settled else self._is_round_over):
                 self._next_knock_at = now
+        elif isinstance(event, Whole):
+            self._is_whole = True
         elif isinstance(event, Settled):
-            self._settled = event
+            self._settled, self._is_whole = event, True
             self._give_up_at = min(self._give_up_at, now + event.patience_s)
             self._unreached.clear()  # who was busy or away then is asked once more
         if self._orphan_since is None:
@@ -286,7 +300,8 @@ class Healer:
 
     def _look_for_parent(self, now: float) -> List[Action]:
         is_late = now >= self._give_up_at
-        is_needed = self._settled is not None and bool(self._children)  # they get all that they lack from here
+        # Its children get all that they lack from here; and one that is only flushing lacks nothing itself.
+        is_needed = bool(self._children) if self._settled else self._is_whole
         if not is_needed and (is_late or (self._settled and self._is_deserted)):
             self._orphan_since = None
             return [GiveUp("no parent took this node in time" if is_late else "no ancestor can be reached")]

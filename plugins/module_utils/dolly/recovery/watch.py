@@ -10,7 +10,7 @@ rightly take long, and shows no progress meanwhile.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from ..errors import TargetHung
 
@@ -68,6 +68,23 @@ class Eject:
     def error(self) -> TargetHung:
         """The same as a failure of the node itself."""
         return TargetHung(self.what, round(self.seconds, 1), self.option)
+
+
+class GiverWatch:
+    """Looks at the lanes that send to one child: has this node's own store given nothing for `patience_s` seconds?"""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._sent: Optional[Tuple[int, ...]] = None
+        self._since = 0.0
+
+    def look(self, waiting: Sequence[int], now: float) -> Optional[TargetHung]:
+        """`waiting`: what each lane has sent that waits for the store, where all that send do. A failure, or None."""
+        if not waiting or tuple(waiting) != self._sent:
+            self._sent, self._since = tuple(waiting), now
+        if now - self._since <= self._patience_s:
+            return None
+        return TargetHung("gave nothing", round(now - self._since, 1), "stall_timeout")
 
 
 class StallWatch:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import collections
 from typing import Any, Counter, Dict, Iterable, List, Optional, Protocol
 
-from ..errors import TooSlow
+from ..errors import DollyError, TooSlow
 from ..plan import topology
 from ..plan.job import MAX_SIZE, Plan
 from ..progress import Board, Snapshot
@@ -165,6 +165,15 @@ class Downstream:
         self._context.log("others are to serve the children of this node: %s" % error.get("message"))
         self.handle(heal.MadeLeaf())
         self.bye("failed", error)
+
+    def give_up(self, rank: int, error: DollyError) -> None:
+        """Part with a node that stands still, child or not."""
+        link = self._links.get(rank)
+        if link is not None and link.is_linked:
+            link.eject(error.sentence, error.to_dict())
+            return
+        self.board.declare(rank, self._plan.nodes[rank].name, "lost", error.to_dict())
+        self._owner.subtree_changed()
 
     def orphan(self) -> None:
         """Let every child go, because there is no help to be had here, and let it look for another parent now."""

@@ -321,9 +321,6 @@ class Member(Node):
         """Look for a parent, or give up."""
         if isinstance(action, heal.KnockAt):
             self.ask_for_help(action.rank)
-        elif self.word.state == "flushing" and self.downstream is not None:
-            # It lacks nothing: only its flush can fail now, and that has a limit of its own.
-            self.downstream.handle(heal.ParentGone(self.word.parent or 0, self.context.timeouts.orphan))
         elif isinstance(action, heal.GiveUp):
             self._stop(PeerLost("the node before this one", action.reason + " (orphan_timeout)"))
 
@@ -384,6 +381,8 @@ class Member(Node):
         now, is_waiting = self.context.reactor.now(), self._upstream.is_waiting
         if self._word.measure(now, self.ledger, is_waiting, self._finisher):
             self._spread()
+        if self.word.state == "flushing" and self.downstream is not None:
+            self.downstream.handle(heal.Whole())
 
     def _watch_flush(self, now: float) -> None:
         """A flush that hangs ends here: a node that has all bytes may have nobody left who would give it up."""

@@ -17,6 +17,7 @@ from ..net.lane import Lane
 from ..net.reactor import Timer
 from ..plan.job import NodeSpec
 from ..recovery.laggards import Laggards
+from ..recovery.watch import GiverWatch
 from ..storage.base import Readable
 from ..wire.auth import Established
 from ..wire.codec import Sealer
@@ -67,6 +68,7 @@ class OutLanes:
         self._sending: Dict[int, Sending] = {}
         self._timers: Set[Timer] = set()
         self._laggards = Laggards(context.timeouts.dead_after)
+        self._giver = GiverWatch(context.timeouts.stall)
         self._next = 1
         self._is_over = False
 
@@ -92,6 +94,11 @@ class OutLanes:
         for number in self._laggards.look(sights, not is_waited_for, now):
             self._context.log("lane %d to %s holds the others up, it is closed" % (number, self._node.name))
             self._sending[number].lane.abort()
+        lanes = [sending.lane for sending in self._sending.values()]
+        is_waiting = bool(lanes) and all(lane.is_waiting_for_file for lane in lanes)
+        hung = self._giver.look([lane.sent for lane in lanes] if is_waiting else (), now)
+        if hung is not None:
+            self._owner.storage_failed(hung)
 
     def abort(self) -> None:
         """End all of them now."""

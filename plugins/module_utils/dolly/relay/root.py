@@ -7,10 +7,10 @@ from __future__ import annotations
 import hmac
 import socket
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, FrozenSet, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Set
 
 from .. import bottleneck
-from ..errors import ChecksumMismatch, DollyError, NotEnoughNodes, TimedOut, from_dict, said_of
+from ..errors import ChecksumMismatch, DollyError, NotEnoughNodes, TargetHung, TimedOut, from_dict, said_of
 from ..plan.blockmap import Checker
 from ..plan.job import Plan
 from ..progress import OPINIONS, OWN_STATES, Snapshot
@@ -21,9 +21,10 @@ from ..storage.source import Source
 from ..wire.messages import Need, Start
 from .context import Context
 from .digester import Digester
-from .downstream import SETTLED, sight_of
+from .downstream import SETTLED
 from .farewell import Farewell
 from .image_check import ImageCheck
+from .last_resort import LastResort
 from .ledger import Ledger
 from .node import Node, Reporter, as_fields
 from .threads import Worker
@@ -58,8 +59,8 @@ class Root(Node):
         self._policy = policy
         ledger = Ledger(plan.image, False, hashing=context.hashing(plan))
         self._let_go(ledger, plan.verify != "none")
-        self.set_up(plan, 0, ledger)
         self.image_check = ImageCheck(ledger.manifest, plan.verify != "none")
+        self._last_resort = LastResort(context, plan, self.set_up(plan, 0, ledger))
         self._ranks = range(1, len(plan.nodes))
         self._names = frozenset(node.name for node in plan.nodes)
         self._members: FrozenSet[int] = frozenset()
@@ -69,8 +70,6 @@ class Root(Node):
         self._digester = Digester(source, ledger, self._publish, context.profile.working(), policy.checker)
         self._digesting: Optional[Worker] = None
         self._started_at = 0.0
-        self._progress: Tuple[Any, ...] = ()
-        self._progress_at = 0.0
         self._latecomers = Latecomers()
         self._farewell: Optional[Farewell] = None
 
@@ -86,7 +85,6 @@ class Root(Node):
     def _begin(self) -> None:
         if self.plan is None or self.downstream is None:
             return
-        self._progress_at = self.context.reactor.now()
         self.downstream.handle(heal.SetUp(tuple(self.plan.children(0))))
         self.context.reactor.after(self.context.timeouts.barrier, self._end_barrier)
         if not self._is_checked:
@@ -149,7 +147,7 @@ class Root(Node):
             return
         self._members = frozenset(ready)
         self.state = "streaming"
-        self._started_at = self._progress_at = self.context.reactor.now()
+        self._started_at = self.context.reactor.now()
         self.context.profile.start()
         for rank in self._ranks:
             if rank not in self._members and self._state_of(rank) == "waiting":
@@ -288,8 +286,11 @@ class Root(Node):
         return self.downstream.sent if self.downstream is not None else 0
 
     def storage_failed(self, error: BaseException) -> None:
-        """The source cannot be read."""
-        self.fail(error)
+        """The source cannot be read. One that gives nothing may still come back: that is for the heartbeat to judge."""
+        if isinstance(error, TargetHung):
+            self._last_resort.source_hangs(self.context.reactor.now())
+        else:
+            self.fail(error)
 
     def _look_for_latecomers(self, snapshots: List[Snapshot], now: float) -> None:
         """Whoever answers where nobody did is dialled: as a leaf, for its children have other parents."""
@@ -311,17 +312,12 @@ class Root(Node):
         if self._farewell is not None:
             self._farewell.beat(now)
         snapshots = self.board.all()
-        if self.state == "streaming" and not self.is_leaving:
-            self._look_for_latecomers(snapshots, now)
-        progress = tuple((one.rank, sight_of(one).progress) for one in snapshots)
-        if progress != self._progress or self._is_digesting:
-            self._progress, self._progress_at = progress, now
-        is_slow_by_right = self._is_source_slow or any(one.state == "flushing" for one in snapshots)
-        limit = self.context.timeouts.stall * 2
-        if is_slow_by_right:
-            limit = max(limit, self.context.timeouts.flush)
-        if self.state == "streaming" and not self.is_leaving and now - self._progress_at > limit:
-            self.fail(TimedOut("waiting for any node to make progress", limit, "stall_timeout"))
+        if self.state != "streaming" or self.is_leaving:
+            return
+        self._look_for_latecomers(snapshots, now)
+        error = self._last_resort.beat(snapshots, self._is_digesting, self._is_source_slow, now)
+        if error is not None:
+            self.fail(error)
 
     def _is_busy(self) -> bool:
         return self._digesting is not None or super()._is_busy()

@@ -422,3 +422,52 @@ def test_an_empty_pipe_waits_for_bytes_on_any_kind_of_socket(use_splice, tmp_pat
         made.close()
         far.close()
         os.close(fd)
+
+
+class TestWhoIsWaitedFor:
+    """A thread in sendfile is in one call: whether the file or the peer holds it up, the socket's queue says."""
+
+    @pytest.fixture
+    def file(self, tmp_path):
+        path = tmp_path / "file"
+        path.write_bytes(DATA)
+        fd = os.open(path, os.O_RDONLY)
+        yield fd
+        os.close(fd)
+
+    def test_a_file_that_gives_nothing(self, lane, file, monkeypatch):
+        is_free, real = threading.Event(), os.sendfile
+
+        def hang(*arguments):
+            is_free.wait(PATIENCE_S)
+            return real(*arguments)
+
+        assert not lane.is_waiting_for_file
+        monkeypatch.setattr(lane_module.os, "sendfile", hang)
+        sending = Background(lambda: lane.from_file(file, 0, 1000))
+        wait_for(lambda: lane.is_waiting_for_file)
+        assert lane.sent == 0
+        is_free.set()
+        assert sending.result() == 1000
+        assert not lane.is_waiting_for_file and lane.sent == 1000
+
+    def test_a_peer_that_takes_nothing(self, lane, file):
+        def send():
+            while True:
+                lane.from_file(file, 0, len(DATA))
+
+        sending = Background(send)
+        wait_for(lambda: lane.sent > 0)
+        for _unused in range(50):
+            assert not lane.is_waiting_for_file
+            time.sleep(0.01)
+        lane.abort()
+        with pytest.raises(PeerLost):
+            sending.result()
+
+
+def wait_for(is_so):
+    end = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.005)

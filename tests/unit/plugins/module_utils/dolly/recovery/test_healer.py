@@ -29,6 +29,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery.healer i
     Settled,
     SetUp,
     Ticked,
+    Whole,
 )
 
 RANK = 5
@@ -123,6 +124,26 @@ def play(made, events):
 
 def ticks(start, end, step=0.5):
     return [(start + step * number, Ticked()) for number in range(1, int((end - start) / step) + 1)]
+
+
+@pytest.mark.parametrize("event", [Whole(), Settled(22.0)])
+def test_an_orphan_that_lacks_nothing_adopts_and_answers(event):
+    made = healer(6)
+    made.handle(event, 0.0)
+    made.handle(ParentGone(4, 60.0), 1.0)
+    assert DialChild(7, True) in made.handle(ChildGone(6, "failed", "its disk hangs", (7,)), 1.0)
+    assert DialChild(9, True) in made.handle(Knocked(9), 1.0)
+
+
+def test_one_that_is_whole_and_flushes_never_gives_up():
+    made = healer()
+    made.handle(Whole(), 0.0)
+    made.handle(ParentGone(4, 60.0), 1.0)
+    for now in range(2, 2000):
+        for action in made.handle(Ticked(), float(now)):
+            assert isinstance(action, KnockAt)
+            made.handle(KnockFailed(action.rank), float(now))
+    assert made.handle(Settled(22.0), 2000.0) == [GiveUp("no parent took this node in time")]
 
 
 def test_an_orphan_adopts_nobody():

@@ -8,7 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery.watch import Eject, Sight, StallWatch
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery.watch import (
+    Eject,
+    GiverWatch,
+    Sight,
+    StallWatch,
+)
 
 PATIENCE_S = 30.0
 FLUSH_S = 1800.0
@@ -100,3 +105,16 @@ def test_children_are_told_apart():
         if found:
             break
     assert found[0].rank == 8 and now == 31
+
+
+def test_a_store_that_gives_nothing():
+    watch = GiverWatch(PATIENCE_S)
+    found = [watch.look([5, 7], float(now)) for now in range(40)]
+    assert found[: int(PATIENCE_S) + 1] == [None] * 31
+    assert found[31].fields == {"what": "gave nothing", "seconds": 31.0, "option": "stall_timeout"}
+
+
+@pytest.mark.parametrize("waiting", [lambda now: (), lambda now: [now // 29, 7], lambda now: [5] if now % 29 else ()])
+def test_a_store_that_gives_something_or_is_not_asked(waiting):
+    watch = GiverWatch(PATIENCE_S)
+    assert not any(watch.look(waiting(now), float(now)) for now in range(300))
