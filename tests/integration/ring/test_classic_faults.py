@@ -8,9 +8,11 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 
 import pytest
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.classic import pack_length
 from ansible_collections.dolly.ring.tests.integration.ring import images
 from ansible_collections.dolly.ring.tests.integration.ring.images import MIB
 from ansible_collections.dolly.ring.tests.integration.ring.processes import until
@@ -60,6 +62,30 @@ def test_a_parent_that_dies_while_the_ring_is_built(classic):
         assert control.recv(9).startswith(b"Host got")
     assert client.wait() == 4
     assert [path for path in classic.node_folder(1).iterdir() if "out.img" in path.name] == []
+
+
+@pytest.mark.parametrize("hears_the_answer", [True, False])
+def test_a_parent_that_resets_at_the_end(classic, hears_the_answer):
+    """The copy is good; that the parent has gone by now takes nothing from it."""
+    image = classic.image(SIZE)
+    client = classic.start_ours(1)
+    classic.await_listening()
+    with socket.create_connection((classic.address(1), classic.network.port)) as data, socket.create_connection(
+        (classic.address(1), classic.network.port - 1)
+    ) as control:
+        control.sendall(classic.text())
+        words = b""
+        while b"ready" not in words:
+            words += control.recv(100)
+        data.sendall(image.read_bytes())
+        control.sendall(pack_length(SIZE))
+        if hears_the_answer:
+            until(lambda: control.recv(1000) == pack_length(SIZE), "the answer")
+        else:
+            until(classic.target(1).exists, "the copy")
+        control.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert client.wait() == 0, client.log
+    classic.check_copy(1, image)
 
 
 def test_a_node_in_the_middle_that_dies(classic):

@@ -292,7 +292,10 @@ class ClassicClient:
         if self.lost:
             return  # whoever is above hears of it by the answer that does not come
         answers = [child.answer for child in self._children if child.answer != self.flow.total]
-        self._up(classic.pack_length(answers[0] if answers and answers[0] is not None else self.flow.held))
+        try:
+            self._up(classic.pack_length(answers[0] if answers and answers[0] is not None else self.flow.held))
+        except PeerLost as error:  # this node has the image all the same
+            self._log("%s has not heard that this node has the image: %s" % (self._parent.name, error))
         self.lost += [child.name for child in self._children if child.answer != self.flow.total]
         self._parent.linger(_LINGER_S)
 

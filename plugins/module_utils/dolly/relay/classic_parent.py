@@ -8,6 +8,7 @@ such as port scans, neither stop nor disturb that.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from typing import Callable, Dict, List, Optional, Tuple
@@ -69,14 +70,18 @@ class Parent:
             raise PeerLost(self.name, str(error)) from error
 
     def linger(self, patience_s: float) -> None:
-        """Wait until the parent has closed too, but not for long: what is unread would reset the connection."""
+        """Wait until the parent has closed too, but not for long: what is unread would reset the connection.
+
+        Whichever way it went, there is nothing left to say.
+        """
         give_up_at = time.monotonic() + patience_s
-        self.control.shutdown(socket.SHUT_WR)
-        while time.monotonic() < give_up_at:
-            if self.stream is not None:
-                self.stream.discard()
-            if wait_readable([self.control], _TICK_S / 4) and not self.control.recv(_READ):
-                return
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_WR)
+            while time.monotonic() < give_up_at:
+                if self.stream is not None:
+                    self.stream.discard()
+                if wait_readable([self.control], _TICK_S / 4) and not self.control.recv(_READ):
+                    return
 
     def close(self) -> None:
         """Let go of the connections."""
