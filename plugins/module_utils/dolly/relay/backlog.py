@@ -36,6 +36,11 @@ class Backlog:
         """Whether somebody writes into a chunk."""
         return index in self._writers
 
+    @property
+    def lowest_written(self) -> Optional[int]:
+        """The first chunk that somebody writes into."""
+        return min(self._writers, default=None)
+
     def offer(self, chunks: RangeSet) -> bool:
         """Let these wait, but for those that somebody writes into; whether any does."""
         for index in self._writers:

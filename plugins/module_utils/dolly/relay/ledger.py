@@ -187,6 +187,8 @@ class Ledger:
                 first, last = start // size, (end - 1) // size + 1
                 self._backlog.end(first, last)
                 self._offer(first, last)
+            if self._window.length is not None:
+                self.changed.notify_all()
 
     def runs(self, start: int, end: int) -> List[Tuple[int, int, bool]]:
         """A range in parts that may be written, and in a window also parts that were: (start, end, is_held)."""
@@ -374,18 +376,22 @@ class Ledger:
             return not self.is_closed
 
     def next_to_sink(self, start: int, most: int) -> Optional[int]:
-        """Wait for bytes from `start` on that are good; where they end, at most `most` further.
+        """Wait for bytes from `start` on that are good, and that nobody writes any more; where they end.
 
-        That is `start` itself at the end of the image, and None when the ledger was closed.
+        That is at most `most` further, `start` itself at the end of the image, and None when the ledger was closed.
         """
         with self.changed:
             self.changed.wait_for(
-                lambda: self.is_closed or start == self.image.size or self._counted.overlaps(start, start + 1)
+                lambda: self.is_closed or start == self.image.size or self._good_end(start, 1) > start
             )
-            if self.is_closed:
-                return None
-            gap = self._counted.first_gap(start, start + most)
-            return start + most if gap is None else gap[0]
+            return None if self.is_closed else self._good_end(start, most)
+
+    def _good_end(self, start: int, most: int) -> int:
+        gap = self._counted.first_gap(start, start + most)
+        written = self._backlog.lowest_written
+        # A late lane writes once more what another one has brought; its place must not be a newer byte's by then.
+        least = start + most if written is None else max(start, written * self.image.chunk_size)
+        return min(start + most if gap is None else gap[0], least)
 
     def wait_sunk(self) -> None:
         """Wait until this node itself is through with the whole image, or the ledger is closed."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import ChecksumMismatch, ProtocolError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.net.lane import Lane
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import (
     MAX_SIZE,
     Image,
@@ -23,10 +25,17 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.profile import St
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Board
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.claims import Claims
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.downstream import Downstream
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.drain import Drain
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.intake import Intake
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.lanes import Receiving
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.window import Ring, WindowStore
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import Need
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import LaneOpener, Sealer
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import DATA, Need
+from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import (
+    Background,
+    tcp_pair,
+)
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     PATIENCE_S,
     MemoryTarget,
@@ -80,6 +89,109 @@ def test_a_late_duplicate_is_told_from_new_bytes():
     plain = Ledger(Image(100, CHUNK), False)
     plain.add(0, 15)
     assert plain.runs(10, 20) == [(10, 20, False)]
+
+
+@pytest.mark.parametrize("verifies", [False, True])
+def test_nothing_is_passed_on_that_somebody_still_writes(verifies):
+    """A late lane may have bytes of it still to write, and their place must not be a newer byte's by then."""
+    ledger = windowed(verifies)
+    late, other = ledger.begin_write(10, 20), ledger.begin_write(0, 20)
+    ledger.add(0, 20)
+    ledger.end_write(other)
+    ledger.accept(0)
+    assert ledger.next_to_sink(0, 100) == 10
+    waiting = Background(lambda: ledger.next_to_sink(10, 100))
+    with pytest.raises(AssertionError):
+        waiting.result(0.1)
+    ledger.end_write(late)
+    ledger.accept(1)
+    assert waiting.result() == 20
+
+
+class KeepingSink:
+    """Keeps what it gets."""
+
+    path, is_lasting = "sink", True
+
+    def __init__(self):
+        self.notes, self.content, self.is_finished = [], bytearray(), False
+
+    def write(self, view, offset):
+        self.content += view
+
+    def finish(self, size):
+        self.is_finished = True
+
+    def close(self):
+        pass
+
+    abort = close
+
+
+class SlowSink(KeepingSink):
+    """Takes nothing from `limit` on until it is let go."""
+
+    def __init__(self, limit):
+        super().__init__()
+        self.limit, self.released = limit, threading.Event()
+
+    def write(self, view, offset):
+        if offset >= self.limit:
+            self.released.wait(PATIENCE_S)
+        super().write(view, offset)
+
+
+class LateLane:
+    """Two lanes that bring the same first chunk into a window; the one is in the middle of it all the time."""
+
+    def __init__(self, image):
+        self.image = image
+        self.ledger, self.sink = windowed(), SlowSink(WINDOW)
+        self.store = WindowStore(Ring(WINDOW), self.sink, None)
+        self.ledger.keep(MAX_SIZE, 0)
+        self.drain = Background(Drain(self.store, self.ledger).run)
+        self.fars, self.sealers, self.receiving, self.runs = [], [], [], []
+        for _number in range(2):
+            near, far = tcp_pair()
+            opener = LaneOpener(bytes(32), "parent")
+            self.fars.append(far)
+            self.sealers.append(Sealer(bytes(32)))
+            self.receiving.append(Receiving(Lane(near, "parent"), opener, self.store, self.ledger))
+            self.runs.append(Background(self.receiving[-1].run))
+
+    def piece(self, lane, start, end):
+        return self.sealers[lane].data(DATA, start, end - start) + self.image[start:end]
+
+    def send_newer(self):
+        held = self.ledger.held.total
+        self.fars[1].sendall(self.piece(1, WINDOW, 2 * WINDOW))
+        until(lambda: self.ledger.held.total == held + WINDOW)
+
+    def finish(self):
+        self.sink.released.set()
+        for far, run in zip(self.fars, self.runs):
+            far.close()
+            run.result()
+        self.ledger.end(2 * WINDOW)
+        self.drain.result()
+
+
+def test_a_late_lane_does_not_write_over_a_newer_byte():
+    lanes = LateLane(make_image(2 * WINDOW, seed=4))
+    ledger, late = lanes.ledger, lanes.piece(0, 0, CHUNK)
+    lanes.fars[0].sendall(late[:-5])
+    until(lambda: ledger.received == CHUNK - 5)
+    lanes.fars[1].sendall(lanes.piece(1, 0, WINDOW))
+    until(lambda: ledger.held.total == WINDOW)
+    with contextlib.suppress(AssertionError):
+        until(lambda: ledger.base == WINDOW, 0.3)  # in vain: somebody writes there
+        lanes.send_newer()
+    lanes.fars[0].sendall(late[-5:])
+    until(lambda: lanes.receiving[0].received == 1 and ledger.base == WINDOW)
+    if ledger.held.total == WINDOW:
+        lanes.send_newer()
+    lanes.finish()
+    assert lanes.sink.content == lanes.image
 
 
 def test_the_sink_gets_verified_chunks_in_order():
@@ -215,26 +327,6 @@ def test_a_pipe_with_another_checksum_never_ends():
 
 
 # --- whole rings ------------------------------------------------------------------------------------
-
-
-class KeepingSink:
-    """Keeps what it gets."""
-
-    path, is_lasting = "sink", True
-
-    def __init__(self):
-        self.notes, self.content, self.is_finished = [], bytearray(), False
-
-    def write(self, view, offset):
-        self.content += view
-
-    def finish(self, size):
-        self.is_finished = True
-
-    def close(self):
-        pass
-
-    abort = close
 
 
 class GatedStore(WindowStore):
