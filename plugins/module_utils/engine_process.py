@@ -77,16 +77,11 @@ def folder_of(params: t.Mapping[str, t.Any], common: Returned) -> rundir.RunDir:
 
 
 def conclude(module: t.Any, act: t.Callable[[t.Any, Returned, bool], Returned], common: Returned) -> None:
-    """End the task with what `act` returns or raises, and with `common` in any case.
-
-    Sentences in `cautions` become warnings.
-    """
+    """End the task with what `act` returns or raises, and with `common` in any case."""
     try:
         common.update(act(module.params, common, module.check_mode))
     except TaskFailed as failure:
         module.fail_json(**dict(common, **dict(failure.returned, msg=str(failure))))
     except (DollyError, OSError) as error:
         module.fail_json(**dict(common, **ring_options.describe(error)))
-    for caution in common.pop("cautions", ()):
-        module.warn(caution)
     module.exit_json(**common)

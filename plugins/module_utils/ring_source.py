@@ -44,14 +44,12 @@ def inspect(params: Params) -> Returned:
     block_map = _read_block_map(params["bmap"], found)
     if block_map is not None:
         found = dataclasses.replace(found, allocated=min(found.allocated, block_map.mapped().total))
-    caution = image.mounted_for_writing(found)
     return {
         "changed": False,
         "msg": "%s is a %s of %d bytes" % (path, {"block": "block device"}.get(found.kind, found.kind), found.size),
         "source": dict(found.to_dict(), written=written),
         "size": found.size,
         "kind": found.kind,
-        "cautions": [caution] if caution else [],
     }
 
 

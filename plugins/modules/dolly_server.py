@@ -63,6 +63,7 @@ options:
   source:
     description:
       - The image to send, the absolute path of a regular file, a block device or a partition.
+      - A device that is mounted for writing is refused. Mount it read-only, or send a snapshot.
       - Required with O(state=inspected) and to start the sender, but not with O(dummy_size) or O(dummy_seconds).
     type: path
   dummy_size:

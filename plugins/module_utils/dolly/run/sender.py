@@ -23,7 +23,7 @@ from ..relay.root import Policy, Root
 from ..relay.streaming import StreamRoot, TimedRoot
 from ..storage.facts import SourceFacts
 from ..storage.registry import ARCHIVE_REFUSED, STANDARD, Opened, open_source
-from ..storage.source import Source, mounted_for_writing, read_block_map
+from ..storage.source import Source, read_block_map
 from . import statistics
 from .history import History
 from .rundir import RunDir
@@ -187,7 +187,7 @@ def caution_of(root: Root) -> str:
         return (told + ' "compressed infile" in a configuration file (-f) has clients unpack it.') % (
             facts.path, facts.archive,
         )  # fmt: skip
-    return mounted_for_writing(facts)
+    return ""
 
 
 def describe(root: Root) -> Dict[str, Any]:

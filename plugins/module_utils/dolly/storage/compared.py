@@ -94,8 +94,8 @@ class ComparedStore(FileStore):
             walk.check_place(os.path.dirname(self.path), directory)
             found = os.stat(self._name, dir_fd=directory, follow_symlinks=False)
         seen = self._looked
-        if (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) != (
-            seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns,
+        if (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns) != (
+            seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns,
         ):
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 

@@ -20,6 +20,7 @@ class SourceFacts:
     inode: int
     mtime_ns: int
     boot_id: str  #: the same on two hosts: they are one machine
+    ctime_ns: int = 0  #: of a file: what no program can set back, as it can `mtime_ns`
     archive: str = ""  #: the codec of an archive whose bytes are sent as they are, and may go to files alone
 
     def to_dict(self) -> Dict[str, Any]:

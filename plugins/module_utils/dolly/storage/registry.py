@@ -16,7 +16,7 @@ from .compressed import HEAD_LENGTH, DecompressOpener, GzipStream, SourceStream,
 from .dummy import DummySource, DummyTarget
 from .facts import SourceFacts, TargetFacts
 from .parts import part_name
-from .source import Source
+from .source import Source, check_unmounted
 from .split import SplitTarget
 from .split_source import SplitSource
 from .stream import DescriptorOpener, PipeStream, StoreOpener, Stream, is_null
@@ -74,7 +74,7 @@ def open_source(
 ) -> Opened:
     """Open what a run sends. `patience_s`: for the first bytes of a pipe; `archives`: one of `ARCHIVES`.
 
-    Raises UsageError, Refused for an archive or an empty source, SourceError, TimedOut.
+    Raises UsageError, SourceError, TimedOut; Refused for an archive, an empty source, a disk mounted for writing.
     """
     if infile.kind == "dummy":
         return _open_dummy(infile, dummy_bytes)
@@ -82,6 +82,7 @@ def open_source(
         return _open_standard(infile, outfile, patience_s)
     source = SplitSource(path, expected) if infile.is_split else Source(path, expected)
     try:
+        check_unmounted(source.facts)
         if not source.size:
             raise Refused(path, "the source is empty (0 bytes), so there is nothing to clone", "an image in its place")
         head = memoryview(bytearray(HEAD_LENGTH))

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import Iterator, Optional, Tuple
 
-from ..errors import SourceChanged, SourceError, UsageError
+from ..errors import Refused, SourceChanged, SourceError, UsageError
 from ..plan import blockmap
 from ..ranges import RangeSet
 from . import linux
@@ -20,6 +20,7 @@ from .facts import SourceFacts
 from .sysfs import Devices
 
 _EXPECTED = "a regular file or a block device"
+_QUIET = "mounting it read-only (mount -o remount,ro %s), or a snapshot of it as the source"
 #: Reports holes where data was written a moment ago (openzfs issue 15526, fixed in 2.2.2 and 2.1.14).
 _UNTRUSTED_HOLES = frozenset(("zfs",))
 _OTHER_KINDS = (
@@ -41,15 +42,16 @@ def inspect_source(path: str, proc_root: str = "/proc") -> SourceFacts:
         os.close(fd)
 
 
-def mounted_for_writing(source: SourceFacts) -> str:
-    """A sentence where a disk is about to be cloned that a mounted file system may write to; else nothing."""
+def check_unmounted(source: SourceFacts) -> None:
+    """Raise Refused for a disk that a mounted file system may write to.
+
+    What that has in memory is not on the disk yet: a copy would be neither the old state nor the new one, and
+    counting what gets to the disk tells of it too late.
+    """
     places = sorted(Devices().written_at(source.device)) if source.kind == "block" else []
-    if not places:
-        return ""
-    return (
-        "The source %s is mounted for writing (%s), and a run during which anything is written to it fails:"
-        " mount it read-only, or clone a snapshot." % (source.path, ", ".join(places))
-    )
+    if places:
+        found = "it is mounted for writing (%s), so that a copy of it need not be whole" % ", ".join(places)
+        raise Refused("the source " + source.path, found, _QUIET % places[0])
 
 
 def read_block_map(path: str, source: SourceFacts) -> blockmap.BlockMap:
@@ -81,6 +83,8 @@ class Source:
             self.facts = _facts(path, fd, proc_root)
             if expected is not None and _identity(expected) != _identity(self.facts):
                 raise SourceChanged(path, 0)
+            self._devices = Devices(proc_root=proc_root)
+            self._written = self._count_writes(fd)
         except OSError as error:
             os.close(fd)
             raise SourceError(path, 0, error.errno) from error
@@ -91,8 +95,6 @@ class Source:
         self.size = self.facts.size
         self._proc_root = proc_root
         self._descriptor = Descriptor(fd)
-        self._devices = Devices(proc_root=proc_root)
-        self._written = self._count_writes(fd)
 
     def send(self, lane: Lane, offset: int, length: int) -> None:
         """Send all of a range. Raises SourceError, SourceChanged where it got shorter, the lane's errors."""
@@ -137,29 +139,39 @@ class Source:
             raise SourceError(self.path, 0, error.errno) from error
 
     def check_unchanged(self) -> None:
-        """Raise SourceChanged when a file's size or time of change, or what was written to a device, is another now."""
-        if self.facts.kind != "file":
-            if self._written != self._devices.written(self.facts.device):
-                raise SourceChanged(self.path, 0)
-            return
+        """Raise SourceChanged when a file has another size or time of change now, or a device was written to.
+
+        What others have written to a device and is still in memory is brought there, so that it counts.
+        """
         try:
             with self._descriptor as fd:
+                if self.facts.kind != "file":
+                    self._check_unwritten(fd)
+                    return
                 found = os.fstat(fd)
         except OSError as error:
             raise SourceError(self.path, 0, error.errno) from error
-        if (found.st_size, found.st_mtime_ns) != (self.size, self.facts.mtime_ns):
+        facts = self.facts
+        if (found.st_size, found.st_mtime_ns, found.st_ctime_ns) != (self.size, facts.mtime_ns, facts.ctime_ns):
             raise SourceChanged(self.path, min(found.st_size, self.size) if found.st_size != self.size else 0)
 
     def close(self) -> None:
         """Let go of it. May be called twice."""
         self._descriptor.close()
 
+    def _check_unwritten(self, fd: int) -> None:
+        if self._written != self._count_writes(fd):
+            raise SourceChanged(self.path, 0)
+
     def _count_writes(self, fd: int) -> Tuple[str, ...]:
-        """What was written to a device so far. What is still in memory is no change of it when it gets there."""
+        """What was written to a device so far, also by those whose bytes were still in memory."""
         if self.facts.kind == "file":
             return ()
-        with contextlib.suppress(OSError):
+        try:
             os.fsync(fd)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EROFS):
+                raise
         return self._devices.written(self.facts.device)
 
     def _can_trust_holes(self) -> bool:
@@ -198,6 +210,7 @@ def _facts(path: str, fd: int, proc_root: str) -> SourceFacts:
         device=linux.device_name(found.st_rdev if is_block else found.st_dev),
         inode=found.st_ino,
         mtime_ns=found.st_mtime_ns,
+        ctime_ns=found.st_ctime_ns,
         boot_id=linux.boot_id(proc_root),
     )
 
@@ -205,7 +218,7 @@ def _facts(path: str, fd: int, proc_root: str) -> SourceFacts:
 def _identity(facts: SourceFacts) -> Tuple[object, ...]:
     """What must not differ between two looks; a block device's times and inode say nothing."""
     common = (facts.kind, facts.size, facts.device)
-    return common if facts.kind == "block" else (*common, facts.inode, facts.mtime_ns)
+    return common if facts.kind == "block" else (*common, facts.inode, facts.mtime_ns, facts.ctime_ns)
 
 
 def _data(fd: int, size: int) -> Iterator[Tuple[int, int]]:

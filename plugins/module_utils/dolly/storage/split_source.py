@@ -69,13 +69,14 @@ class SplitSource:
         return found
 
     def check_unchanged(self) -> None:
-        """Raise SourceChanged when a part's size or time of change is not what it was when it was opened."""
+        """Raise SourceChanged when a part's size or times of change are not what they were when it was opened."""
         for index, (part, start) in enumerate(zip(self._parts, self._starts)):
             try:
                 found = os.stat(part.path)
             except OSError as error:
                 raise SourceError(part.path, start, error.errno) from error
-            if (found.st_size, found.st_mtime_ns, found.st_ino) != (part.size, part.mtime_ns, part.inode):
+            seen = (part.size, part.mtime_ns, part.ctime_ns, part.inode)
+            if (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino) != seen:
                 raise SourceChanged(self._parts[index].path, start)
 
     def close(self) -> None:
@@ -134,6 +135,7 @@ def _together(path: str, parts: List[SourceFacts]) -> SourceFacts:
         device=first.device,
         inode=first.inode,
         mtime_ns=max(part.mtime_ns for part in parts),
+        ctime_ns=max(part.ctime_ns for part in parts),
         boot_id=first.boot_id,
     )
 

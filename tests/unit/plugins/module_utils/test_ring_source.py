@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import sys
 
@@ -19,6 +20,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
     Refused,
     UsageError,
 )
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import source as image
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.plan.block_maps import make_map
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.server_options import params_for
 
@@ -63,11 +65,14 @@ def test_digests_that_are_too_many(tmp_path, chunk_size):
         ring_source.inspect(params_for(source=str(tmp_path / "a.img"), chunk_size=chunk_size))
 
 
-@pytest.mark.parametrize("told", ["", "The source is mounted for writing (/): think twice."])
-def test_what_a_user_should_know_of_the_source(tmp_path, monkeypatch, told):
+def test_a_disk_that_is_mounted_for_writing_is_refused_by_the_check(tmp_path, monkeypatch):
     (tmp_path / "a.img").write_bytes(IMAGE)
-    monkeypatch.setattr(ring_source.image, "mounted_for_writing", lambda facts: told)
-    assert ring_source.inspect(params_for(source=str(tmp_path / "a.img")))["cautions"] == [told] * bool(told)
+    facts = image.inspect_source(str(tmp_path / "a.img"))
+    monkeypatch.setattr(image, "_facts", lambda *arguments: dataclasses.replace(facts, kind="block"))
+    monkeypatch.setattr(image.Devices, "written_at", lambda devices, device: {"/srv"})
+    for look in (ring_source.inspect, ring_source.predict):
+        with pytest.raises(Refused, match=r"mounted for writing \(/srv\).*remount,ro /srv"):
+            look(params_for(source=str(tmp_path / "a.img")))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 import pytest
 
@@ -67,13 +68,24 @@ def _written_to(path):
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))  # clocks of file systems may stand still for a moment
 
 
+def _written_to_and_set_back(path):
+    before = path.stat()
+    time.sleep(0.02)  # the clock of a file system ticks a hundred times a second
+    path.write_bytes(b"x" * SIZE)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def _replaced(path):
     other = path.with_name("other")
     other.write_bytes(b"x" * SIZE)
     other.rename(path)
 
 
-@pytest.mark.parametrize("happen", [_written_to, _replaced, os.unlink], ids=["written", "replaced", "gone"])
+@pytest.mark.parametrize(
+    "happen",
+    [_written_to, _written_to_and_set_back, _replaced, os.unlink],
+    ids=["written", "set back", "replaced", "gone"],
+)
 def test_a_file_that_somebody_changes_behind_the_comparison_is_not_said_to_be_the_same(tmp_path, open_store, happen):
     store = open_store()
     assert content(store) == IMAGE

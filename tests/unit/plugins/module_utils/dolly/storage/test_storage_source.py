@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 
 import pytest
 
@@ -110,6 +111,27 @@ def test_source_with_another_time(source, path):
     os.utime(path, ns=(1, 1))
     with pytest.raises(SourceChanged):
         source.check_unchanged()
+
+
+def restore_time(path, change):
+    """Change a file and give it back its time of change, as `touch -r` or an archiver does."""
+    before = path.stat()
+    time.sleep(0.02)  # the clock of a file system ticks a hundred times a second
+    change()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def write_into(path):
+    with path.open("r+b") as file:
+        file.write(b"other")
+
+
+def test_source_whose_time_was_set_back(source, path):
+    restore_time(path, lambda: write_into(path))
+    with pytest.raises(SourceChanged):
+        source.check_unchanged()
+    with pytest.raises(SourceChanged):
+        Source(str(path), source.facts)
 
 
 def test_source_that_is_another_one_by_now(path):
