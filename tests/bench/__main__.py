@@ -125,9 +125,10 @@ class Bench:
             missing = [program for program in contender.programs if not shutil.which(program)]
             if missing:
                 package = ", ".join(contender.packages)
-                self._note(
-                    "%s is not measured: %s is missing (Debian: %s)" % (contender.title, missing[0], package)
-                )
+                told = "%s is not measured: %s is missing (Debian: %s)" % (contender.title, missing[0], package)
+                if names:  # asked for by its name
+                    raise SystemExit("bench: " + told)
+                self._note(told)
                 continue
             found.append(contender)
         return found

@@ -250,6 +250,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where the figures are kept")
     parser.add_argument("--folder", default="/dev/shm", help="where images and targets lie; default: %(default)s")
     chosen = parser.parse_args()
+    cells = chosen.cells.split(",")
+    for name in cells:  # before any is measured
+        if name not in CELLS:
+            parser.error("no such cell: %s, but only %s" % (name, ", ".join(CELLS)))
     os.environ["PATH"] += ":/usr/sbin:/sbin"  # where Debian keeps ip and tc
     reason = why_no_namespaces()
     if reason:
@@ -260,8 +264,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="dolly-faults-", dir=chosen.folder))
     try:
         laboratory = Laboratory(network, folder)
-        for name in chosen.cells.split(","):
-            measure = getattr(laboratory, name) if name in CELLS else parser.error("no such cell: " + name)
+        for name in cells:
+            measure = getattr(laboratory, name)
             print("measuring: " + measure.__doc__, file=sys.stderr, flush=True)
             try:
                 figures = measure()

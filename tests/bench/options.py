@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import Callable, Iterable, List, Sequence, Tuple
+
+from .contenders import BY_NAME
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -96,16 +98,22 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--size", type=size_of, metavar="SIZE", help="image on unshaped links, such as 1GiB")
     options.add_argument("--shaped-size", type=size_of, metavar="SIZE", help="image on shaped links")
     options.add_argument("--sparse-data", type=size_of, metavar="SIZE", help="data in the sparse image")
-    options.add_argument("--rounds", type=int, metavar="N", help="repetitions of every cell")
+    options.add_argument("--rounds", type=_count, metavar="N", help="repetitions of every cell")
     options.add_argument("--nodes", type=_numbers, metavar="N,N", help="lengths of the ring (default 1,3,8)")
     options.add_argument(
         "--only",
-        type=_words,
+        type=_words_of((*LINKS, *TARGETS, "extra")),
         default=(),
         metavar="WORD,...",
         help="memory disk shaped unshaped extra (in any mix)",
     )
-    options.add_argument("--contenders", type=_words, default=(), metavar="NAME,...", help="only these")
+    options.add_argument(
+        "--contenders",
+        type=_words_of(BY_NAME),
+        default=(),
+        metavar="NAME,...",
+        help="only these of " + " ".join(BY_NAME),
+    )
     options.add_argument(
         "--pages",
         choices=("huge", "small"),
@@ -169,9 +177,26 @@ def _extras(profile: Profile, options: argparse.Namespace) -> List[Group]:
     ]
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("%d is less than 1" % number)
+    return number
+
+
 def _numbers(text: str) -> Tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+    return tuple(_count(part) for part in text.split(","))
 
 
-def _words(text: str) -> Tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+def _words_of(known: Iterable[str]) -> Callable[[str], Tuple[str, ...]]:
+    """Read words with commas between them. A mistyped one is refused: without it less would be measured, or nothing."""
+    names = tuple(known)
+
+    def words(text: str) -> Tuple[str, ...]:
+        found = tuple(part.strip() for part in text.split(","))
+        for word in found:
+            if word not in names:
+                raise argparse.ArgumentTypeError("%r is none of %s" % (word, ", ".join(names)))
+        return found
+
+    return words

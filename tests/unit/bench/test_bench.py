@@ -129,6 +129,25 @@ def test_words_choose() -> None:
     ] == [1 << 30]
 
 
+@pytest.mark.parametrize("arguments, told", [
+    (["--contenders", "dolly,mbufer"], "'mbufer' is none of dolly, dolly-mac, "),
+    (["--contenders", ""], "'' is none of dolly"),
+    (["--only", "memory,discs"], "'discs' is none of unshaped, shaped, memory, disk, extra"),
+    (["--rounds", "0"], "0 is less than 1"),
+    (["--nodes", "1,-3"], "-3 is less than 1"),
+])
+def test_what_is_mistyped_is_refused(
+    capsys: pytest.CaptureFixture[str], arguments: List[str], told: str
+) -> None:
+    with pytest.raises(SystemExit):
+        options.parser().parse_args(arguments)
+    assert told in capsys.readouterr().err
+
+
+def test_contenders_are_chosen_by_name() -> None:
+    assert options.parser().parse_args(["--contenders", "dolly, bare"]).contenders == ("dolly", "bare")
+
+
 def test_a_difference_is_found(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(bytes(1 << 20))
