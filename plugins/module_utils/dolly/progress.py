@@ -29,6 +29,7 @@ OPINIONS = ("unreachable", "lost", "excluded")
 _UNSEEN = -1  # the version an opinion carries when the node had not said anything yet
 _DIGEST = re.compile(r"(?:[0-9a-f]{64})?\Z")
 _LARGEST = 2 ** 63 - 1
+_MAX_INCARNATION = 2 ** 53
 _MAX_DEPTH = 16
 
 
@@ -92,6 +93,8 @@ class Snapshot:
         counts = ("held", "verified", "repaired", "received", "sent", "resumed", "checked", "healed")
         for name in ("rank", "incarnation", "epoch", *counts):
             _expect(name, getattr(self, name), _is_int(getattr(self, name)), "an integer from 0")
+        is_start = self.incarnation <= _MAX_INCARNATION
+        _expect("incarnation", self.incarnation, is_start, "at most %d" % _MAX_INCARNATION)
         for name in ("parent", "total", "observed_by"):
             value = getattr(self, name)
             _expect(name, value, value is None or _is_int(value), "an integer from 0, or null")

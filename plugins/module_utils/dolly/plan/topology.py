@@ -44,6 +44,16 @@ def ancestors(rank: int, fanout: int) -> List[int]:
     return found
 
 
+def is_within(rank: int, top: int, fanout: int) -> bool:
+    """Return whether ``rank`` is ``top`` or below it. ValueError: a negative rank or a bad fanout."""
+    _check(rank, fanout)
+    if fanout == 1:
+        return rank >= top
+    while rank > top:
+        rank = (rank - 1) // fanout
+    return rank == top
+
+
 def depth(rank: int, fanout: int) -> int:
     """Return the number of hops from the server to ``rank``. ValueError: bad arguments."""
     return len(ancestors(rank, fanout))

@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, Optional, Protocol, Tuple
 from ..errors import ProtocolError
 from ..net.channel import Channel
 from ..plan.job import NodeSpec, Plan
+from ..progress import Board
 from ..storage.base import Readable
 from ..wire.auth import Established
 from ..wire.codec import NEED_MORE
@@ -45,6 +46,8 @@ _OUTCOMES = frozenset(("finished", "failed", "superseded", "orphaned"))
 
 class ChildOwner(Protocol):
     """What hears of a link's fate; every call comes on the reactor."""
+
+    board: Board
 
     @property
     def has_started(self) -> bool:
@@ -191,7 +194,8 @@ class ChildLink:
         channel.handle(self._on_data, self._on_closed)
         self.is_linked = True
         self.is_late = self._owner.has_started
-        self._send(Setup(self._plan_for(channel), self.is_late))
+        known = self._owner.board.get(self.rank)
+        self._send(Setup(self._plan_for(channel), self.is_late, known.to_dict() if known is not None else None))
         self._owner.child_linked(self)
         self._on_data(established.leftover)
 

@@ -22,6 +22,7 @@ from .child import ChildLink
 from .context import Context
 from .ledger import Ledger
 from .pacing import Pacer
+from .subtree import Subtree
 
 #: States of a node that nobody waits for any more.
 SETTLED = frozenset(("done", "failed", "lost", "unreachable", "excluded"))
@@ -75,6 +76,7 @@ class Downstream:
         self._detours: Counter[int] = collections.Counter()
         self._has_news = False
         self._size: Optional[int] = None
+        self._subtree = Subtree(context, plan, board, self._is_linked)
 
     @property
     def has_started(self) -> bool:
@@ -214,14 +216,15 @@ class Downstream:
         """News from below."""
         changed = False
         for data in snapshots:
-            try:
-                changed = self.board.merge(Snapshot.from_dict(data)) or changed
-            except ValueError as error:
-                self._context.log("a snapshot from %s makes no sense: %s" % (link.node.name, error))
+            changed = self._subtree.tell(link.rank, data) or changed
         if changed and not self._has_news:
             # Once for all that has come by then: message by message, n nodes in a chain would send n * n of them.
             self._has_news = True
             self._context.reactor.call(self._tell_owner)
+
+    def _is_linked(self, rank: int) -> bool:
+        link = self._links.get(rank)
+        return link is not None and link.is_linked
 
     def _tell_owner(self) -> None:
         self._has_news = False
@@ -246,6 +249,7 @@ class Downstream:
         self._stalls.forget(link.rank)
         orphans = () if self._is_ending else self.kinship.orphans_of(link.rank)
         self.handle(heal.ChildGone(link.rank, outcome, reason, orphans))
+        self._subtree.link_ended(link.rank)
         self._owner.subtree_changed()
 
     def storage_failed(self, error: BaseException) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterable, List, Set
 
 from ..plan.job import Plan
+from ..progress import Board
 from ..wire.messages import Need, Start
 from .child import ChildLink
 from .context import Context
@@ -39,6 +40,7 @@ class Farewell:
         self._ledger = ledger
         self._error = error
         self._on_end = on_end
+        self.board = Board()  # nothing is known of them
         self._waiting: List[int] = sorted(ranks, reverse=True)
         self._links: Set[ChildLink] = set()
         self._go_on()

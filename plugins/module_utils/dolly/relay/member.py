@@ -41,11 +41,10 @@ class Member(Node):
         sock: socket.socket,
         report: Reporter,
         choose_target: Callable[[Plan], Target],
-        incarnation: int,
     ) -> None:
         super().__init__(context, sock, report)
         self.store: Optional[Store] = None
-        self._word = Word(context.name or "this node", incarnation, context.profile)
+        self._word = Word(context.name or "this node", context.profile)
         self._choose_target = choose_target
         self._opening: Optional[Opening] = None
         self._upstream = Upstream(context, self)
@@ -96,6 +95,7 @@ class Member(Node):
             rank = parsed.rank_of(self.context.name)
             parent_rank = parsed.rank_of(parent)
             check_plan(parsed, self.plan, rank, parent_rank)
+            self._word.outbid(message.known, self.plan is None)
         except (ValueError, KeyError) as error:
             self.fail(ProtocolError(parent, "a plan that makes no sense: %s" % error))
             return

@@ -18,8 +18,8 @@ from .ledger import Ledger
 class Word:
     """The newest snapshot of this node. Used on the reactor alone."""
 
-    def __init__(self, name: str, incarnation: int, profile: Profile) -> None:
-        self.snapshot = Snapshot(0, name, incarnation, 1, "waiting")
+    def __init__(self, name: str, profile: Profile) -> None:
+        self.snapshot = Snapshot(0, name, 1, 1, "waiting")
         self._profile = profile
         self._meter = RateMeter()
         self._started_at = 0.0
@@ -35,6 +35,20 @@ class Word:
             return False
         self.snapshot = replace(changed, version=self.snapshot.version + 1)
         return True
+
+    def outbid(self, known: Optional[Dict[str, Any]], is_new: bool) -> None:
+        """Have what is said from now on count for more than what a parent knows. ValueError: that is no snapshot.
+
+        That may be of a process before this one (`is_new`: this one has said nothing yet), or something that this node
+        has never said. No clock decides it: one that was set back would have a process that was started anew unheard.
+        """
+        told = Snapshot.from_dict(known) if known is not None else None
+        mine = self.snapshot
+        if told is None or told.incarnation < mine.incarnation:
+            return
+        is_own = told.version <= mine.version and (mine.is_terminal or not told.is_terminal)
+        if is_new or told.incarnation > mine.incarnation or not is_own:
+            self.change(incarnation=told.incarnation + 1)
 
     def measure(self, now: float, ledger: Ledger, is_waiting: bool, finisher: Optional[Finisher]) -> bool:
         """Bring the figures up to date. `is_waiting`: for bytes from above, rather than for the own target."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from typing import Any, Callable, Dict, Optional
 
 from ..errors import Refused, UsageError
@@ -126,7 +125,7 @@ def make_member(
     """
     if sock is None:
         sock = sockets.listen_within(bind, port, max(port, last_port))
-    return Member(context, sock, report, choose, int(time.time() * 1000))
+    return Member(context, sock, report, choose)
 
 
 def describe(member: Member) -> Dict[str, Any]:

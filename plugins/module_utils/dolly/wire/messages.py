@@ -35,11 +35,15 @@ MAX_DIGESTS = 2046
 
 @dataclass(frozen=True)
 class Setup:
-    """Down, first: the image, the ring and the options. `is_late`: it has started, and who knew nothing is a leaf."""
+    """Down, first: the image, the ring and the options. `is_late`: it has started, and who knew nothing is a leaf.
+
+    `known`: the last that was heard of the child, by whomever, which its own words have to outbid.
+    """
 
     KIND: ClassVar[int] = 10
     plan: Fields
     is_late: bool = False
+    known: Optional[Fields] = None
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,7 @@ def _read_manifest(payload: bytes) -> Manifest:
 
 
 _SHAPES: Dict[int, Tuple[Type[Any], Dict[str, Check]]] = {
-    Setup.KIND: (Setup, {"plan": rules.json_object, "is_late": rules.flag}),
+    Setup.KIND: (Setup, {"plan": rules.json_object, "is_late": rules.flag, "known": rules.object_or_none}),
     Start.KIND: (Start, {"members": rules.members, "abort": rules.object_or_none}),
     Need.KIND: (
         Need,

@@ -353,7 +353,7 @@ class RingBench:
                 self.words[rank].append(node.word.state)
 
         context = make_context("n%d" % rank, timeouts=timeouts)
-        return Running(Member(context, sock, report, lambda plan: self.targets[rank], 1))
+        return Running(Member(context, sock, report, lambda plan: self.targets[rank]))
 
     def join(self) -> "RingBench":
         for running in [self.root, *self.members.values()]:

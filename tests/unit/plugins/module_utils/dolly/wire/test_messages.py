@@ -39,9 +39,9 @@ KINDS = {
 SAMPLES = [
     (
         Setup({"image": {"size": None}, "nodes": ["a", "b"]}),
-        b'{"plan":{"image":{"size":null},"nodes":["a","b"]},"is_late":false}',
+        b'{"plan":{"image":{"size":null},"nodes":["a","b"]},"is_late":false,"known":null}',
     ),
-    (Setup({}, True), b'{"plan":{},"is_late":true}'),
+    (Setup({}, True, {"rank": 1}), b'{"plan":{},"is_late":true,"known":{"rank":1}}'),
     (Start((0, 1, 5)), b'{"members":[0,1,5],"abort":null}'),
     (Start((), {"kind": "X"}), b'{"members":[],"abort":{"kind":"X"}}'),
     (
@@ -95,24 +95,25 @@ BAD = [
     (10, b"[]"),
     (10, b"null"),
     (10, b"{}"),
-    (10, b'{"is_late":false,"plan":[]}'),
-    (10, b'{"is_late":0,"plan":{}}'),
+    (10, b'{"is_late":false,"known":null,"plan":[]}'),
+    (10, b'{"is_late":0,"known":null,"plan":{}}'),
     (10, b'{"plan":{}}'),
-    (10, b'{"is_late":false,"plan":null}'),
-    (10, b'{"is_late":false,"plan":{}} {}'),
-    (10, b'\xef\xbb\xbf{"is_late":false,"plan":{}}'),
-    (10, b'{"is_late":false,"plan":{},"more":1}'),
-    (10, b'{"is_late":false,"plan":{"a":1,"a":2}}'),
-    (10, b'{"is_late":false,"plan":{},"plan":{}}'),
-    (10, b'{"is_late":false,"plan":{"a":NaN}}'),
-    (10, b'{"is_late":false,"plan":{"a":Infinity}}'),
-    (10, b'{"is_late":false,"plan":{"a":-Infinity}}'),
-    (10, b'{"is_late":false,"plan":{"a":1e999}}'),
-    (10, b'{"is_late":false,"plan":{"a":18446744073709551616}}'),
-    (10, b'{"is_late":false,"plan":{"a":' + b"9" * 100000 + b"}}"),
-    (10, b'{"is_late":false,"plan":{"a":"\\ud800"}}'),
-    (10, b'{"is_late":false,"plan":{"\\udc80":1}}'),
-    (10, b'{"is_late":false,"plan":{"a":"\xff"}}'),
+    (10, b'{"is_late":false,"known":7,"plan":{}}'),
+    (10, b'{"is_late":false,"known":null,"plan":null}'),
+    (10, b'{"is_late":false,"known":null,"plan":{}} {}'),
+    (10, b'\xef\xbb\xbf{"is_late":false,"known":null,"plan":{}}'),
+    (10, b'{"is_late":false,"known":null,"plan":{},"more":1}'),
+    (10, b'{"is_late":false,"known":null,"plan":{"a":1,"a":2}}'),
+    (10, b'{"is_late":false,"known":null,"plan":{},"plan":{}}'),
+    (10, b'{"is_late":false,"known":null,"plan":{"a":NaN}}'),
+    (10, b'{"is_late":false,"known":null,"plan":{"a":Infinity}}'),
+    (10, b'{"is_late":false,"known":null,"plan":{"a":-Infinity}}'),
+    (10, b'{"is_late":false,"known":null,"plan":{"a":1e999}}'),
+    (10, b'{"is_late":false,"known":null,"plan":{"a":18446744073709551616}}'),
+    (10, b'{"is_late":false,"known":null,"plan":{"a":' + b"9" * 100000 + b"}}"),
+    (10, b'{"is_late":false,"known":null,"plan":{"a":"\\ud800"}}'),
+    (10, b'{"is_late":false,"known":null,"plan":{"\\udc80":1}}'),
+    (10, b'{"is_late":false,"known":null,"plan":{"a":"\xff"}}'),
     (10, ('{"is_late":false,"plan":{"a":%s}}' % nested(32)).encode()),
     (10, ('{"is_late":false,"plan":%s}' % nested(500)).encode()),
     (10, ('{"is_late":false,"plan":{"a":%s}}' % nested(100000)).encode()),
@@ -188,7 +189,7 @@ def test_what_is_no_message_is_refused_with_the_name_of_the_peer(kind, payload):
 
 
 def test_what_nests_as_deep_as_allowed_is_taken():
-    payload = ('{"is_late":false,"plan":{"a":%s}}' % nested(31)).encode()
+    payload = ('{"is_late":false,"known":null,"plan":{"a":%s}}' % nested(31)).encode()
     assert decode(10, payload, "peer") == Setup({"a": json.loads(nested(31))})
 
 
