@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import fields
 from typing import Any, Callable, Dict, Optional
 
 from ..errors import Aborted, AuthError, DollyError, from_dict
@@ -268,11 +269,27 @@ def as_fields(error: BaseException) -> Dict[str, Any]:
 
 
 def check_plan(plan: Plan, known: Optional[Plan], rank: int, parent_rank: int) -> None:
-    """Raise ValueError for a parent that cannot be one, or a plan that is not the one `known` before."""
+    """Raise ValueError for a parent that cannot be one, or a plan that is not the one `known` before.
+
+    All of it has to agree but the address of the server: a node does what its first plan says, and a second server that
+    says something else, even if only where the image goes or whether it is verified, would tell of what nobody did.
+    """
     if parent_rank >= rank:
         raise ValueError("its sender comes after this node in the ring")
-    if known is not None and (plan.image, plan.nodes[1:]) != (known.image, known.nodes[1:]):
-        raise ValueError("it is not the plan that this node was given before")
+    if known is None:
+        return
+    differing = [item.name for item in fields(plan) if item.compare and not _agree(item.name, plan, known)]
+    if differing:
+        raise ValueError(
+            "it is not the plan that this node was given before: %s differ; give the server the options and the source"
+            " of the first one, or start the nodes again" % ", ".join(differing)
+        )
+
+
+def _agree(name: str, plan: Plan, known: Plan) -> bool:
+    if name == "nodes":
+        return (plan.nodes[0].name, plan.nodes[1:]) == (known.nodes[0].name, known.nodes[1:])
+    return bool(getattr(plan, name) == getattr(known, name))
 
 
 def as_aborted(error: Optional[Dict[str, Any]]) -> Aborted:
