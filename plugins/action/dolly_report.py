@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 from ansible import constants as C
 from ansible.plugins.action import ActionBase
@@ -57,7 +58,7 @@ class ActionModule(ActionBase):
         told = variables_of(task_vars["ansible_play_batch"], "dolly_ring__history", task_vars).values()
         history = next((one["history"] for one in told if one.get("history")), {})
         options = {**run["agreed"], **run["own"]}
-        data = {"summary": summary, "history": history, "options": options}
+        data = {"summary": summary, "history": history, "options": options, "made": round(time.time(), 3)}
         try:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
             with open(os.path.splitext(path)[0] + ".json", "w", encoding="utf-8") as file:

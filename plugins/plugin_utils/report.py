@@ -12,11 +12,18 @@ import html
 import time
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly import units
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.happened import happened
 from ansible_collections.dolly.ring.plugins.plugin_utils import report_pictures as pictures
-from ansible_collections.dolly.ring.plugins.plugin_utils.ring_words import duration, printable
+from ansible_collections.dolly.ring.plugins.plugin_utils import ring_results
+from ansible_collections.dolly.ring.plugins.plugin_utils.ring_words import digest_cell, duration, printable
 
 MOST_ROWS = 500
+LONGEST_HEADLINE = 120
+COLUMNS = (
+    *("pos", "node", "state", "target", "MB", "s", "MB/s", "verified", "digest", "happened", "address"),
+)
+NUMBERS = frozenset(("pos", "MB", "s", "MB/s"))
 
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:62em;padding:0 1em;color:#1c2330;background:#fff}
@@ -28,7 +35,9 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.2em .8e
 th{color:#566;font-weight:600;border-bottom:1px solid #ccd}
 td.n,th.n{text-align:right}td.n{font-variant-numeric:tabular-nums}
 ul.why li{margin:.3em 0}svg{max-width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:#1c2330}
-tr.loud td{font-weight:600}
+tr.loud td{font-weight:600}tr.bad td{background:#fbeae9}
+table.nodes td:nth-child(2):not([colspan]){white-space:nowrap}
+table.facts{width:auto}table.facts th{border:0;padding-right:1.5em}table.facts td{overflow-wrap:anywhere}
 code{background:#eef;padding:0 .2em}
 """
 
@@ -39,7 +48,7 @@ NEXT = {
     "CannotConnect": "Open the ports of the ring in every firewall between these hosts, and look whether they are up.",
     "NameUnknown": "Correct that name, or give an address (dolly_ring_address).",
     "PeerLost": "Look whether that machine is up and its network works, then clone it again.",
-    "Refused": "Look at the target that was refused; the sentence says what would allow it.",
+    "Refused": "Look at what was refused; the sentence says what would allow it.",
     "SourceError": "Check the disk that the image lies on, or fetch the image again.",
     "SourceChanged": "Stop whatever writes to the image, or clone a snapshot of it.",
     "ChecksumMismatch": "Fetch the image again, or correct dolly_ring_checksum.",
@@ -49,14 +58,20 @@ NEXT = {
     "TimedOut": "Find out what it waited for, or raise the limit that the sentence names.",
 }
 
+#: As the sentence of an error says it that nothing can overrule.
+FOR_GOOD = "No option allows it"
+REFUSED_FOR_GOOD = "Change what the sentence says of what was refused, or name another target: nothing overrules it."
+
 
 def page(data: t.Mapping[str, t.Any]) -> str:
-    """Return the page about *data*: a summary, the history of the server, and the options."""
+    """Return the page about *data*: a summary, the history of the server, the options, and when it was made."""
     summary, history = data["summary"], data.get("history") or {}
     nodes = summary["nodes"]
     parts = [
         headline(summary),
+        facts(summary, history.get("began"), data.get("made")),
         failures(nodes),
+        notes(summary),
         section("The ring", pictures.ring(nodes, history.get("parents") or {}, summary["server"])),
         section("Rate of each node over time", pictures.rates(history)),
         section("Where each node's time went", pictures.times(nodes)),
@@ -90,18 +105,50 @@ def headline(summary: t.Mapping[str, t.Any]) -> str:
         "partial": "%d of %d hosts %s. Not %s." % (good, len(nodes), do, names_of_bad(nodes)),
         "failed": "No host %s: %s" % (does, summary["msg"]),
     }[state]
+    rest = ""
     if summary["state"] == "predicted":
         line = "Check mode: nothing was written."
-    sub = "Image %s from %s, %d bytes in %s, %.1f MB/s to each node; run %s. %s" % (
-        (summary["source"] or {}).get("path", "-"),
-        summary["server"],
-        summary["bytes"],
-        duration(summary["seconds"]),
-        summary["rate_mb_s"],
-        summary["run_id"],
-        "Held up by %s." % summary["limited_by"] if summary.get("limited_by") else "",
-    )
-    return '<h1 class="%s">%s</h1>\n<p class="sub">%s</p>' % (state, text(line), text(sub))
+    elif len(line) > LONGEST_HEADLINE and state == "failed":
+        line, rest = "No host %s." % does, "<p>%s</p>" % text(summary["msg"])
+    return '<h1 class="%s">%s</h1>\n%s' % (state, text(line), rest)
+
+
+def facts(summary: t.Mapping[str, t.Any], began: t.Optional[float], made: t.Optional[float]) -> str:
+    """What was cloned, when, and how fast. A run that was refused began nothing, but has a date all the same."""
+    source = summary["source"] or {}
+    sent = bool(summary["bytes"])
+    told = [
+        ("Run", summary["run_id"]),
+        ("Date", moment(began or made)),
+        ("Image", "%s from %s" % (source.get("path", "-"), summary["server"])),
+        ("Size", amount(source.get("size") or summary["bytes"])),
+        ("Cloned", summary.get("covers") if sent and summary.get("covers") != "all bytes" else ""),
+        ("Took", "%s, %.1f MB/s to each node" % (duration(summary["seconds"]), summary["rate_mb_s"]) if sent else ""),
+        ("Held up by", summary.get("limited_by")),
+        ("Digest", summary.get("digest")),
+        ("SHA-256", summary.get("sha256")),
+    ]
+    rows = "".join("<tr><th>%s</th><td>%s</td></tr>" % (name, text(value)) for name, value in told if value)
+    return '<table class="facts">%s</table>' % rows
+
+
+def moment(at: t.Optional[float]) -> str:
+    """A date and a time of day where this is, with its distance from UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(at)) if at else ""
+
+
+def amount(size: t.Optional[int]) -> str:
+    return "%s (%d bytes)" % (units.format_size(size), size) if size else ""
+
+
+def notes(summary: t.Mapping[str, t.Any]) -> str:
+    """What the modules have found worth saying of a run that went on, by host; the same of several once."""
+    found: t.Dict[str, t.List[str]] = {}
+    for name, said in [(summary["server"], summary), *((node["name"], node) for node in summary["nodes"])]:
+        for note in said.get("notes") or ():
+            found.setdefault(str(note), []).append(name)
+    items = "".join("<li><b>%s</b>: %s</li>" % (text(", ".join(who[:20])), text(note)) for note, who in found.items())
+    return section("Notes", "<ul>%s</ul>" % items if items else "")
 
 
 def names_of_bad(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
@@ -109,9 +156,16 @@ def names_of_bad(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
     return ", ".join(names[:5]) + (" and %d more" % (len(names) - 5) if len(names) > 5 else "")
 
 
+def rank_of_blame(node: t.Mapping[str, t.Any]) -> int:
+    """Hosts that are at fault come first, those that they took along next, and good ones last."""
+    if node["state"] in ("done", "predicted"):
+        return 2
+    return 1 if ring_results.is_innocent(node) else 0
+
+
 def failures(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    """Who failed and why, and what to do; hosts with the same reason together."""
-    bad = [node for node in nodes if node["state"] not in ("done", "predicted")]
+    """Who failed and why, and what to do; hosts with the same reason together, those at fault first."""
+    bad = sorted((node for node in nodes if rank_of_blame(node) < 2), key=rank_of_blame)
     if not bad:
         return ""
     grouped: t.Dict[str, t.List[t.Mapping[str, t.Any]]] = {}
@@ -121,9 +175,10 @@ def failures(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
     for reason, group in grouped.items():
         names = ", ".join(node["name"] for node in group[:20]) + (" and more" if len(group) > 20 else "")
         items.append("<li><b>%s</b>: %s</li>" % (text(names), text(reason)))
-        advice.append(advice_for(group))
+        if not ring_results.is_innocent(group[0]):
+            advice.append(advice_for(group))
     listed = "".join("<li>%s</li>" % text(line) for line in dict.fromkeys(advice))
-    half = [node["name"] for node in bad if node.get("bytes")]
+    half = [node["name"] for node in bad if node.get("half_written")]
     if half:
         listed += "<li>Half-written, not to be started from: <b>%s</b>.</li>" % text(", ".join(half[:50]))
     listed += "<li>Clone these alone again: <code>-l %s</code></li>" % text(",".join(node["name"] for node in bad[:50]))
@@ -133,10 +188,12 @@ def failures(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
 
 
 def advice_for(group: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    kinds = [str((node.get("error") or {}).get("kind")) for node in group]
-    known = [NEXT[kind] for kind in kinds if kind in NEXT]
-    if known:
-        return known[0]
+    for node in group:
+        error = node.get("error") or {}
+        if error.get("kind") == "Refused" and FOR_GOOD in str(node.get("reason")):
+            return REFUSED_FOR_GOOD
+        if error.get("kind") in NEXT:
+            return NEXT[error["kind"]]
     if group[0]["state"] in ("lost", "unreachable"):
         return "Look whether the host is up and whether Ansible reaches it (ansible -m ping)."
     return "Read the reason above and the last lines of the node's log (dolly_ring_result.log, dolly_ring_log_dir)."
@@ -155,38 +212,55 @@ def events(history: t.Mapping[str, t.Any]) -> str:
     left_out = len(told) - min(len(told), MOST_ROWS) + int(history.get("events_left_out") or 0)
     more = "<p><small>%d more are not shown.</small></p>" % left_out if left_out else ""
     began = history.get("began")
-    since = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(began)) if began else "the begin"
+    since = moment(began) or "the begin"
     return "<p><small>Seconds since %s.</small></p>%s<table>%s</table>%s" % (text(since), marked, rows, more)
 
 
 def node_table(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    numbers = ("pos", "MB", "s", "MB/s")
-    names = ("pos", "node", "state", "MB", "s", "MB/s", "verified", "happened", "address")
-    head = "".join('<th%s>%s</th>' % (' class="n"' if name in numbers else "", name) for name in names)
-    rows = "".join(
-        '<tr><td class="n">%s</td><td>%s</td><td>%s</td><td class="n">%.1f</td><td class="n">%.1f</td>'
-        '<td class="n">%.1f</td><td>%s</td><td>%s</td><td>%s</td></tr>'
-        % (
-            "-" if node["position"] is None else int(node["position"]),
-            text(node["name"]),
-            text(node["state"]),
-            node["bytes"] / 1e6,
-            node["seconds"],
-            node["rate_mb_s"],
-            "yes" if node["verified"] else "no",
-            text(happened(node)),
-            text(node.get("address") or ""),
-        )
-        for node in nodes
+    """A row for each host, those at fault first, else in the order of the ring."""
+    head = "".join("<th%s>%s</th>" % (' class="n"' if name in NUMBERS else "", name) for name in COLUMNS)
+    rows = "".join(node_row(node) for node in sorted(nodes, key=rank_of_blame))
+    return '<table class="nodes"><tr>%s</tr>%s</table>' % (head, rows)
+
+
+def node_row(node: t.Mapping[str, t.Any]) -> str:
+    """The row of a host, and below it why it failed and what was noted of it."""
+    is_bad = rank_of_blame(node) < 2
+    marked = ' class="bad"' if is_bad else ""
+    said = [str(node.get("reason") or "")] * is_bad + [str(note) for note in node.get("notes") or ()]
+    below = "".join(
+        '<tr%s><td></td><td colspan="%d">%s</td></tr>' % (marked, len(COLUMNS) - 1, text(one)) for one in said if one
     )
-    return "<table><tr>%s</tr>%s</table>" % (head, rows)
+    cells = (
+        ("pos", "-" if node["position"] is None else int(node["position"])),
+        ("node", node["name"]),
+        ("state", node["state"]),
+        ("target", target_of(node)),
+        ("MB", "%.1f" % (node["bytes"] / 1e6)),
+        ("s", "%.1f" % node["seconds"]),
+        ("MB/s", "%.1f" % node["rate_mb_s"]),
+        ("verified", "yes" if node["verified"] else "no"),
+        ("digest", digest_cell(node)),
+        ("happened", happened(node)),
+        ("address", node.get("address") or ""),
+    )
+    row = "".join("<td%s>%s</td>" % (' class="n"' if name in NUMBERS else "", text(value)) for name, value in cells)
+    return "<tr%s>%s</tr>%s" % (marked, row, below)
+
+
+def target_of(node: t.Mapping[str, t.Any]) -> str:
+    """What was to be overwritten, with what is written on its label."""
+    target, error = node.get("target") or {}, node.get("error") or {}
+    path = target.get("path") or error.get("path") or error.get("what") or ""
+    label = [str(target[name]) for name in ("model", "serial") if target.get(name)]
+    return "%s (%s)" % (path, ", ".join(label)) if label else str(path)
 
 
 def option_table(options: t.Mapping[str, t.Any]) -> str:
     """The options of the ring. Nothing secret is among them; should a name look like that, it is left out."""
     given = {name: value for name, value in options.items() if value not in ("", [], None)}
     shown = {name: given[name] for name in sorted(given) if "secret" not in name}
-    return "<table>%s</table>" % "".join(
+    return '<table class="facts">%s</table>' % "".join(
         "<tr><td>%s</td><td>%s</td></tr>" % (text(name.replace("dolly_ring_", "")), text(value))
         for name, value in shown.items()
     )

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import html
+import math
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.plugin_utils import ring_results
 from ansible_collections.dolly.ring.plugins.plugin_utils.ring_words import printable
 
 WIDTH = 960
@@ -15,6 +17,9 @@ ROW_OF_NODES = 8
 #: More than so many lines cannot be told apart.
 MOST_LINES = 24
 MOST_BARS = 60
+#: A chart ends so many times above the usual rate. The first bytes often go to memory, and would flatten the rest.
+MOST_ABOVE_USUAL = 2.5
+TIME_UNITS = ((3600, "h"), (60, "min"), (1, "s"))
 COLOURS = {
     "done": "#2a7d4f",
     "predicted": "#2a7d4f",
@@ -66,14 +71,16 @@ def ring(nodes: t.Sequence[t.Mapping[str, t.Any]], parents: t.Mapping[str, str],
             parts.append(arrow(begin, places[name], radius))
     for node in order:
         x, y = places[node["name"]]
-        colour = COLOURS.get(node["state"], COLOURS["failed"])
+        is_innocent = ring_results.is_innocent(node)
+        state = "not at fault" if is_innocent else node["state"]
+        colour = COLOURS["unreachable"] if is_innocent else COLOURS.get(node["state"], COLOURS["failed"])
         told = "%s: %s %s" % (node["name"], node["state"], node.get("reason") or "")
         parts.append(
             '<circle cx="%.1f" cy="%.1f" r="%d" fill="%s"><title>%s</title></circle>'
             % (x, y, radius, colour, html.escape(printable(told)))
         )
         parts.append(words(x, y + radius + 13, short(node["name"]), "middle"))
-        parts.append(words(x, y + radius + 25, node["state"], "middle"))
+        parts.append(words(x, y + radius + 25, state, "middle"))
     return svg(42 + drop * (1 + (len(order) - 1) // ROW_OF_NODES), parts, "the ring in its order")
 
 
@@ -99,14 +106,17 @@ def rates(history: t.Mapping[str, t.Any]) -> str:
     if len(names) > MOST_LINES:
         names = [names[round(number * (len(names) - 1) / (MOST_LINES - 1))] for number in range(MOST_LINES)]
     series = {name: slopes(times, held[name]) for name in names}
-    top = max([max(values) for values in series.values()] + [1e-9])
+    highest = max([max(values) for values in series.values()] + [1e-9])
     height, left, right, low = 240, 60, WIDTH - 130, 210
     span = max(times[-1], 1e-9)
+    top = ticks(min(highest, MOST_ABOVE_USUAL * usual(times, series.values()) or highest))[-1]
     parts = axes(left, right, low, top, span)
+    if highest > top:
+        parts.append(words(left + 8, 14, "cut off: up to %.4g MB/s for a moment" % highest))
     for number, name in enumerate(names):
         colour = LINES[number % len(LINES)]
         dots = " ".join(
-            "%.1f,%.1f" % (left + (right - left) * at / span, low - 190 * value / top)
+            "%.1f,%.1f" % (left + (right - left) * at / span, low - 190 * min(value, top) / top)
             for at, value in zip(times[1:], series[name])
         )
         parts.append('<polyline points="%s" fill="none" stroke="%s" stroke-width="1.4"/>' % (dots, colour))
@@ -123,11 +133,42 @@ def slopes(times: t.Sequence[float], held: t.Sequence[int]) -> t.List[float]:
     return [max(0.0, (after - before) / max(end - begin, 1e-6)) / 1e6 for begin, end, before, after in pairs]
 
 
+def usual(times: t.Sequence[float], series: t.Iterable[t.Sequence[float]]) -> float:
+    """The rate above which the nodes were for half of the time in which they moved; 0 where they never did."""
+    moved = sorted(
+        (value, end - begin) for values in series for value, begin, end in zip(values, times, times[1:]) if value > 0
+    )
+    rest = sum(seconds for dummy, seconds in moved) / 2
+    for value, seconds in moved:
+        rest -= seconds
+        if rest <= 0:
+            return value
+    return 0.0
+
+
+def ticks(highest: float, most: int = 5) -> t.List[float]:
+    """Round numbers from 0 on, the last of them not below `highest`: at most `most` steps of 1, 2 or 5 times 10**n."""
+    highest = max(highest, 1e-9)
+    raw = highest / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 5, 10, 20) if power * factor >= raw * 0.999999)
+    return [step * number for number in range(math.ceil(highest / step * 0.999999) + 1)]
+
+
 def axes(left: float, right: float, low: float, top: float, span: float) -> t.List[str]:
-    parts = ['<path d="M%d,20 V%d H%d" fill="none" stroke="#889"/>' % (left, low, right)]
-    for share in (0, 0.5, 1):
-        parts.append(words(left - 6, low - 190 * share + 4, "%.4g" % (top * share), "end"))
-        parts.append(words(left + (right - left) * share, low + 16, "%.4g s" % (span * share), "middle"))
+    """Both axes with round numbers on them, and faint lines across."""
+    parts = []
+    for value in ticks(top):
+        y = low - 190 * value / top
+        parts.append('<path d="M%d,%.1f H%d" stroke="#e3e6ea"/>' % (left, y, right))
+        parts.append(words(left - 6, y + 4, "%.4g" % value, "end"))
+    seconds, unit = next((scale, name) for scale, name in TIME_UNITS if span >= 2 * scale or scale == 1)
+    for value in ticks(span / seconds, 6):
+        if value * seconds <= span * 1.000001:
+            x = left + (right - left) * value * seconds / span
+            parts.append('<path d="M%.1f,%d V%d" stroke="#889"/>' % (x, low, low + 4))
+            parts.append(words(x, low + 17, "%.4g %s" % (value, unit), "middle"))
+    parts.append('<path d="M%d,20 V%d H%d" fill="none" stroke="#889"/>' % (left, low, right))
     parts.append(words(left - 6, 12, "MB/s", "end"))
     return parts
 

@@ -38,6 +38,9 @@ BLANK: t.Dict[str, t.Any] = {
     "half_written": False,
 }
 GOOD = ("done", "predicted", "server")
+#: How the reason of a host begins that is not at fault for its failure.
+NOT_STARTED = "not started: see "
+TAKEN_ALONG = "the run failed, and what its target holds is not a good copy: see "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +147,7 @@ def verdict_of_node(host: str, heard: Heard, started: Said, collected: Said) -> 
             # What is wrong is wrong with other hosts, which say so themselves; this one was asked what it would do.
             return "predicted", "%s, but as it stands: %s" % (started.get("msg"), problem)
         missing = list(heard.ring.get("missing") or ())
-        return "failed", "not started: see %s" % ring_causes.names(missing) if missing else problem
+        return "failed", NOT_STARTED + ring_causes.names(missing) if missing else problem
     if heard.is_check:
         problem = problem_of_stream(heard.stream)
         if problem:
@@ -169,12 +172,16 @@ def why_failed(host: str, heard: Heard, collected: Said) -> str:
     is_own = host in culprits or ring_causes.is_culprit(collected)
     if culprits and not is_own:
         wrote = collected.get("changed") or collected.get("half_written")
-        told = "the run failed, and what its target holds is not a good copy" if wrote else "not started"
-        return "%s: see %s" % (told, ring_causes.names(culprits))
+        return (TAKEN_ALONG if wrote else NOT_STARTED) + ring_causes.names(culprits)
     why = str(collected.get("msg") or problem or "it left no result")
     if problem and problem not in why and not is_own:
         why = "%s: %s; this node: %s" % (heard.run["server"], problem.rstrip("."), why)
     return why if "bytes" in collected else why + seen_by_server(host, heard, why)
+
+
+def is_innocent(result: Said) -> bool:
+    """Whether a host failed because of others alone."""
+    return str(result.get("reason") or "").startswith((NOT_STARTED, TAKEN_ALONG))
 
 
 def is_good(collected: Said, syncs: bool = True) -> bool:
@@ -254,5 +261,6 @@ def summary_of(heard: Heard, results: t.Mapping[str, t.Mapping[str, t.Any]]) -> 
         "msg": said_of_run(heard),
         "limited_by": stream.get("limited_by", ""),
         "times": stream.get("times") or {},
+        "notes": [str(note) for note in heard.image.get("warnings") or ()],
         "nodes": nodes,
     }
