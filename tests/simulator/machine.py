@@ -162,6 +162,7 @@ class SimStore:
     def __init__(self, machine: Machine, size: int) -> None:
         self.path = "/simulated/%s" % machine
         self.window = None
+        self.needs_finalizing = False
         self.size = size
         self.notes: List[str] = []
         self.machine = machine

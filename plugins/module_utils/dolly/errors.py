@@ -146,6 +146,17 @@ class TargetError(DollyError):
         self._explain(fields, place=_place(offset), remedy=_REMEDIES.get(errno, "check that disk"), **wording)
 
 
+class TableNotMoved(DollyError):
+    """The image is complete on {path}, but the backup of its partition table could not be moved to the end of the disk
+    ({reason}): the disk can be used as it is; check it, then move the backup with sgdisk -e {path}."""
+
+    fault = "node"
+    exit_code = 3
+
+    def __init__(self, path: str, reason: str) -> None:
+        self._explain({"path": path, "reason": reason})
+
+
 class BadChunk(DollyError):
     """The target {path} returned wrong bytes for the chunk at byte {offset} after {tries} tries: its disk,
     controller or memory is not to be trusted; replace it and clone this node again."""

@@ -22,7 +22,7 @@ from .errors import printable_values
 from .plan.job import CONTROL
 from .ranges import is_integer
 
-OWN_STATES = ("waiting", "ready", "receiving", "verifying", "flushing", "done", "failed")
+OWN_STATES = ("waiting", "ready", "receiving", "verifying", "flushing", "serving", "done", "failed")
 TERMINAL_STATES = ("done", "failed")
 # The stronger opinion about the same word of a node stands further to the right.
 OPINIONS = ("unreachable", "lost", "excluded")
@@ -114,6 +114,11 @@ class Snapshot:
     def is_terminal(self) -> bool:
         """Whether the node has said its last word: done or failed."""
         return self.state in TERMINAL_STATES
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the node wants no byte any more: it serves its children alone, or has said its last word."""
+        return self.is_terminal or self.state == "serving"
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the snapshot as JSON values."""

@@ -16,6 +16,7 @@
     late-news=SECONDS     the word that a chunk was bad comes so late
     slow-stream=BYTES     the server reads a pipe no faster than so many bytes a second
     config=JSON           more in the configuration of the sender
+    policy=JSON           what a client may and shall do to its disk
 
 What is slow is so until there is a file with the name `cured` in the folder in which the node was started.
 """
@@ -188,6 +189,13 @@ def more_config(text):
     sender.make_root = lambda context, config, report: make_root(context, {**config, **json.loads(text)}, report)
 
 
+def policy(text):
+    from dolly.run import foreground
+    from dolly.storage.facts import TargetPolicy
+
+    foreground.TargetPolicy = lambda *_given, **_more: TargetPolicy(**json.loads(text))
+
+
 def bad_copy(place):
     from dolly.storage.compared import ComparedStore
 
@@ -206,6 +214,7 @@ FAULTS = {
     "journal-interval": journal_interval,
     "slow-stream": slow_stream,
     "config": more_config,
+    "policy": policy,
     "slow-prepare": slow_prepare,
     "slow-source": slow_source,
     "slow-digest": slow_digest,

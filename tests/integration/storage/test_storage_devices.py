@@ -245,6 +245,9 @@ def test_the_backup_of_the_partition_table_moves_to_the_end(tmp_path, make_loop)
     store = target.begin(DISK_SIZE // 2)
     storage_doubles.fill(store, image.read_bytes())
     store.commit()
+    with open(loop, "rb") as file:
+        assert file.read(DISK_SIZE // 2) == image.read_bytes()  # until then others may be served from it
+    store.finalize()
     store.close()
     assert [note for note in store.notes if "moved to the end" in note]
     found = subprocess.run(["sfdisk", "--verify", loop], capture_output=True, text=True, check=False)

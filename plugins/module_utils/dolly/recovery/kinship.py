@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Collection, List, Optional, Protocol, Tuple
+from typing import Callable, Collection, List, Optional, Protocol, Tuple
 
 from ..plan import topology
 
@@ -23,6 +23,10 @@ class Word(Protocol):
     @property
     def is_terminal(self) -> bool:
         """Whether the node itself has said its last word."""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the node itself has said that it wants no byte any more."""
 
 
 class Words(Protocol):
@@ -65,12 +69,23 @@ class Kinship:
         Who is no member has no work, and neither have those below it here: they are members of their own, and
         are asked about when their parent's parent hears of it.
         """
+        return self._is_anybody(rank, lambda candidate: not self.is_over(candidate))
+
+    def lacks(self, rank: int) -> bool:
+        """Whether this node, or one that is to be reached through it, may still want bytes."""
+        return self._is_anybody(rank, self._wants_bytes)
+
+    def _wants_bytes(self, rank: int) -> bool:
+        word = self._words.get(rank)
+        return word is None or not (word.is_served or word.observed_by is not None)
+
+    def _is_anybody(self, rank: int, is_meant: Callable[[int], bool]) -> bool:
         pending = [rank]
         while pending:  # not by recursion: a chain may be longer than the stack of the interpreter
             candidate = pending.pop()
             if self.members is not None and candidate not in self.members:
                 continue
-            if not self.is_over(candidate):
+            if is_meant(candidate):
                 return True
             pending.extend(self.children_of(candidate))
         return False

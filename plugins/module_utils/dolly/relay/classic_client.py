@@ -289,6 +289,7 @@ class ClassicClient:
         store.commit()
         self._move("done")
         self._await_children()
+        store.finalize()  # nobody reads it any more
         if self.lost:
             return  # whoever is above hears of it by the answer that does not come
         answers = [child.answer for child in self._children if child.answer != self.flow.total]
@@ -311,6 +312,7 @@ class ClassicClient:
         for child in self._children:
             if child.answer is None:
                 self._log("%s: %s" % (child.name, child.error or "it has not said that it has the image"))
+                child.abort()
                 self.lost.append(child.name)
 
     def _move(self, state: str) -> None:

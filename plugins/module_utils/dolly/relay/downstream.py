@@ -102,6 +102,14 @@ class Downstream:
         return bool(self._ended) or any(link.is_sending for link in self._links.values())
 
     @property
+    def is_needed(self) -> bool:
+        """Whether a node below may still want bytes from here, or a lane's thread may still read some."""
+        if any(link.is_sending for link in self._ended):
+            return True
+        links = self._links.values()
+        return any(not link.is_linked or link.claims.has_todo or self.kinship.lacks(link.rank) for link in links)
+
+    @property
     def sent(self) -> int:
         """Bytes of the image that went to children, without zeros, repeated ones counted again."""
         return self._sent + sum(link.claims.sent for link in [*self._links.values(), *self._ended])

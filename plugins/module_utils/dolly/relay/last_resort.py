@@ -12,11 +12,14 @@ from ..plan.job import Plan
 from ..progress import Snapshot
 from ..recovery import healer as heal
 from ..recovery.standstill import Standing, Standstill
+from ..recovery.watch import OWN_FLUSH
 from .context import Context
 from .downstream import SETTLED, Downstream, sight_of
 
 #: Lanes say at each heartbeat that the source gives them nothing.
 _FRESH_S = 5.0
+#: States of nodes that stand still because nothing is left to bring to them.
+_WANT_NOTHING = SETTLED | {"serving"}
 
 
 class LastResort:
@@ -51,7 +54,7 @@ class LastResort:
         self._since = now
         if now - self._source_hung_at < _FRESH_S:
             return TimedOut("waiting for the source to give anything", limit, option)
-        remedy = self._standstill.look(map(_standing, (one for one in snapshots if one.state not in SETTLED)))
+        remedy = self._standstill.look(map(_standing, (one for one in snapshots if one.state not in _WANT_NOTHING)))
         if not remedy.take_over and not remedy.give_up:
             return TimedOut("waiting for any node to make progress", limit, option)
         self._context.log("nothing has moved for %.0f s: %s" % (limit, remedy))
@@ -65,7 +68,7 @@ class LastResort:
     def _patience(self, snapshots: List[Snapshot], is_source_slow: bool) -> Tuple[float, str]:
         """How long nothing may move, and the option that says so."""
         timeouts = self._context.timeouts
-        if not is_source_slow and all(one.state != "flushing" for one in snapshots):
+        if not is_source_slow and all(one.blocked_on != OWN_FLUSH for one in snapshots):
             return timeouts.stall * 2, "stall_timeout"
         return timeouts.flush + timeouts.stall * 2, "flush_timeout"  # by then every parent has done what it can
 

@@ -8,19 +8,30 @@ import math
 import socket
 from typing import Any, Callable, Dict, Optional
 
-from ..errors import Aborted, AuthError, BytesGone, DollyError, PeerLost, ProtocolError, TimedOut, from_dict
+from ..errors import (
+    Aborted,
+    AuthError,
+    BytesGone,
+    DollyError,
+    PeerLost,
+    ProtocolError,
+    TableNotMoved,
+    TimedOut,
+    from_dict,
+)  # fmt: skip
 from ..net.channel import Channel
 from ..plan import topology
 from ..plan.job import Plan
 from ..progress import Snapshot
 from ..recovery import healer as heal
-from ..recovery.watch import OWN_TARGET, StallWatch
+from ..recovery.watch import OWN_FLUSH, OWN_TARGET, StallWatch
 from ..storage.base import Store, Target
 from ..wire.auth import Established
 from ..wire.greeting import Hello
 from ..wire.messages import Bye, Manifest, Need, Setup, Start
 from .context import Context
 from .downstream import sight_of
+from .finalizer import Finalizer
 from .finisher import Finisher
 from .herald import Herald
 from .ledger import Ledger
@@ -54,6 +65,7 @@ class Member(Node):
         self._herald = Herald(context, self._upstream)
         self._part_by = 0.0
         self._finisher: Optional[Finisher] = None
+        self._finalizer: Optional[Finalizer] = None
         self._flushes = StallWatch(math.inf, context.timeouts.flush)
         self._repairs: Optional[Repairs] = None
 
@@ -61,6 +73,12 @@ class Member(Node):
     def word(self) -> Snapshot:
         """What this node last said of itself."""
         return self._word.snapshot
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every byte of the image is in its place, whatever became of this node after that."""
+        is_lost = self.error is not None and not isinstance(self.error, TableNotMoved)
+        return self._finisher is not None and self._finisher.is_published and not is_lost
 
     # --- the door -----------------------------------------------------------------------------------
 
@@ -245,11 +263,28 @@ class Member(Node):
             return
         if error is not None:
             self.fail(error)
-        elif self._finisher.is_published:
+        elif self._finisher.is_published and self.store is not None:
             self._update()
-            self._say(state="done", digest=self.ledger.manifest.run_root(), blocked_on="", **self._finisher.outcome)
+            if self.store.needs_finalizing:
+                self._finalizer = Finalizer(
+                    self.context, self._crew, self.store, downstream,
+                    lambda: self._repairs is not None and self._repairs.is_looking,
+                    lambda: self._say(blocked_on=OWN_FLUSH), self._finalized,
+                )  # fmt: skip
+            state, digest = "serving" if self._finalizer else "done", self.ledger.manifest.run_root()
+            self._say(state=state, digest=digest, blocked_on="", **self._finisher.outcome)
             downstream.handle(heal.Settled(heal.ADOPTION_PATIENCE_S + heal.UNHEARD * self.context.timeouts.dead_after))
+            self.ask()  # the parent hears that nothing is missing
             self._leave_if_idle()
+
+    def _finalized(self, error: Optional[BaseException]) -> None:
+        if error is not None:
+            self.fail(error)
+        elif self.store is not None:
+            self._say(state="done", blocked_on="", changed=not self.store.is_untouched)
+        self._leave_if_idle()
+        if self._finalizer is not None and self._finalizer.is_hurried and not self._upstream.has_parent:
+            self.leave()
 
     def _called_off(self, error: Optional[Dict[str, Any]]) -> None:
         """The server's word: the run is over for everybody, or goes on without this node."""
@@ -262,11 +297,15 @@ class Member(Node):
 
     def fail(self, error: BaseException) -> None:
         """This node cannot get the image. Its children look for, or are given, another parent."""
-        if self.word.state != "done":
+        if self._finalizer is not None and self._finalizer.is_pending:
+            self._finalizer.hurry("aborted" if self._is_run_over else "failed", as_fields(error))
+        elif self.word.state != "done":
             self.retract(error)
 
     def retract(self, error: BaseException) -> None:
         """This node has not got the image, whatever it has said."""
+        if self._finalizer is not None:
+            self._finalizer.cancel()
         if self.word.state == "failed":
             return
         self.context.log("failed: %s" % error)
@@ -311,7 +350,7 @@ class Member(Node):
 
     def storage_failed(self, error: BaseException) -> None:
         """The target cannot be written, or not be read back."""
-        if self.word.state != "done" or self.downstream is None or self.store is None:
+        if not self.word.is_served or self.downstream is None or self.store is None:
             self.fail(error)
         elif not self.downstream.is_ending:  # what was read back, and flushed, is good all the same
             self.store.notes.append("it could not be read any more after it was verified: %s" % error)
@@ -335,6 +374,8 @@ class Member(Node):
 
     def _leave_if_idle(self) -> None:
         downstream = self.downstream
+        if self._finalizer is not None:
+            self._finalizer.look()
         if self.word.state != "done" or downstream is None or not downstream.is_finished or self.is_leaving:
             return
         if self._upstream.has_parent and not self._upstream.has_said_bye:
@@ -376,7 +417,7 @@ class Member(Node):
 
     def _update(self) -> None:
         """Bring the figures of this node's own word up to date."""
-        if self.ledger is None or self.word.is_terminal or self.store is None:
+        if self.ledger is None or self.word.is_served or self.store is None:
             return
         now, is_waiting = self.context.reactor.now(), self._upstream.is_waiting
         if self._word.measure(now, self.ledger, is_waiting, self._finisher):

@@ -42,7 +42,8 @@ class Recheck:
         self._buffer = make_buffer(PIECE)
         self._looked_at: Dict[int, float] = {}
         self._turned: Counter[int] = collections.Counter()
-        self._is_running = False
+        #: Whether its thread may be reading.
+        self.is_running = False
 
     def doubt(self, repairs: Iterable[Range], now: float) -> None:
         """A child got these bytes wrong, by time `now` in seconds: look again at those of them that were verified."""
@@ -63,12 +64,12 @@ class Recheck:
             self._ledger.doubtful.add(*self._ledger.image.chunk_bounds(index))
 
     def _start(self) -> None:
-        if not self._is_running and self._ledger.doubtful:
-            self._is_running = True
+        if not self.is_running and self._ledger.doubtful:
+            self.is_running = True
             self._crew.run("recheck", self._run, self._ended)
 
     def _ended(self, error: Optional[BaseException]) -> None:
-        self._is_running = False
+        self.is_running = False
         self._on_end(error)
         if error is None:
             self._start()  # what came after the thread had looked for the last time

@@ -58,6 +58,11 @@ class Repairs:
         """A chunk was wrong on this node's own target; called on the finisher's thread."""
         self._context.reactor.call(lambda: self._ask_again(index))
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether a thread may be reading the store for that."""
+        return self._recheck.is_running
+
     def _ask_again(self, index: int) -> None:
         """Ask for a chunk that was wrong, and perhaps somebody else.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Mapping, Optional
 
-from ..errors import Refused, UsageError
+from ..errors import Refused, TableNotMoved, UsageError
 from ..plan.classic import ClassicText
 from ..plan.job import Image, NodeSpec, Plan, Timeouts, default_chunk_size
 from ..plan.streams import Infile, Outfile
@@ -137,10 +137,11 @@ def result_of(client: ClassicClient, choose: TargetChooser) -> Dict[str, Any]:
     """How it went on this node. What was received is what was sent, as far as TCP tells: nothing was verified."""
     held = client.flow.held
     is_written = held > 0 or (client.store is not None and client.store.is_written)
+    is_good = client.is_whole or isinstance(client.error, TableNotMoved)
     return {
         "state": "done" if client.is_whole else "failed",
         "changed": is_written or client.is_whole,
-        "half_written": is_written and not client.is_whole and choose.facts.get("kind") == "block",
+        "half_written": is_written and not is_good and choose.facts.get("kind") == "block",
         "bytes": held,
         "seconds": round(client.seconds, 3),
         "rate": round(held / client.seconds) if client.seconds else 0,

@@ -17,6 +17,7 @@ from ..relay.node import Reporter
 from ..storage.base import Target
 from ..storage.block import BlockTarget
 from ..storage.facts import SourceFacts, TargetFacts, TargetPolicy
+from ..storage.gpt import Table
 from ..storage.registry import OutputOpener
 from ..storage.target import check_same, check_target
 from .rundir import RunDir
@@ -95,6 +96,7 @@ class TargetChooser:
         self.facts = target.facts.to_dict()
         if isinstance(target, BlockTarget):
             target.moves_gpt = self._policy.move_gpt
+            target.tables = [Table(*table) for table in source.gpt] if source is not None else ()
         elif self._policy.move_gpt and self.facts.get("kind") == "block":
             raise UsageError("move_gpt", True, "false with a compressed source, which is not read back as a disk")
         return target
@@ -148,7 +150,7 @@ def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[st
     return {
         "state": "done" if is_done else "failed",
         "changed": changed,
-        "half_written": changed and not is_done and facts.get("kind") == "block",
+        "half_written": changed and not (is_done or member.is_whole) and facts.get("kind") == "block",
         "bytes": word.held,
         "seconds": word.seconds,
         "rate": round(word.held / word.seconds) if word.seconds else 0,

@@ -9,7 +9,9 @@
     store = target.begin(size, chunk)    only after START
     store.receive / zero / send / read   from several threads
     store.end(size)                      only where begin(None) was told no size
-    store.flush(); store.commit(); store.close()       or store.abort()
+    store.flush(); store.commit()
+    store.finalize()                     where it `needs_finalizing`, when nobody reads any more
+    store.close()                        or store.abort()
 
 Storage never sees a socket: the caller hands in a Lane, which moves bytes between a socket and what the
 store names, the fastest way it knows.
@@ -98,6 +100,11 @@ class Store(abc.ABC):
         """Whether the target was compared, and nothing had to be written."""
         return False
 
+    @property
+    def needs_finalizing(self) -> bool:
+        """Whether the target is to differ from the image in the end, so that `finalize` has something to do."""
+        return False
+
     def begin_changes(self) -> bool:
         """To be called before anything is written; whether what could be read before was moved for that.
 
@@ -161,6 +168,13 @@ class Store(abc.ABC):
         """Flush if it `flushes`, then let the image take its place for good. Reading goes on after it.
 
         Raises TargetError, also what has failed before.
+        """
+
+    def finalize(self) -> None:  # noqa: B027
+        """After `commit`: make the target differ from the image where that was asked for.
+
+        Only when nobody reads any more, for what is read from now on need not be the image. Also after a loss of
+        power in the middle of it the target is whole. Raises TableNotMoved; TargetError: the image is not good either.
         """
 
     @abc.abstractmethod

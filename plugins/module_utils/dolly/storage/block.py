@@ -8,13 +8,14 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 import time
-from typing import Callable, Optional
+from typing import Callable, Optional, Sequence, Tuple
 
-from ..errors import Refused, TargetError
+from ..errors import Refused, TableNotMoved, TargetError
 from ..recovery.journal import Shape
 from . import gpt, linux
-from .base import Target
+from .base import Lane, Target
 from .descriptor import DescriptorStore
 from .facts import TargetFacts
 from .record import Record, device_identity, device_record
@@ -49,16 +50,52 @@ class BlockStore(DescriptorStore):
         self.record = record
         self._is_compared = False
         self._is_whole_disk = is_whole_disk
+        #: Whether `finalize` moves the backup of a GUID partition table to the end of the disk.
         self.moves_gpt = False
         self._is_published = False
         self._alignment = max(_PAGE, linux.block_size(fd))
         self._can_zero_out = True
+        self._overlay: gpt.Writes = []
+        self._overlay_lock = threading.Lock()
+
+    def read(self, offset: int, view: memoryview) -> int:
+        overlay = self._overlay
+        count = super().read(offset, view)
+        for start, piece in overlay:
+            first, end = max(start, offset), min(start + len(piece), offset + count)
+            if first < end:
+                view[first - offset : end - offset] = piece[first - start : end - start]
+        return count
+
+    def send(self, lane: Lane, offset: int, length: int) -> None:
+        self._check_bounds(offset, length)
+        end = offset + length
+        for start, piece in sorted(self._overlay):
+            if offset < start + len(piece) and start < end:
+                if offset < start:
+                    super().send(lane, offset, start - offset)
+                stop = min(end, start + len(piece))
+                lane.from_view(memoryview(piece)[max(0, offset - start) : stop - start])
+                offset = max(stop, offset)
+        if offset < end:
+            super().send(lane, offset, end - offset)
 
     def _before_write(self, fd: int, offset: int, length: int) -> None:
         self.is_written = True
+        self._uncover(offset, length)
+
+    def _uncover(self, offset: int, length: int) -> None:
+        """What is written is read back as it is: it is part of a chunk that comes as a whole."""
+        if self._overlay:
+            with self._overlay_lock:
+                self._overlay = [
+                    (start, piece)
+                    for start, piece in self._overlay
+                    if start + len(piece) <= offset or offset + length <= start
+                ]
 
     def _zero_step(self, fd: int, offset: int, length: int) -> None:
-        self.is_written = True
+        self._before_write(fd, offset, length)
         end = offset + length
         first = min(end, -(-offset // self._alignment) * self._alignment)
         last = max(first, end // self._alignment * self._alignment)
@@ -69,9 +106,19 @@ class BlockStore(DescriptorStore):
         linux.write_zeros(fd, offset, first - offset)
         linux.write_zeros(fd, last, end - last)
 
-    def compare(self) -> None:
-        """Note that the whole device is claimed, and that doing nothing to it is a result."""
+    def compare(self, tables: Sequence[gpt.Table] = ()) -> None:
+        """Note that the whole device is claimed, and that doing nothing to it is a result.
+
+        Where one of the image's `tables` was moved by an earlier run, and is to be now, it counts as what the image
+        has: bytes that were moved are read, and sent, as they were before. Raises OSError.
+        """
         self._is_compared = True
+        if not self.needs_finalizing:
+            return
+        with self._descriptor as fd:
+            for table in tables:
+                if table.block == linux.block_size(fd):
+                    self._overlay = gpt.as_in_image(_reader(fd), table, linux.device_size(fd), self.size)
 
     @property
     def is_untouched(self) -> bool:
@@ -82,41 +129,65 @@ class BlockStore(DescriptorStore):
 
         So that whoever comes after this run finds the names below /dev/disk that the new content has.
         """
+        is_news = self._is_published and not self.is_untouched and not self._descriptor.is_closed
+        if is_news and self._is_whole_disk:
+            self._reread_partitions()
         super().close()
-        if self._is_published and not linux.await_udev(_UDEV_TIMEOUT_S):
+        if is_news and not linux.await_udev(_UDEV_TIMEOUT_S):
             self.notes.append("udev was still at work %g s after %s was written" % (_UDEV_TIMEOUT_S, self.path))
+
+    @property
+    def needs_finalizing(self) -> bool:
+        return self.moves_gpt and self._is_whole_disk
+
+    def finalize(self) -> None:
+        if not self.needs_finalizing:
+            return
+        self._raise_if_failed()
+        try:
+            with self._descriptor as fd:
+                self._move_gpt(fd)
+        except OSError as error:
+            if not self.flushes:  # it may be the image that did not get to the medium
+                raise self._fail_at("fsync", 0, error) from error
+            raise TableNotMoved(self.path, error.strerror or str(error)) from error
 
     def _publish(self, fd: int) -> None:
         if linux.device_size(fd) < self.size:  # it was made smaller, and the end of the image is gone
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._is_published = not self.is_untouched
-        if not self._is_whole_disk or self.is_untouched:
-            return
-        if self.moves_gpt:
-            self._move_gpt(fd)
+        self._is_published = True
+
+    def _reread_partitions(self) -> None:
+        """When nobody reads the disk any more: the kernel tells others of partitions, and they may write to them."""
         try:
-            linux.reread_partitions(fd)
+            with self._descriptor as fd:
+                linux.reread_partitions(fd)
         except OSError as error:  # the image is good all the same, and not every device has partitions
-            self.notes.append(
-                "the partition table of %s was not read again: %s" % (self.path, error.strerror)
-            )
+            self.notes.append("the partition table of %s was not read again: %s" % (self.path, error.strerror))
 
     def _move_gpt(self, fd: int) -> None:
-        """After everything was verified and flushed: from here on the disk differs from the image on purpose."""
         try:
-            writes = gpt.moved_backup(
-                lambda offset, length: os.pread(fd, length, offset), linux.block_size(fd), linux.device_size(fd)
-            )
+            writes = gpt.moved_backup(_reader(fd, self._overlay), linux.block_size(fd), linux.device_size(fd))
         except ValueError as error:
             self.notes.append("the partition table of %s was left as it is: %s" % (self.path, error))
             return
-        for offset, data in writes or []:
-            linux.write_all(fd, memoryview(data), offset)
-            os.fsync(fd)
         if writes is None:
             self.notes.append("there is no GUID partition table on %s" % self.path)
-        elif writes:
+            return
+        is_moved = False
+        for offset, data in writes:
+            if os.pread(fd, len(data), offset) == data:
+                continue
+            is_moved = self.is_written = True
+            linux.write_all(fd, memoryview(data), offset)
+            if self.flushes:
+                os.fsync(fd)
+        if is_moved:
             self.notes.append("the backup of the partition table was moved to the end of %s" % self.path)
+
+
+def _reader(fd: int, overlay: Sequence[Tuple[int, bytes]] = ()) -> gpt.Read:
+    return lambda offset, length: gpt.laid_over(list(overlay), offset, os.pread(fd, length, offset))
 
 
 class BlockTarget(Target):
@@ -128,6 +199,8 @@ class BlockTarget(Target):
         self.facts = facts
         #: To be set before `begin`: move the backup of a GUID partition table to the end of the disk afterwards.
         self.moves_gpt = False
+        #: The same: the partition tables of the image, where they are known.
+        self.tables: Sequence[gpt.Table] = ()
         self._compares = compares
         self._path = facts.real_path
         self._state_dir = state_dir
@@ -160,9 +233,9 @@ class BlockTarget(Target):
         record = self._load_record(size, chunk_size)
         store = BlockStore(self._fd, self._path, size, not self.facts.is_partition, record)
         store.moves_gpt = self.moves_gpt
-        if self._compares and chunk_size:
-            store.compare()
         self._fd = -1
+        if self._compares and chunk_size:
+            self._guard("read", lambda: store.compare(self.tables))
         return store
 
     def release(self) -> None:

@@ -21,6 +21,8 @@ class SourceFacts:
     mtime_ns: int
     boot_id: str  #: the same on two hosts: they are one machine
     ctime_ns: int = 0  #: of a file: what no program can set back, as it can `mtime_ns`
+    #: Its partition tables, as `gpt.Table`; each starts with the size of the sectors that it was made for.
+    gpt: Tuple[Tuple[int, ...], ...] = ()
     archive: str = ""  #: the codec of an archive whose bytes are sent as they are, and may go to files alone
 
     def to_dict(self) -> Dict[str, Any]:
@@ -32,7 +34,9 @@ class SourceFacts:
         """The reverse of `to_dict`; what a newer version added is left out. Raises KeyError."""
         fields = dataclasses.fields(cls)
         absent = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
-        return cls(**{field.name: {**absent, **values}[field.name] for field in fields})
+        found = {field.name: {**absent, **values}[field.name] for field in fields}
+        found["gpt"] = tuple(tuple(int(number) for number in table) for table in found["gpt"])
+        return cls(**found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +66,7 @@ class TargetFacts:
     is_partition: bool = False
     free: Optional[int] = None  #: of the file system a file goes to; None where it does not say
     content: str = ""  #: what seems to be on a device: a guess for messages
+    sector_size: int = 0  #: bytes of a logical block of a device
     sequence: int = 0  #: of a device: no two disks or media of one boot have the same; 0: the kernel does not say
 
     def to_dict(self) -> Dict[str, Any]:
@@ -84,4 +89,5 @@ class TargetPolicy:
     expect_size: Optional[int] = None
     expect_serial: Optional[str] = None
     expect_wwn: Optional[str] = None
+    allow_sector_size: bool = False  #: also an image whose partition table was made for other sectors than the disk has
     move_gpt: bool = False  #: afterwards the backup of a GUID partition table belongs at the end of the disk

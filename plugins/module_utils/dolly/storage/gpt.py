@@ -10,16 +10,35 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Tuple, Union
 
 _SIGNATURE = b"EFI PART"
 _HEADER = struct.Struct("<8s4sIIIQQQQ16sQIII")
 _CRC_AT = 16
 _MOST_ENTRY_BYTES = 1 << 20
+_MOST_BLOCKS = 1 << 50
 _PROTECTIVE = 0xEE
 _MBR_TYPE_AT, _MBR_SIZE_AT, _MBR_MOST = 446 + 4, 446 + 12, 0xFFFFFFFF
 
+#: Bytes of a logical block that a table may have been made for.
+_BLOCK_SIZES = (512, 1024, 2048, 4096)
+
+Read = Callable[[int, int], bytes]  #: bytes of a disk or an image by offset and length; fewer where it ends
 Writes = List[Tuple[int, bytes]]  #: (offset in bytes, data), in the order in which they are safe
+
+
+class Table(NamedTuple):
+    """What a table says that moving its backup changes: numbers of blocks of `block` bytes.
+
+    `entries`: where the backup of its entries begins, 0 where there is no backup. `covered`: the size of the entry of
+    the old partition table that protects it.
+    """
+
+    block: int
+    backup: int
+    last_usable: int
+    entries: int
+    covered: int
 
 
 class _Header(NamedTuple):
@@ -39,7 +58,77 @@ class _Header(NamedTuple):
     entries_crc: int
 
 
-def moved_backup(read: Callable[[int, int], bytes], block: int, disk_size: int) -> Optional[Writes]:
+def tables(read: Read) -> Tuple[Table, ...]:
+    """The tables of an image, one for each size of block that it has a good one for: mostly one, or none."""
+    found = []
+    for block in _BLOCK_SIZES:
+        try:
+            raw = read(block, block)
+            header = _parse(raw, block) if raw.startswith(_SIGNATURE) and len(raw) == block else None
+        except ValueError:
+            continue
+        if header is not None:
+            backup = read(header.other * block, block)
+            is_there = backup.startswith(_SIGNATURE) and len(backup) == block
+            entries = _Header._make(_HEADER.unpack_from(backup)).entries_at if is_there else 0
+            (covered,) = struct.unpack_from("<I", read(0, 512), _MBR_SIZE_AT)
+            found.append(Table(block, header.other, header.last_usable, entries, covered))
+    return tuple(found)
+
+
+def as_in_image(read: Read, table: Table, disk_size: int, image_size: int) -> Writes:
+    """What the image has in the places where a disk has a moved `table`; nothing where it is not moved, or not wholly.
+
+    What the image has is a guess that its digests have to confirm. `read` is that of the disk.
+    """
+    raw = read(table.block, table.block)
+    last = disk_size // table.block - 1
+    try:
+        header = _parse(raw, table.block) if raw.startswith(_SIGNATURE) else None
+    except ValueError:
+        return []
+    if header is None or header.other != last or table.backup == last:
+        return []
+    before = _before(read, header, raw, table)
+
+    def read_image(offset: int, length: int) -> bytes:
+        return laid_over(before, offset, read(offset, length))
+
+    try:
+        writes = moved_backup(read_image, table.block, disk_size) or []
+    except ValueError:
+        return []
+    if any(read(offset, len(data)) != data for offset, data in writes):
+        return []
+    lengths = [(offset, min(len(data), image_size - offset)) for offset, data in writes]
+    return [(offset, read_image(offset, length)) for offset, length in lengths if length > 0]
+
+
+def _before(read: Read, header: _Header, raw: bytes, table: Table) -> Writes:
+    """The blocks of a moved table as they were before."""
+    block, protective = table.block, bytearray(read(0, table.block))
+    if _is_protective(protective):
+        struct.pack_into("<I", protective, _MBR_SIZE_AT, table.covered)
+    primary = header._replace(other=table.backup, last_usable=table.last_usable)
+    before = [(0, bytes(protective)), (block, _pack(primary, raw, block))]
+    if table.entries:
+        backup = primary._replace(own=table.backup, other=header.own, entries_at=table.entries)
+        entries = read(header.entries_at * block, header.entry_count * header.entry_size)
+        before += [(table.entries * block, entries), (table.backup * block, _pack(backup, raw, block))]
+    return before
+
+
+def laid_over(pieces: Writes, offset: int, data: bytes) -> bytes:
+    """`data`, which was read at `offset`, with `pieces` instead of what lies in their places."""
+    found = bytearray(data)
+    for start, piece in pieces:
+        first, end = max(start, offset), min(start + len(piece), offset + len(data))
+        if first < end:
+            found[first - offset : end - offset] = piece[first - start : end - start]
+    return bytes(found)
+
+
+def moved_backup(read: Read, block: int, disk_size: int) -> Optional[Writes]:
     """What to write so that the backup lies at the end of a disk of `disk_size` bytes with blocks of `block` bytes.
 
     `read(offset, length)` gives bytes of the disk. None: there is no such table; empty: nothing is to be done.
@@ -75,6 +164,8 @@ def _parse(raw: bytes, block: int) -> _Header:
         raise ValueError("the checksum of its header is wrong")
     if header.own != 1 or header.other <= header.last_usable or header.entries_at < 2:
         raise ValueError("its header says that it lies in block %d" % header.own)
+    if max(header.other, header.entries_at) > _MOST_BLOCKS:
+        raise ValueError("its header names blocks that no disk has")
     if not 0 < header.entry_count * header.entry_size <= _MOST_ENTRY_BYTES:
         raise ValueError("it has %d entries of %d bytes" % (header.entry_count, header.entry_size))
     return header
@@ -93,7 +184,11 @@ def _pack(header: _Header, raw: bytes, block: int) -> bytes:
 
 def _protective(raw: bytes, last: int) -> Writes:
     """The entry of the old partition table that covers the disk, for tools that know nothing else."""
-    if len(raw) < 512 or raw[510:512] != b"\x55\xaa" or raw[_MBR_TYPE_AT] != _PROTECTIVE:
+    if not _is_protective(raw):
         return []
     size = struct.pack("<I", min(last, _MBR_MOST))
     return [(0, raw[:_MBR_SIZE_AT] + size + raw[_MBR_SIZE_AT + 4 :])]
+
+
+def _is_protective(raw: Union[bytes, bytearray]) -> bool:
+    return len(raw) >= 512 and raw[510:512] == b"\x55\xaa" and raw[_MBR_TYPE_AT] == _PROTECTIVE

@@ -13,7 +13,7 @@ from typing import Iterator, Optional, Tuple
 from ..errors import Refused, SourceChanged, SourceError, UsageError
 from ..plan import blockmap
 from ..ranges import RangeSet
-from . import linux
+from . import gpt, linux
 from .base import Lane
 from .descriptor import Descriptor
 from .facts import SourceFacts
@@ -212,6 +212,7 @@ def _facts(path: str, fd: int, proc_root: str) -> SourceFacts:
         mtime_ns=found.st_mtime_ns,
         ctime_ns=found.st_ctime_ns,
         boot_id=linux.boot_id(proc_root),
+        gpt=gpt.tables(lambda offset, length: os.pread(fd, length, offset)),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Iterator, List, Optional, Tuple
 
 from ..errors import SourceChanged, SourceError, UsageError
 from ..ranges import RangeSet
+from . import gpt
 from .base import Lane
 from .facts import SourceFacts
 from .parts import Pool, part_indexes, part_name
@@ -137,7 +138,22 @@ def _together(path: str, parts: List[SourceFacts]) -> SourceFacts:
         mtime_ns=max(part.mtime_ns for part in parts),
         ctime_ns=max(part.ctime_ns for part in parts),
         boot_id=first.boot_id,
+        gpt=gpt.tables(lambda offset, length: _peek(parts, offset, length)),
     )
+
+
+def _peek(parts: List[SourceFacts], offset: int, length: int) -> bytes:
+    """A few bytes of files that are not open."""
+    found = b""
+    for part in parts:
+        if 0 <= offset < part.size and len(found) < length:
+            with contextlib.suppress(OSError), open(part.path, "rb") as file:  # reading the image will tell
+                file.seek(offset)
+                found += file.read(min(length - len(found), part.size - offset))
+            offset = 0
+        else:
+            offset -= part.size
+    return found
 
 
 def _close(parts: List[Source]) -> None:

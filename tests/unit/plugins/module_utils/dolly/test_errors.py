@@ -25,6 +25,7 @@ EXAMPLES = [
     (errors.ChecksumMismatch("/srv/image", "aa", "bb"), "source", 1),
     (errors.MapMismatch("/srv/image", "/srv/image.bmap", 3, 7, 12288, "aa", "bb"), "source", 4),
     (errors.TargetError("/dev/sda", "fsync", None, 28), "node", 3),
+    (errors.TableNotMoved("/dev/sda", "Input/output error"), "node", 3),
     (errors.BadChunk("/dev/sda", 4194304, 3), "node", 3),
     (errors.WrongImage("n3", "ab", "cd"), "peer", 3),
     (errors.BitRot("/dev/sda", 4194304), "node", 3),

@@ -94,17 +94,18 @@ def test_a_server_that_means_something_else_is_refused(tmp_path, kind, measures)
     assert not output.exists()
 
 
-@pytest.mark.parametrize("kind, is_written, held, is_told", [
-    ("block", True, 0, True),  # the first write failed half-way, or the only chunk was bad and came no more
-    ("block", True, 4096, True),
-    ("block", False, 0, False),
-    ("file", True, 0, False),  # the file that is there is as it was
-    ("dummy", True, 4096, False),
+@pytest.mark.parametrize("kind, is_written, held, is_whole, is_told", [
+    ("block", True, 0, False, True),  # the first write failed half-way, or the only chunk was bad and came no more
+    ("block", True, 4096, False, True),
+    ("block", False, 0, False, False),
+    ("block", True, 4096, True, False),  # what failed is not the image
+    ("file", True, 0, False, False),  # the file that is there is as it was
+    ("dummy", True, 4096, False, False),
 ])
-def test_a_disk_is_half_written_as_soon_as_a_write_was_tried(kind, is_written, held, is_told):
+def test_a_disk_is_half_written_as_soon_as_a_write_was_tried(kind, is_written, held, is_whole, is_told):
     word = Snapshot(1, "node", 1, 1, "failed", held=held, error={"message": "it broke"})
     store = types.SimpleNamespace(is_written=is_written, notes=[])
-    member = types.SimpleNamespace(word=word, plan=None, ledger=None, store=store, refused=0)
+    member = types.SimpleNamespace(word=word, plan=None, ledger=None, store=store, refused=0, is_whole=is_whole)
     result = receiver.result_of(member, types.SimpleNamespace(facts={"kind": kind}))
     assert result["half_written"] is is_told
     assert result["changed"] or not is_told
@@ -116,6 +117,7 @@ def test_a_defect_in_the_middle_of_a_run_does_not_hide_that_the_disk_is_half_wri
         plan = ledger = None
         store = types.SimpleNamespace(is_written=True, notes=[])
         port = refused = 0
+        is_whole = False
 
         def run(self):
             raise KeyError("a defect")

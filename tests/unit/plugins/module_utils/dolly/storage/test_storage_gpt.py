@@ -11,7 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.gpt import moved_backup
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.gpt import (
+    as_in_image,
+    laid_over,
+    moved_backup,
+    tables,
+)
 
 ENTRIES = 128 * 128
 
@@ -75,6 +80,64 @@ def test_a_larger_disk_looks_as_if_its_table_had_been_made_there(blocks, extra, 
     assert not any(disk[offset : offset + 8] == b"EFI PART" for offset in range(first, kept, block))
     assert disk == wanted
     assert move(disk, block) == []
+
+
+def reader(disk):
+    return lambda offset, length: bytes(disk[offset : offset + length])
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    blocks=st.integers(200, 400),
+    extra=st.integers(1, 500),
+    block=st.sampled_from([512, 4096]),
+    covered=st.sampled_from([None, 0xFFFFFFFF]),
+)
+@example(blocks=200, extra=4, block=4096, covered=None)
+@example(blocks=200, extra=1, block=512, covered=None)
+def test_what_was_moved_can_be_read_as_it_was(blocks, extra, block, covered):
+    image = make_disk(blocks, block)
+    if covered is not None:
+        image[446 + 12 : 446 + 16] = struct.pack("<I", covered)
+    (table,) = tables(reader(image))
+    assert (table.block, table.backup) == (block, blocks - 1)
+    disk = bytearray(image) + bytearray(extra * block)
+    assert as_in_image(reader(disk), table, len(disk), len(image)) == []
+    move(disk, block)
+    overlay = as_in_image(reader(disk), table, len(disk), len(image))
+    assert laid_over(overlay, 0, bytes(disk[: len(image)])) == image
+    disk[-1] ^= 1  # the end of the new backup: it is not wholly moved
+    assert as_in_image(reader(disk), table, len(disk), len(image)) == []
+
+
+@pytest.mark.parametrize("extra", [1, 4, 20, 33, 300])
+def test_a_loss_of_power_between_two_writes_leaves_a_table(extra):
+    """The kernel and the firmware read the primary one; where both are whole, the backup is where that says."""
+    disk = make_disk(300) + bytearray(extra * 512)
+    writes = moved_backup(reader(disk), 512, len(disk))
+    for offset, data in writes:
+        (table,) = tables(reader(disk))
+        assert table.entries or extra < 33  # where the new one lies over the old one
+        assert disk[1024:1028] == b"type"
+        disk[offset : offset + len(data)] = data
+    (table,) = tables(reader(disk))
+    assert (table.backup, table.entries) == (299 + extra, 299 + extra - 32)
+
+
+def test_tables_of_what_has_none():
+    assert tables(reader(b"")) == tables(reader(bytes(8192))) == ()
+    damaged = make_disk(300)
+    damaged[512 + 20] ^= 1
+    assert tables(reader(damaged)) == ()
+
+
+def test_a_header_that_names_blocks_that_no_disk_has():
+    disk = make_disk(300) + bytearray(512)
+    entries = bytes(disk[1024 : 1024 + ENTRIES])
+    disk[512:1024] = header(1, 1 << 60, 34, 250, 2, entries).ljust(512, b"\0")
+    assert tables(reader(disk)) == ()
+    with pytest.raises(ValueError, match="no disk has"):
+        move(disk)
 
 
 def test_a_disk_of_the_same_size():
