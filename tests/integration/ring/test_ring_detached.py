@@ -36,8 +36,8 @@ def detached(folder):
     """Starts engines in run directories below `folder`; none is left in the end."""
     rundirs = []
 
-    def start(directory, mode, **config):
-        rundir = RunDir(str(folder / "run"), "run-1", directory)
+    def start(directory, mode, base="run", **config):
+        rundir = RunDir(str(folder / base), "run-1", directory)
         rundirs.append(rundir)
         launch(rundir, mode, dict(config, run_id="run-1", bind="127.0.0.1"), SECRET)
         return rundir
@@ -88,6 +88,21 @@ def test_two_receivers_with_one_target(detached, folder):
     assert images.digest(folder / "same.img") == images.digest(image)
     assert [node["state"] for node in whole["nodes"]].count("done") == 1
     assert whole["state"] == "partial"
+
+
+@pytest.mark.parametrize("compare", [False, True])
+def test_two_hosts_with_one_target_when_all_are_needed(detached, folder, compare):
+    """As on a shared file system: the hosts see nothing of each other but the target. One was written all the same."""
+    image, target = images.make_image(folder / "image", IMAGE_SIZE), folder / "shared.img"
+    target.write_bytes(b"what was there before")
+    started = [receiver(detached, name, target, base="run-" + name) for name in ("one", "two")]
+    nodes = [node for _rundir, node in started]
+    whole = result(detached("sender", "sender", source=str(image), nodes=nodes, compare=compare))
+    assert (whole["state"], whole["error"]["kind"]) == ("failed", "NotEnoughNodes")
+    assert "for each node a target of its own" in whole["error"]["message"]
+    assert [result(rundir)["changed"] for rundir, _node in started] == [False, False]
+    assert target.read_bytes() == b"what was there before"
+    assert not list(folder.glob(".*partial"))
 
 
 def test_it_is_up_soon(detached, folder):

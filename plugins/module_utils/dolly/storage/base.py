@@ -193,7 +193,7 @@ class Target(abc.ABC):
 
     @abc.abstractmethod
     def prepare(self) -> None:
-        """Lock what can be locked without changing anything. Raises Refused, TargetError."""
+        """Have the target for this run alone, and change nothing that is there. Raises Refused, TargetError."""
 
     @abc.abstractmethod
     def begin(self, size: Optional[int], chunk_size: int = 0) -> Store:

@@ -125,7 +125,7 @@ class ComparedFile(FileTarget):
     """A file that is there already. What a broken run left of a newer one goes before it."""
 
     def begin(self, size: Optional[int], chunk_size: int = 0) -> Store:
-        is_resumed = self._fd >= 0 and self._resumes and file_record(self._path).exists()
+        is_resumed = not self._is_new and self._resumes and file_record(self._path).exists()
         old = self._open_old() if size and chunk_size and not is_resumed else -1
         if old < 0 or size is None:
             return super().begin(size, chunk_size)
@@ -153,7 +153,7 @@ class ComparedFile(FileTarget):
     def _take_partial(self) -> int:
         if self._directory < 0:
             raise Refused(self._path, "it was given up meanwhile")
-        self._lock_new()
+        self._is_new = False
         fd, self._fd = self._fd, -1
         os.ftruncate(fd, 0)
         return fd

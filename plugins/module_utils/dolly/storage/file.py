@@ -178,12 +178,20 @@ class FileTarget(Target):
         self._record: Optional[Record] = None
         self._directory = -1
         self._fd = -1
+        self._is_new = False  # whether the partial file was made here, and nothing has come into it
 
     def prepare(self) -> None:
-        """Open the directory; lock the partial file if a run before left one."""
+        """Open the directory; lock the partial file, an empty one if no run before left any.
+
+        Here and not in `begin`: another host that has the same target, by a shared file system, is to be refused
+        before anything is written.
+        """
         self._guard("open", self._open_directory)
         try:
             self._guard("open", self._lock_existing)
+            if self._fd < 0:
+                self._guard("create", self._lock_new)
+                self._is_new = True
         except BaseException:
             self.release()
             raise
@@ -192,7 +200,7 @@ class FileTarget(Target):
         if self._directory < 0:
             raise RuntimeError("begin() without prepare()")
         try:
-            self._guard("create", self._lock_new)
+            self._is_new = False
             record = self._record = file_record(self._path, self._directory)
             self._guard("truncate", lambda: self._make_room(record, size, chunk_size))
         except BaseException:
@@ -206,6 +214,11 @@ class FileTarget(Target):
     def release(self) -> None:
         if self._record is not None:
             self._record.close()
+        if self._is_new:
+            self._is_new = False
+            with contextlib.suppress(OSError):  # an empty file more
+                if _is_named(self._fd, self._partial, self._directory):
+                    os.unlink(self._partial, dir_fd=self._directory)
         fds = (self._fd, self._directory)
         self._fd = self._directory = -1
         for fd in fds:
@@ -215,7 +228,8 @@ class FileTarget(Target):
     def remove_partial(self) -> None:
         """Remove what an earlier run left. Raises Refused when it is another run's, or no run's, TargetError."""
         try:
-            self.prepare()
+            self._guard("open", self._open_directory)
+            self._guard("open", self._lock_existing)
             if self._fd >= 0:
                 self._guard("unlink", lambda: os.unlink(self._partial, dir_fd=self._directory))
         finally:
@@ -252,9 +266,8 @@ class FileTarget(Target):
         self._fd = self._lock(fd)
 
     def _lock_new(self) -> None:
-        if self._fd < 0:
-            flags = _PARTIAL_FLAGS | os.O_CREAT
-            self._fd = self._lock(os.open(self._partial, flags, 0o600, dir_fd=self._directory))
+        flags = _PARTIAL_FLAGS | os.O_CREAT
+        self._fd = self._lock(os.open(self._partial, flags, 0o600, dir_fd=self._directory))
 
     def _lock(self, fd: int) -> int:
         try:

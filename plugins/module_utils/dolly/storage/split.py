@@ -279,7 +279,7 @@ class SplitTarget(FileTarget):
         if self._directory < 0:
             raise RuntimeError("begin() without prepare()")
         try:
-            self._guard("create", self._lock_new)
+            self._is_new = False
             self._guard("truncate", lambda: os.ftruncate(self._fd, 0))  # nothing of an earlier run is left anywhere
             self._guard("create", lambda: remove_partials(self._directory, self._name, but_first=True))
         except BaseException:

@@ -157,15 +157,32 @@ def test_release_after_begin_leaves_the_store_alone(tmp_path):
 
 
 def test_second_run_is_refused(tmp_path, begun):
-    other = open_target(str(tmp_path / "image"))
-    other.prepare()  # nothing there to lock yet
     store = begun()
-    with pytest.raises(Refused, match="another run"):
-        other.begin(10)
     with pytest.raises(Refused, match="another run"):
         open_target(str(tmp_path / "image")).prepare()
     write_and_commit(store)
     assert (tmp_path / "image").read_bytes() == IMAGE
+
+
+def test_who_is_ready_has_the_target_for_itself(tmp_path):
+    """Two hosts may have one target by a shared file system: the second one is never ready."""
+    one, other = (open_target(str(tmp_path / "image")) for _unused in range(2))
+    one.prepare()
+    with pytest.raises(Refused, match="for each node a target of its own"):
+        other.prepare()
+    one.release()
+    assert os.listdir(tmp_path) == []
+    other.prepare()
+    other.begin(10).abort()
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_run_left_stays_where_nothing_was_begun(tmp_path):
+    (tmp_path / PARTIAL).write_bytes(b"from an earlier run")
+    target = open_target(str(tmp_path / "image"))
+    target.prepare()
+    target.release()
+    assert (tmp_path / PARTIAL).read_bytes() == b"from an earlier run"
 
 
 def test_run_that_ended_between_open_and_lock(tmp_path, begun, monkeypatch):
