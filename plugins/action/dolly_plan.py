@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import secrets
 
+from ansible.errors import AnsibleError
+from ansible.playbook.helpers import load_list_of_blocks
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.dolly.ring.plugins.plugin_utils import ring_guards, ring_plan
@@ -48,6 +51,8 @@ class ActionModule(ActionBase):
         everyone = task_vars["ansible_play_hosts_all"]
         play = self._task.get_play()
         limit = play.max_fail_percentage
+        # Not beside the playbook: that of the collection lies where nobody would look for a report.
+        folder = os.getcwd()
         facts = ring_plan.Play(
             batch=list(task_vars["ansible_play_batch"]),
             hosts=list(task_vars["ansible_play_hosts"]),
@@ -60,10 +65,28 @@ class ActionModule(ActionBase):
         names = {host: task_vars["hostvars"].raw_get(host) for host in facts.batch}
         names["the play"] = task_vars
         mistake = ring_guards.unknown_option(names, options) if options else ""
-        mistake = mistake or ring_guards.missing_hook(wishes, task_vars["playbook_dir"])
+        mistake = mistake or ring_guards.bad_hook(wishes, folder, self._problem_of_tasks)
+        mistake = mistake or ring_guards.bad_place(wishes, folder)
         mistake = mistake or ring_guards.bad_number(wishes)
         facts = dataclasses.replace(facts, mistake=mistake)
-        return ring_plan.make_plan(secrets.token_hex(8), task_vars["inventory_hostname"], wishes, facts)
+        plan = ring_plan.make_plan(secrets.token_hex(8), task_vars["inventory_hostname"], wishes, facts)
+        return dict(plan, folder=folder)
+
+    def _problem_of_tasks(self, path):
+        """What is wrong with a file of tasks, as far as Ansible sees before it runs them, or the empty string."""
+        try:
+            tasks = self._loader.load_from_file(path)
+            if not isinstance(tasks, list):
+                return "expected is a list of tasks"
+            load_list_of_blocks(
+                tasks,
+                play=self._task.get_play(),
+                variable_manager=self._task.get_variable_manager(),
+                loader=self._loader,
+            )
+        except (AnsibleError, AssertionError, OSError) as error:
+            return " ".join(str(error).split())
+        return ""
 
 
 def variables_of(hosts, name, task_vars):

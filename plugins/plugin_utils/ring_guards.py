@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import tempfile
 import typing as t
 
 from ansible_collections.dolly.ring.plugins.module_utils import ring_numbers, ring_options
@@ -62,22 +63,73 @@ def bad_number(wishes: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
     return ""
 
 
-def missing_hook(
+def bad_hook(
     wishes: t.Mapping[str, t.Mapping[str, t.Any]],
-    playbook_dir: str,
-    is_file: t.Callable[[str], bool] = os.path.isfile,
+    folder: str,
+    problem_of: t.Callable[[str], str],
 ) -> str:
-    """Return which file of tasks is named by a host and not there, or the empty string.
+    """Return what is wrong with the files of tasks that hosts have named, or the empty string.
 
-    Ansible would find that out in the middle of the run, and go on with the hosts in an undefined state.
+    *problem_of* returns what is wrong with the tasks in a file. Ansible would find that out in the middle of the run,
+    and go on with the hosts in an undefined state.
     """
+    seen: t.Dict[str, str] = {}
     for host, wish in wishes.items():
         for name in HOOKS:
             hook = (wish.get("hooks") or {}).get(name)
-            path = os.path.join(playbook_dir, hook or "")
-            if hook and not is_file(path):
+            if not hook:
+                continue
+            path = os.path.join(folder, hook)
+            if path not in seen:
+                seen[path] = problem_of(path) if os.path.isfile(path) else ""
+            if not os.path.isfile(path):
                 return (
                     "%s%s of %s is %s, but there is no file %s on the control node. A relative name is looked for"
-                    " beside the playbook." % (PREFIX, name, host, hook, path)
+                    " from the directory in which the command was given." % (PREFIX, name, host, hook, path)
                 )
+            if seen[path]:
+                told = "%s%s of %s is %s, but %s holds no tasks that Ansible can run: %s"
+                return told % (PREFIX, name, host, hook, path, seen[path])
     return ""
+
+
+def bad_place(wishes: t.Mapping[str, t.Mapping[str, t.Any]], folder: str) -> str:
+    """Return where on the control node a host wants to have written to in vain, or the empty string.
+
+    A run of an hour does not end without its report for want of a right that a look would have told of.
+    """
+    seen: t.Set[str] = set()
+    for host, wish in wishes.items():
+        for name, place in (wish.get("places") or {}).items():
+            path = os.path.join(folder, place)
+            if not place or path in seen:
+                continue
+            seen.add(path)
+            problem = problem_of_file(path) if name == "report" else problem_of_folder(path)
+            if problem:
+                told = "%s%s of %s is %s, but %s. Name another place, or make it one that you can write to."
+                return told % (PREFIX, name, host, place, problem)
+    return ""
+
+
+def problem_of_folder(path: str) -> str:
+    """Why no file can be made in a folder, which need not be there yet, or the empty string."""
+    there = os.path.abspath(path)
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        return "%s is no folder" % there
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return ""
+    except OSError as error:
+        return "%s cannot be written to (%s)" % (there, error.strerror)
+
+
+def problem_of_file(path: str) -> str:
+    """Why a file cannot be written, or the empty string."""
+    if os.path.isdir(path):
+        return "%s is a folder" % path
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        return "%s cannot be written to" % path
+    return problem_of_folder(os.path.dirname(path))

@@ -293,7 +293,7 @@ def all_causes(
         if causes.get(name):
             found[name] = causes[name]
         elif said.get("msg") and not said.get("skipped"):
-            found[name] = str(said["msg"])
+            found[name] = str(said["msg"]).replace("Task failed: ", "")
     return " " + ring_causes.together(found) if found else ""
 
 

@@ -89,6 +89,12 @@ class Outcome:
         """The last failure of each host."""
         return {event["host"]: event["result"].get("msg", "") for event in self.events if event["status"] == "failed"}
 
+    def lost(self) -> t.Dict[str, str]:
+        """The last reason of each host for which it is out of reach."""
+        return {
+            event["host"]: event["result"].get("msg", "") for event in self.events if event["status"] == "unreachable"
+        }
+
     def summary(self) -> t.Dict[str, t.Any]:
         task = self.task("Set the result of each host")
         told = [result["ansible_facts"]["dolly_ring_summary"] for result in task.values()]

@@ -23,6 +23,55 @@ def test_a_name_that_leads_nowhere_refuses_the_play(lab, variables, sentence):
     assert not lab.copies() and not list(lab.targets.iterdir())
 
 
+@pytest.mark.parametrize("option, told", [
+    ("dolly_ring_log_dir", "dolly_ring_log_dir of n1 is in-the-way/logs"),
+    ("dolly_ring_report", "dolly_ring_report of n1 is in-the-way/logs"),
+])
+def test_what_cannot_be_written_on_the_control_node_is_found_before_anything_starts(lab, option, told):
+    (lab.folder / "in-the-way").touch()
+    lab.write_inventory({"rack3": {"n1": {}, "n2": {}}}, **{option: "in-the-way/logs"})
+    outcome = lab.play(ROLE, code=2)
+    assert outcome.failed() == {"n1", "n2"}
+    assert all(reason.startswith(told) for reason in outcome.reasons().values()), outcome.reasons()
+    assert "in-the-way is no folder" in outcome.reasons()["n2"]
+    assert "start the receiver" not in outcome.output and not list(lab.targets.iterdir())
+
+
+@pytest.mark.parametrize("text", ["- name: [", "a: b", "- no.such.module: {}", "- name: two\n  debug:\n  command: x\n"])
+def test_a_hook_that_cannot_be_read_is_found_before_anything_starts(lab, text):
+    (lab.folder / "told.yml").write_text(text)
+    lab.write_inventory({"rack3": {"n1": {}, "n2": {}}}, dolly_ring_on_failure="told.yml")
+    outcome = lab.play(ROLE, code=2)
+    assert outcome.failed() == {"n1", "n2"}
+    told = "dolly_ring_on_failure of n1 is told.yml, but %s " % (lab.folder / "told.yml")
+    assert all(reason.startswith(told) for reason in outcome.reasons().values()), outcome.reasons()
+    assert "start the receiver" not in outcome.output and not list(lab.targets.iterdir())
+
+
+def test_relative_means_the_directory_of_the_command_also_for_the_playbook_of_the_collection(lab):
+    (lab.folder / "tasks").mkdir()
+    hook = "- name: Hook\n  ansible.builtin.debug:\n    msg: here\n"
+    (lab.folder / "tasks" / "before.yml").write_text(hook)
+    given = {"before": "tasks/before.yml", "log_dir": "told/logs", "report": "told/report.html"}
+    lab.write_inventory({"rack3": {"n1": {}}}, **{"dolly_ring_" + name: path for name, path in given.items()})
+    outcome = lab.clone("-l", "rack3")
+    assert outcome.task("Hook")["n1"]["msg"] == "here"
+    assert (lab.folder / "told" / "report.html").is_file()
+    assert {path.name for path in (lab.folder / "told" / "logs").rglob("*.log")} == {"n1.log", "localhost.log"}
+
+
+@pytest.mark.parametrize("arguments, told", [
+    (("-e", "dolly_ring_hosts=rakc3"), "no host of the inventory is called rakc3. Did you mean rack3?"),
+    (("-e", "dolly_ring_hosts=rakc3", "-l", "n1"), "no host of the inventory is called rakc3. Did you mean rack3?"),
+    (("-e", "dolly_ring_hosts=rack3", "-l", "m1"), "the limit m1 leaves none of its 4 hosts"),
+])
+def test_mistyped_hosts_end_the_command_with_what_there_is(lab, arguments, told):
+    outcome = lab.clone(*arguments, code=None)
+    assert outcome.code != 0 and not list(lab.targets.iterdir())
+    assert "dolly_ring_hosts is %s, but " % arguments[1].partition("=")[2] in outcome.output
+    assert told in outcome.output and "groups: all, rack3, rack4" in outcome.output
+
+
 @pytest.mark.parametrize("variables, sentence", [
     ({"dolly_ring_fanout": -1}, "dolly_ring_fanout of n1 is -1, but expected is 1 to 65535"),
     ({"dolly_ring_min_nodes": 3}, "dolly_ring_min_nodes is 3, but the play has 2 hosts"),

@@ -51,15 +51,55 @@ def test_a_number_that_cannot_be_names_option_and_host(part, name, value, called
     assert told.startswith("%s is " % called) and "but expected is" in told
 
 
-def test_a_hook_that_is_there():
+@pytest.fixture
+def hooks(tmp_path):
+    (tmp_path / "tasks").mkdir()
+    for path in ("tasks/first.yml", "told.yml"):
+        (tmp_path / path).touch()
+    return tmp_path
+
+
+def test_a_hook_that_is_there_is_read_once(hooks):
     seen = []
-    wishes = {"n1": {"hooks": {"before": "tasks/first.yml", "after": "", "on_failure": "/srv/told.yml"}}, "n2": {}}
-    assert ring_guards.missing_hook(wishes, "/play", lambda path: not seen.append(path)) == ""
-    assert seen == ["/play/tasks/first.yml", "/srv/told.yml"]
+    wish = {"hooks": {"before": "tasks/first.yml", "after": "", "on_failure": str(hooks / "told.yml")}}
+    wishes = {"n1": wish, "n2": wish, "n3": {}}
+    assert ring_guards.bad_hook(wishes, str(hooks), lambda path: seen.append(path) or "") == ""
+    assert seen == [str(hooks / "tasks/first.yml"), str(hooks / "told.yml")]
 
 
-@pytest.mark.parametrize("hook, path", [("gone.yml", "/play/gone.yml"), ("/srv/gone.yml", "/srv/gone.yml")])
+@pytest.mark.parametrize("hook, path", [("gone.yml", "{}/gone.yml"), ("/no/gone.yml", "/no/gone.yml")])
 @pytest.mark.parametrize("name", ring_guards.HOOKS)
-def test_a_hook_that_is_missing(name, hook, path):
-    told = ring_guards.missing_hook({"n1": {"hooks": {name: hook}}}, "/play", lambda path: False)
-    assert told.startswith("dolly_ring_%s of n1 is %s, but there is no file %s " % (name, hook, path))
+def test_a_hook_that_is_missing(hooks, name, hook, path):
+    told = ring_guards.bad_hook({"n1": {"hooks": {name: hook}}}, str(hooks), lambda path: "")
+    start = "dolly_ring_%s of n1 is %s, but there is no file %s " % (name, hook, path.format(hooks))
+    assert told.startswith(start)
+
+
+def test_a_hook_that_holds_no_tasks(hooks):
+    told = ring_guards.bad_hook({"n1": {"hooks": {"after": "told.yml"}}}, str(hooks), lambda path: "it is a poem")
+    assert told.startswith("dolly_ring_after of n1 is told.yml, but %s/told.yml holds no tasks" % hooks)
+    assert told.endswith("it is a poem")
+
+
+class TestPlacesOnTheControlNode:
+    def told(self, folder, **places):
+        return ring_guards.bad_place({"n1": {"places": places}, "n2": {}}, str(folder))
+
+    def test_folders_that_are_still_to_be_made_are_not_made_by_the_look(self, tmp_path):
+        assert self.told(tmp_path, log_dir="a/b", report="c/d/report.html") == ""
+        assert self.told(tmp_path, log_dir="", report="") == "" and not list(tmp_path.iterdir())
+
+    def test_what_is_in_the_way(self, tmp_path):
+        (tmp_path / "file").touch()
+        told = self.told(tmp_path, log_dir="file/logs")
+        assert told.startswith("dolly_ring_log_dir of n1 is file/logs, but %s/file is no folder." % tmp_path)
+        assert "%s is a folder" % tmp_path in self.told(tmp_path, report=str(tmp_path))
+        (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+        assert "%s/gone is no folder" % tmp_path in self.told(tmp_path, report="gone/report.html")
+
+    def test_a_folder_without_the_right_to_write(self, tmp_path, monkeypatch):
+        def refuse(**_keywords):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(ring_guards.tempfile, "TemporaryFile", refuse)
+        assert "%s cannot be written to (Permission denied)" % tmp_path in self.told(tmp_path, log_dir="logs")
