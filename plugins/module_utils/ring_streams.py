@@ -26,7 +26,7 @@ _SIZES = ("dest_split", "uncompressed_size")
 _DUMMY = ("dummy_size", "dummy_seconds")
 #: What a run without disks has no use for: on the server, and on a node.
 _OF_IMAGES = ("source", "source_facts", "dest", "checksum", "bmap", "compare", "sha256")
-_OF_TARGETS = ("dest", "source", "expect_size", "expect_serial", "expect_wwn", "move_gpt", "purge")
+_OF_TARGETS = ("dest", "source", "expect_size", "expect_serial", "expect_wwn", "allow_sector_size", "move_gpt", "purge")
 
 
 def spec() -> t.Dict[str, t.Any]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import typing as t
 
@@ -35,6 +36,8 @@ def check_dest(params: Params, source: t.Optional[facts.SourceFacts]) -> facts.T
     found = target.inspect_target(written.path(dest))
     policy = facts.TargetPolicy(**policy_of(params))
     needed = min(source.size, source.allocated) if source is not None and written.is_as_sent else written.size
+    if source is not None and not written.is_as_sent:
+        source = dataclasses.replace(source, gpt=())  # it is not what is written
     checks.check_target(found, written.size, needed, source, policy)
     written.check(found, params["move_gpt"])
     return found
@@ -42,7 +45,8 @@ def check_dest(params: Params, source: t.Optional[facts.SourceFacts]) -> facts.T
 
 def policy_of(params: Params) -> t.Dict[str, t.Any]:
     """Return what is expected of a disk, and what may be done to it. Raises UsageError."""
-    found = {name: params[name] for name in ("expect_size", "expect_serial", "expect_wwn", "move_gpt")}
+    names = ("expect_size", "expect_serial", "expect_wwn", "allow_sector_size", "move_gpt")
+    found = {name: params[name] for name in names}
     if found["expect_size"] is not None:
         found["expect_size"] = ring_numbers.check("expect_size", found["expect_size"])
     return found

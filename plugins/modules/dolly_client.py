@@ -126,11 +126,17 @@ options:
     description:
       - Refuse a block device with another World Wide Name.
     type: str
+  allow_sector_size:
+    description:
+      - Take an image whose GUID partition table was made for sectors of another size than the disk has, such as 512
+        bytes on a disk with 4096. Nothing would find the partitions of such a copy, so it is refused otherwise.
+    type: bool
+    default: false
   move_gpt:
     description:
-      - When the image is verified on a disk that is larger, move the backup of its GUID partition table to the end of
-        the disk, as C(sgdisk -e) does. The disk differs from the image in these blocks then, so a later run
-        that compares writes them again.
+      - When the image is verified on a disk that is larger, and no other node needs it from there any more, move the
+        backup of its GUID partition table to the end of the disk, as C(sgdisk -e) does. The disk differs from the
+        image in these blocks then. To a later run that compares, and moves it too, they are unchanged.
       - Needs a block device as O(dest).
     type: bool
     default: false
@@ -434,6 +440,7 @@ def argument_spec():
         expect_size={"type": "str"},
         expect_serial={"type": "str"},
         expect_wwn={"type": "str"},
+        allow_sector_size={"type": "bool", "default": False},
         move_gpt={"type": "bool", "default": False},
         resume={"type": "bool", "default": True},
         state_dir={"type": "path"},

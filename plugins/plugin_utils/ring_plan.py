@@ -25,7 +25,8 @@ STREAM_KEYS: t.Mapping[str, t.Any] = {
     "dest_split": "",
 }
 IMAGE_KEYS = (
-    *("name", "source", "dest", "checksum", "bmap", "expect_size", "expect_serial", "expect_wwn", "move_gpt"),
+    *("name", "source", "dest", "checksum", "bmap", "expect_size", "expect_serial", "expect_wwn"),
+    *("allow_sector_size", "move_gpt"),
     *STREAM_KEYS,
 )
 #: On these the hosts must agree.

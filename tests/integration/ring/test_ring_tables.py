@@ -10,7 +10,8 @@ import subprocess
 
 import pytest
 
-from ansible_collections.dolly.ring.tests.integration.ring.images import CHUNK, MIB
+from ansible_collections.dolly.ring.tests.integration.loops import attach
+from ansible_collections.dolly.ring.tests.integration.ring.images import CHUNK, MIB, digest, make_image
 from ansible_collections.dolly.ring.tests.integration.ring.networks import missing_programs
 
 pytestmark = pytest.mark.skipif(bool(missing_programs("sfdisk", "losetup")), reason="missing here: sfdisk or losetup")
@@ -120,3 +121,37 @@ def test_a_table_is_moved_when_the_server_has_gone(loopback, make_disk):
         loopback.clients[index].wait()
         assert told(loopback, index)["state"] == "done"
         check_moved(image, backing)
+
+
+@pytest.fixture
+def wide_disk(folder, undo):
+    """A disk with sectors of 4096 bytes, full of old data: its device, and the file in which its bytes end up."""
+    backing = make_image(folder / "wide", IMAGE_SIZE, seed=77)
+    device = attach(backing, "--sector-size", "4096")
+    undo("losetup", "--detach", device)
+    return device, backing
+
+
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_an_image_for_sectors_of_512_bytes_on_a_disk_with_4096(loopback, wide_disk, is_allowed):
+    image, (device, backing) = make_table(loopback), wide_disk
+    before = digest(backing)
+    loopback.target(1).symlink_to(device)
+    loopback.start_client(1, *(["--allow-sector-size"] if is_allowed else []))
+    loopback.start_clients(1)
+    loopback.start_server(image)
+    assert loopback.finish() == (0 if is_allowed else 4)
+    assert digest(backing) == (digest(image) if is_allowed else before)
+    if not is_allowed:
+        assert "sectors of 512 bytes" in loopback.server.log and "--allow-sector-size" in loopback.server.log
+
+
+def test_an_image_that_was_made_on_a_disk_with_such_sectors(loopback, wide_disk, make_disk):
+    device, backing = wide_disk
+    subprocess.run(["sfdisk", "--quiet", device], input="label: gpt\n,,,\n", text=True, check=True)
+    narrow, _backing = make_disk(IMAGE_SIZE)
+    loopback.target(1).symlink_to(narrow)
+    loopback.start_clients(1)
+    loopback.start_server(backing)
+    assert loopback.finish() == 4
+    assert "sectors of 4096 bytes" in loopback.server.log

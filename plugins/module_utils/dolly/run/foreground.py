@@ -34,7 +34,8 @@ def receive(options: argparse.Namespace) -> int:
     if os.environ.get("MYNODENAME"):
         context.answers_to = _is_me
     resumes, stdout = not options.no_resume, _stdout()
-    choose = receiver.TargetChooser(options.outfile or "", TargetPolicy(), resumes, options.state_dir, stdout)
+    policy = TargetPolicy(allow_sector_size=options.allow_sector_size)
+    choose = receiver.TargetChooser(options.outfile or "", policy, resumes, options.state_dir, stdout)
     watchdog = Watchdog(progress, options.give_up)
     member = receiver.make_member(context, options.bind, options.port, watchdog, choose, sock=ring)
     activation.answer_knocks(context.reactor, knocks, context.log)

@@ -182,6 +182,10 @@ def _add_common(group: "argparse._ArgumentGroup") -> None:
     add("--port", type=port, metavar="PORT", help=ports)
     add("--bind", default="", metavar="ADDRESS", help="listen on this address only")
     add("--no-resume", action="store_true", help="begin anew, and keep no journal for a later run")
+    add(
+        "--allow-sector-size", action="store_true",
+        help="take an image whose partition table was made for sectors of another size than this node's disk has",
+    )  # fmt: skip
     add("--state-dir", default="", metavar="DIR", help="where journals of disks lie")
     add("-d", dest="knocks", action="store_true", help="the server first knocks at each client: systemd starts it")
     knocked = numbers.count("--knock-port", 1, MAX_PORT)

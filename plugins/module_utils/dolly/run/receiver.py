@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 from typing import Any, Callable, Dict, Optional
@@ -11,6 +12,7 @@ from typing import Any, Callable, Dict, Optional
 from ..errors import Refused, UsageError
 from ..net import sockets
 from ..plan.job import Plan
+from ..plan.streams import server_compresses
 from ..relay.context import Context
 from ..relay.member import Member
 from ..relay.node import Reporter
@@ -82,6 +84,8 @@ class TargetChooser:
         """Look at the target and open it. Raises Refused, UsageError."""
         self._compare_purpose(plan)
         source = SourceFacts.from_dict(plan.source) if plan.source else None
+        if source is not None and server_compresses(plan.infile, plan.outfile):
+            source = dataclasses.replace(source, gpt=())  # what is written is an archive
 
         def check(facts: TargetFacts, size: Optional[int]) -> None:
             self.facts = facts.to_dict()

@@ -74,6 +74,7 @@ def receiver_options(options: argparse.Namespace) -> List[str]:
         seconds = getattr(options, name + "_timeout")
         if seconds is not None:
             found += ["--%s-timeout" % name, "%g" % seconds]
+    found += ["--allow-sector-size"] if options.allow_sector_size else []
     return found + (["--no-resume"] if options.no_resume else [])
 
 

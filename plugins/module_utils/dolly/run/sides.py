@@ -19,7 +19,9 @@ _FROM_SERVER = {
     "sync": "-n", "ip_version": "-4 or -6", "tries": "-r", "socket_buffer": "-u", "block_size": "-b",
     "min_rate": "--min-rate", "segsize": "--segsize", "statistics": "-o", "uncompressed_size": "-c",
 }  # fmt: skip
-_CLIENT_ALONE = {"no_resume": "--no-resume", "state_dir": "--state-dir"}
+_CLIENT_ALONE = {
+    "no_resume": "--no-resume", "allow_sector_size": "--allow-sector-size", "state_dir": "--state-dir",
+}  # fmt: skip
 
 
 def check(
@@ -32,7 +34,7 @@ def check(
 
     if is_server:
         for name, option in given(_CLIENT_ALONE).items():
-            if name != "no_resume" or options.ssh is None:  # clients that it starts over ssh are told
+            if name == "state_dir" or options.ssh is None:  # clients that it starts over ssh are told the rest
                 warn("warning: %s changes nothing on the server: say it to each client" % option)
         return
     for option in given(_SERVER_ALONE).values():

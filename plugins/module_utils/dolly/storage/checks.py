@@ -15,6 +15,10 @@ from .sysfs import same_wwn
 
 NO_EXPECTATIONS = TargetPolicy()
 _BY_ID = "; a name below /dev/disk/by-id stays with its disk"
+_ALLOW_SECTOR_SIZE = (
+    "an image that was made on a disk with such sectors; or, for who knows better, --allow-sector-size"
+    " (in a play: dolly_ring_allow_sector_size: true)"
+)
 _WHO_MAY = "root, or another user who may write there (in a play: ansible_become)"
 
 
@@ -34,6 +38,8 @@ def check_target(
     _check_source(facts, source)
     _check_archive(facts, source)
     _check_use(facts)
+    if source is not None and not policy.allow_sector_size:
+        _check_sector_size(facts, source)
     if image_size is not None:
         _check_room(facts, image_size, image_size if needed_bytes is None else needed_bytes)
 
@@ -76,7 +82,8 @@ def _tell(facts: TargetFacts) -> str:
 
 def _check_expectations(facts: TargetFacts, policy: TargetPolicy) -> None:
     if facts.kind != "block":
-        asked = [field.name for field in dataclasses.fields(policy) if getattr(policy, field.name) not in (None, False)]
+        said = dataclasses.replace(policy, allow_sector_size=False)  # which is no matter of a file
+        asked = [field.name for field in dataclasses.fields(said) if getattr(said, field.name) not in (None, False)]
         if asked:
             found = "it is a file, and %s can only be said of a disk" % " and ".join(asked)
             raise Refused(facts.path, found, "a run without %s" % " and ".join(asked))
@@ -140,6 +147,18 @@ def _check_use(facts: TargetFacts) -> None:
     if facts.denied:
         found = "this user may make no file in its directory, %s" % os.path.dirname(facts.real_path)
         raise Refused(facts.path, "this user may not write to it" if facts.kind == "block" else found, _WHO_MAY)
+
+
+def _check_sector_size(facts: TargetFacts, source: SourceFacts) -> None:
+    """A GUID partition table counts in sectors: on a disk with others nobody finds it, and nothing starts."""
+    made_for = [table[0] for table in source.gpt]
+    if facts.kind != "block" or facts.is_partition or not facts.sector_size or not made_for:
+        return
+    if facts.sector_size not in made_for:
+        found = "the partition table of %s was made for sectors of %d bytes, and this disk has sectors of %d" % (
+            source.path, made_for[0], facts.sector_size,
+        )  # fmt: skip
+        raise Refused(facts.path, found + ": nothing would start from it", _ALLOW_SECTOR_SIZE)
 
 
 def _check_room(facts: TargetFacts, image_size: int, needed_bytes: int) -> None:

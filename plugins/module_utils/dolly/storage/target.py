@@ -66,7 +66,7 @@ def inspect_device(path: str, real_path: str, device: str, devices: Devices) -> 
     """Look at the block device whose number is `device`, "major:minor"."""
     own = {device} | devices.partitions(device)
     group = own | {devices.disk(device)}
-    size, is_claimed, content, sequence = _look_inside(real_path, devices.partition_starts(device))
+    size, is_claimed, content, sequence, sector_size = _look_inside(real_path, devices.partition_starts(device))
     model, serial, wwn = devices.identity(device)
     return TargetFacts(
         path=path,
@@ -89,6 +89,7 @@ def inspect_device(path: str, real_path: str, device: str, devices: Devices) -> 
         content=content,
         in_use=is_claimed,
         backing=devices.backing(device),
+        sector_size=sector_size,
         sequence=sequence,
     )
 
@@ -232,22 +233,22 @@ def _is_same_file(path: str, found: Optional[os.stat_result]) -> bool:
         return False
 
 
-def _look_inside(real_path: str, starts: List[int]) -> Tuple[int, bool, str, int]:
+def _look_inside(real_path: str, starts: List[int]) -> Tuple[int, bool, str, int, int]:
     """Size of a device, whether somebody else has claimed it, a guess at its content, which of all disks it is.
 
-    Nothing where it cannot be opened or read. `starts`: where its partitions begin.
+    And the size of its sectors. Nothing where it cannot be opened or read. `starts`: where its partitions begin.
     """
-    size, is_claimed, sequence = 0, False, 0
+    size, is_claimed, sequence, sector_size = 0, False, 0, 0
     try:
         fd, is_claimed = _open_to_look(real_path)
     except OSError:
-        return size, is_claimed, "", sequence
+        return size, is_claimed, "", sequence, sector_size
     try:
         sequence = linux.disk_sequence(fd)
-        size = linux.device_size(fd)
-        return size, is_claimed, _content(fd, starts), sequence
+        size, sector_size = linux.device_size(fd), linux.block_size(fd)
+        return size, is_claimed, _content(fd, starts), sequence, sector_size
     except OSError:
-        return size, is_claimed, "", sequence
+        return size, is_claimed, "", sequence, sector_size
     finally:
         os.close(fd)
 

@@ -40,7 +40,7 @@ def test_the_source_must_be_what_the_server_returned():
 
 def params_for(dest, **more):
     nothing = dict.fromkeys(("expect_size", "expect_serial", "expect_wwn"))
-    return {"dest": str(dest), **nothing, "move_gpt": False, **more}
+    return {"dest": str(dest), **nothing, "allow_sector_size": False, "move_gpt": False, **more}
 
 
 def test_dest_is_looked_at_and_checked(tmp_path):

@@ -199,6 +199,7 @@ def test_a_python_that_cannot_verify_by_mac_is_refused_before_anything_is_starte
         ({"dummy": True, "source": {"size": 1}}, "source"),
         ({"dummy": True, "expect_size": 4096}, "expect_size"),
         ({"dummy": True, "move_gpt": True}, "move_gpt"),
+        ({"dummy": True, "allow_sector_size": True}, "allow_sector_size"),
         ({"dummy": True, "protocol": "classic"}, "dummy"),
         ({}, "dest"),
     ],

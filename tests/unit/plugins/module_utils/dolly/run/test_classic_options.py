@@ -25,7 +25,7 @@ WORKS = {
     "--control-port", "--trust-sender-path",
 }  # fmt: skip
 #: True anyway, or without a meaning that anybody could miss.
-TRUE_ANYWAY = {"--insecure", "--no-resume", "--handshake-timeout"}
+TRUE_ANYWAY = {"--insecure", "--no-resume", "--allow-sector-size", "--handshake-timeout"}
 BY_ROLE = {"-n", "--bind"}  # a client's; a server is told that it is
 
 

@@ -232,3 +232,30 @@ def test_nobody_has_looked_at_this_path():
 def test_what_was_seen_travels():
     assert TargetFacts.from_dict(DISK.to_dict()).to_dict() == DISK.to_dict()
     check_same(DISK, TargetFacts.from_dict(DISK.to_dict()))
+
+
+MADE_FOR_512, MADE_FOR_4096 = (512, 2097151, 2097118, 2097119, 2097151), (4096, 262143, 262138, 262139, 262143)
+
+
+@pytest.mark.parametrize("sector_size, tables, is_good", [
+    (512, [MADE_FOR_512], True),
+    (4096, [MADE_FOR_512], False),
+    (512, [MADE_FOR_4096], False),
+    (4096, [MADE_FOR_4096], True),
+    (4096, [MADE_FOR_512, MADE_FOR_4096], True),
+    (4096, [], True),  # no table, or none that says for which sectors it was made
+    (0, [MADE_FOR_512], True),  # the disk does not say
+])
+def test_a_partition_table_that_was_made_for_other_sectors(sector_size, tables, is_good):
+    disk = dataclasses.replace(DISK, sector_size=sector_size)
+    source = SourceFacts.from_dict(dict(BLOCK_SOURCE.to_dict(), gpt=[list(table) for table in tables]))
+    check_target(disk, GIB, GIB, source, TargetPolicy(allow_sector_size=True))
+    check_target(dataclasses.replace(disk, is_partition=True), GIB, GIB, source)
+    check_target(FILE, GIB, GIB, source, TargetPolicy(allow_sector_size=True))
+    if is_good:
+        check_target(disk, GIB, GIB, source)
+    else:
+        words = "sectors of %d bytes.*has sectors of %d" % (tables[0][0], sector_size)
+        with pytest.raises(Refused, match=words) as error:
+            check_target(disk, GIB, GIB, source)
+        assert "allow_sector_size" in error.value.fields["allow"]
