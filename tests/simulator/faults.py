@@ -17,6 +17,7 @@ STATES = ("waiting", "ready", "receiving", "verifying", "flushing", "done")
 KINDS = (
     "kill", "kill", "kill", "kill", "power", "power", "freeze", "pause", "hang", "bad disk", "cut", "blink",
     "slow disk", "slow in", "slow out", "crawls", "crawls", "flip", "flip", "neighbours", "restart", "late", "server",
+    "blind", "blind",
 )  # fmt: skip
 
 
@@ -212,6 +213,13 @@ def _late(schedule: Schedule) -> None:
     schedule.lines.append("%s starts %.1f s late" % (victim, schedule.late[victim.rank]))
 
 
+def _blind(schedule: Schedule) -> None:
+    """Nobody can be served from it any more; if it is done it stays done."""
+    victim = _anybody(schedule)
+    schedule.shaken.add(victim.rank)
+    _sometime(schedule, "the disk of %s cannot be read any more" % victim, victim.go_blind)
+
+
 def _server(schedule: Schedule) -> None:
     server = schedule.ring.machines[0]
     schedule.broken.add(0)
@@ -237,4 +245,5 @@ _FAULTS: Dict[str, Fault] = {
     "restart": _restart,
     "late": _late,
     "server": _server,
+    "blind": _blind,
 }

@@ -474,3 +474,16 @@ def test_a_server_whose_source_hangs_blames_nobody_else():
 
     outcome = tell(2, happen)
     assert "the source" in str(outcome.ring.root.error) and outcome.ring.root.state == "failed"
+
+
+def test_a_node_that_is_done_helps_although_nobody_is_left_above_it():
+    """It has everything. Its child is done and cannot be read from; the server is dead."""
+
+    def happen(ring, schedule):
+        schedule.broken.add(0)
+        ring.machines[3].disk_rate = CHUNK / 2
+        ring.triggers[2, "done"] = [ring.machines[0].kill, ring.machines[2].go_blind]
+
+    outcome = tell(4, happen)
+    assert [machine.node.word.state for machine in outcome.ring.clients] == ["done"] * 4
+    assert outcome.ring.machines[3].node.word.parent == 1

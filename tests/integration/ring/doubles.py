@@ -5,10 +5,13 @@
     slow-source=BYTES     the server sends from its source no faster than so many bytes a second, until it is `cured`
     slow-digest=BYTES     the server reads what it digests no faster than so many bytes a second
     slow-target=BYTES     the target takes no more than so many bytes a second, until it is `cured`
+    halt=BYTES            the target takes no byte beyond so many until it is `cured`
     no-library            this Python has no OpenSSL to call
     flip-once=OFFSET      the target's byte at OFFSET turns over behind the node's back, after its first write
     flip-always=OFFSET    the same after every write
     record-writes=FILE    every range that is written is noted in FILE
+    lying-zeros           devices say that they have zeroed a range, and have not
+    blind                 nothing can be read from the target once there is a file `blind`, as when a disk dies
     bad-copy=OFFSET       the byte at OFFSET turns over while an old file is copied to be patched
     slow-prepare=SECONDS  the target takes so long to open, or until it is `cured`
     journal-interval=S    a journal is written as often as that
@@ -23,6 +26,7 @@ What is slow is so until there is a file with the name `cured` in the folder in 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -75,6 +79,21 @@ def slow_target(rate):
         return count
 
     DescriptorStore.receive = slowly
+
+
+def halt(limit):
+    from dolly.storage.descriptor import DescriptorStore
+
+    receive, end = DescriptorStore.receive, int(limit)
+
+    def up_to_the_limit(self, lane, offset, length):
+        while offset >= end and not os.path.exists(CURE):
+            time.sleep(0.02)
+        if offset < end:
+            length = min(length, end - offset)
+        return receive(self, lane, offset, length)
+
+    DescriptorStore.receive = up_to_the_limit
 
 
 def flip_once(place):
@@ -150,6 +169,36 @@ def record_writes(path):
     DescriptorStore.receive = recording
 
 
+def lying_zeros(_nothing):
+    from dolly.storage import linux
+
+    linux.zero_out = linux.punch_hole = lambda fd, offset, length: True
+
+
+def blind(_nothing):
+    from dolly.errors import TargetError
+    from dolly.storage.descriptor import DescriptorStore
+
+    send, read = DescriptorStore.send, DescriptorStore.read
+    place = os.path.abspath("blind")
+
+    def check(store, offset):
+        if os.path.exists(place):
+            raise TargetError(store.path, "read", offset, errno.EIO)
+
+    def send_or_fail(self, lane, offset, length):
+        step = 256 * 1024
+        for start in range(offset, offset + length, step):
+            check(self, start)
+            send(self, lane, start, min(step, offset + length - start))
+
+    def read_or_fail(self, offset, view):
+        check(self, offset)
+        return read(self, offset, view)
+
+    DescriptorStore.send, DescriptorStore.read = send_or_fail, read_or_fail
+
+
 def slow_prepare(seconds):
     from dolly.storage.file import FileTarget
 
@@ -210,6 +259,9 @@ def bad_copy(place):
 
 
 FAULTS = {
+    "blind": blind,
+    "halt": halt,
+    "lying-zeros": lying_zeros,
     "bad-copy": bad_copy,
     "journal-interval": journal_interval,
     "slow-stream": slow_stream,

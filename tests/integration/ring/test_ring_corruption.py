@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 
@@ -82,6 +83,27 @@ def test_a_header_that_turns_over_on_the_way_costs_a_connection(loopback, liar):
     loopback.clone(loopback.image(IMAGE_SIZE))
 
 
+def test_a_way_that_damages_the_same_bytes_each_time_is_named(loopback, liar):
+    """The disk behind it was blamed. Nobody else loses anything, not even those behind that node."""
+    image = loopback.folder / "marked"
+    image.write_bytes(loopback.image(IMAGE_SIZE).read_bytes())
+    with image.open("r+b") as file:
+        file.seek(PLACE)
+        file.write(Liar.MARK * 4096)
+    loopback.start_clients(3)
+    address = liar(loopback.address(9), loopback.address(2), loopback.network.port, None)
+    loopback.use_address(2, address)
+    loopback.start_server(image)
+    assert loopback.finish() == 3
+    rows = loopback.rows()
+    assert [rows[index].state for index in (1, 3)] == ["done", "done"]
+    row = rows[2]
+    assert "byte %d came damaged from %s 3 times" % (CHUNK, loopback.address(0)) in row.reason
+    assert "chunk 1 came damaged from %s\n" % loopback.address(1) in loopback.clients[2].log
+    for index in (1, 3):
+        loopback.check_copy(index, image)
+
+
 def test_a_source_that_changes_fails_the_run(loopback):
     image = loopback.image(IMAGE_SIZE)
     loopback.start_clients(2)
@@ -116,7 +138,12 @@ def test_no_node_is_blamed_for_a_source_that_changes(loopback):
 
 
 class Liar:
-    """Passes connections on, and turns over one bit of the first that carries enough to be the data's."""
+    """Passes connections on, and turns over one bit of the first that carries enough to be the data's.
+
+    Without a place it does so in each mark that comes by, at least where one comes by in one piece.
+    """
+
+    MARK = b"sixteen letters."
 
     def __init__(self, address, behind, port, place):
         self._behind, self._port, self._place = behind, port, place
@@ -161,14 +188,18 @@ class Liar:
                 data = bytearray(source.recv(65536))
                 if not data:
                     break
-                if may_lie and not self._has_lied and passed <= self._place < passed + len(data):
+                if may_lie and self._place is None:
+                    data = data.replace(self.MARK, self.MARK.upper())
+                elif may_lie and not self._has_lied and passed <= self._place < passed + len(data):
                     self._has_lied = True
                     data[self._place - passed] ^= 0x01
                 passed += len(data)
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # one of the ends is gone
+            for sock in (source, target):  # one of the ends is gone, and the other one has to hear of it
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture

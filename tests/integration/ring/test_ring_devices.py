@@ -64,6 +64,24 @@ def test_a_sparse_image_does_not_leave_old_data_on_a_disk(loopback, disks):
         assert images.digest(backing, image.stat().st_size) == images.digest(image)
 
 
+def test_a_disk_that_only_says_that_it_writes_zeros_is_found_out(loopback, disks):
+    image = loopback.folder / "sparse.img"
+    with image.open("wb") as file:
+        file.write(b"begin")
+        file.seek(4 * CHUNK + 5000)
+        file.write(b"end")
+        file.truncate(5 * CHUNK)
+    backings = disks(5 * CHUNK, 5 * CHUNK)
+    loopback.start_client(1, fault=["lying-zeros"])
+    loopback.start_clients(2)
+    loopback.start_server(image)
+    assert loopback.finish() == 0
+    rows = loopback.rows()
+    assert rows[1].repaired and not rows[2].repaired
+    for backing in backings.values():
+        assert images.digest(backing, image.stat().st_size) == images.digest(image)
+
+
 def test_a_device_as_source(loopback, make_disk):
     device, backing = make_disk(IMAGE_SIZE)
     loopback.start_clients(2)

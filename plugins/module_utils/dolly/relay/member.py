@@ -38,7 +38,7 @@ from .ledger import Ledger
 from .lessons import Lessons
 from .node import Node, Reporter, as_aborted, as_fields, check_plan
 from .opening import Opening
-from .repairs import Repairs
+from .repairs import Repairs, unreadable
 from .upstream import Upstream
 from .word import Word
 
@@ -189,7 +189,6 @@ class Member(Node):
             self._crew.run("drain", self._finisher.drain.run, self._work_ended)
         if self.store.window is not None or not self.plan.infile.is_seekable:
             self.ledger.watch(lambda: self.context.reactor.call(self.ask))
-        self.ledger.on_full = lambda: self.context.reactor.call(self.ask)
         self.need_changed()
         self.ask()
 
@@ -354,7 +353,7 @@ class Member(Node):
         if not self.word.is_served or self.downstream is None or self.store is None:
             self.fail(error)
         elif not self.downstream.is_ending:  # what was read back, and flushed, is good all the same
-            self.store.notes.append("it could not be read any more after it was verified: %s" % error)
+            self.store.notes.append(unreadable(error))
             self.downstream.give_away(as_fields(error))
 
     def act_as_child(self, action: heal.Action) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Optional, Protocol
 
-from ..errors import BitRot, DamagedOnTheWay
+from ..errors import BitRot, DamagedOnTheWay, DollyError
 from ..progress import Snapshot
 from ..storage.base import Store
 from ..wire.messages import Need
@@ -16,6 +16,13 @@ from .recheck import Recheck
 from .threads import Crew
 from .upstream import Upstream
 from .verifier import MAX_TRIES
+
+
+def unreadable(error: BaseException) -> str:
+    """A note on the target of a node that is done: what it wrote was read back, and flushed; others cannot have it."""
+    fields = error.fields if isinstance(error, DollyError) else {}
+    place = "byte %s, errno %s" % (fields.get("offset"), fields.get("errno"))
+    return "it could not be read any more after it was done (%s), so others served those behind it" % place
 
 
 class RepairOwner(Protocol):
