@@ -15,6 +15,9 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import ch
 
 Params = t.Mapping[str, t.Any]
 
+#: States of a receiver that may write, and of one whose target holds the image.
+_AT_WORK, _WHOLE = ("receiving", "verifying", "flushing"), ("serving", "done")
+
 
 def source_facts(values: Params) -> facts.SourceFacts:
     """Return the facts about a source that dolly_server has returned. Raises UsageError."""
@@ -50,6 +53,22 @@ def policy_of(params: Params) -> t.Dict[str, t.Any]:
     if found["expect_size"] is not None:
         found["expect_size"] = ring_numbers.check("expect_size", found["expect_size"])
     return found
+
+
+def left_behind(config: t.Optional[Params], status: t.Optional[Params]) -> t.Tuple[bool, str]:
+    """Return what became of the target of a receiver that left no result, by its configuration and last status.
+
+    Whether it was changed, and the name of a disk that is half-written, or the empty string. No status has what was
+    written last, so a receiver that was at work counts as one that has written.
+    """
+    status, seen = status or {}, (config or {}).get("seen") or {}
+    state, node = status.get("state", "unknown"), status.get("node") or {}
+    if state in _WHOLE:
+        return bool(node.get("changed")), ""
+    has_begun = state in _AT_WORK or bool(node.get("held") or node.get("seconds"))
+    if not has_begun or seen.get("kind") == "dummy":
+        return False, ""
+    return True, str((config or {}).get("target") or "the disk") if seen.get("kind") == "block" else ""
 
 
 def describe_write(found: facts.TargetFacts) -> str:

@@ -563,7 +563,11 @@ def await_result(folder, timeout_s, reported, clock=time.monotonic, sleep=time.s
         waited_s = clock() - begin
         reason = hopeless(folder, is_running, waited_s, timeout_s, reported)
         if reason:
-            raise engine_process.TaskFailed(reason, log=folder.log_tail(engine_process.LOG_LINES))
+            changed, half_written = ring_target.left_behind(folder.read_json("config.json"), folder.read_status())
+            if half_written:
+                reason += "; %s is half-written: nothing may start from it" % half_written
+            left = {"changed": changed, "half_written": bool(half_written)}
+            raise engine_process.TaskFailed(reason, log=folder.log_tail(engine_process.LOG_LINES), **left)
         sleep(POLL_S)
 
 

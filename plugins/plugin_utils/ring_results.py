@@ -39,6 +39,7 @@ BLANK: t.Dict[str, t.Any] = {
 }
 GOOD = ("done", "predicted", "server")
 #: How the reason of a host begins that is not at fault for its failure.
+_AT_WORK = ("receiving", "verifying", "flushing")
 NOT_STARTED = "not started: see "
 TAKEN_ALONG = "the run failed, and what its target holds is not a good copy: see "
 
@@ -68,9 +69,13 @@ def result_of(host: str, heard: Heard) -> t.Dict[str, t.Any]:
     state, reason = verdict(host, heard)
     result: t.Dict[str, t.Any] = {"run_id": heard.run["id"], "name": host, "state": state}
     result.update(BLANK)
-    if "bytes" not in collected and not heard.is_check:
-        result.update(from_server(host, heard))
+    seen = from_server(host, heard) if "bytes" not in collected and not heard.is_check else {}
+    result.update(seen)
     result.update((name, said[name]) for name in BLANK if said.get(name) is not None)
+    for name in ("changed", "half_written"):  # who knows nothing of a node denies nothing
+        result[name] = bool(result[name] or seen.get(name))
+    if result["half_written"] and "half-written" not in reason:
+        reason = reason.rstrip(".") + "; its disk is half-written"
     result["verified"] = result["verified"] and host_words.has_digests(heard.run) and not doubt_of(host, heard)
     if is_server:
         result["position"] = 0
@@ -123,9 +128,8 @@ def verdict_of_silent(host: str, heard: Heard, why: str) -> t.Tuple[str, str]:
     for node in heard.stream.get("nodes") or ():
         if node.get("name") == host and node.get("state") == "lost":
             seen = (node.get("error") or {}).get("message") or "it fell silent"
-            half = "; its disk is half-written" if is_disk(host, heard) and node.get("bytes") else ""
-            told = "The ring lost it in the middle of the run (%s), and Ansible cannot reach it either: %s%s"
-            return "lost", told % (seen, why, half)
+            told = "The ring lost it in the middle of the run (%s), and Ansible cannot reach it either: %s"
+            return "lost", told % (seen, why)
     told = "Ansible lost this host before its result was collected: %s%s"
     return "unreachable", told % (why, seen_by_server(host, heard))
 
@@ -205,8 +209,11 @@ def from_server(host: str, heard: Heard) -> t.Dict[str, t.Any]:
     for node in heard.stream.get("nodes") or ():
         if node.get("name") == host:
             known = {name: node[name] for name in BLANK if node.get(name) is not None and name != "changed"}
-            wrote = bool(node.get("bytes")) and not heard.run.get("is_dummy")
-            half = wrote and node.get("state") != "done" and is_disk(host, heard)
+            # Seconds count from the moment in which it may write.
+            has_begun = node.get("bytes") or node.get("seconds") or node.get("state") in _AT_WORK
+            wrote = bool(has_begun) and not heard.run.get("is_dummy")
+            is_whole = node.get("state") in ("serving", "done") or bool(node.get("synced"))
+            half = wrote and not is_whole and is_disk(host, heard)
             return dict(known, changed=wrote, half_written=half)
     return {}
 

@@ -95,12 +95,15 @@ class StatusFile:
         self._describe = describe
         self._last: Dict[str, Any] = {}
         self._written_at = 0.0
+        self._state = ""
         self._has_complained = False
 
     def __call__(self, runner: Any) -> None:
         """Report, if it is time."""
         now = time.monotonic()
-        if now - self._written_at < _STATUS_INTERVAL_S:
+        # Who finds the status of a process that was killed has to know whether it may have written anything.
+        state, self._state = self._state, getattr(getattr(runner, "word", None), "state", "")
+        if now - self._written_at < _STATUS_INTERVAL_S and self._state == state:
             return
         status = self._describe(runner)
         if status != self._last:

@@ -63,3 +63,23 @@ def test_room_is_asked_for_what_will_be_written_not_for_what_is_sent(tmp_path):
     huge = {**values, "written": {"size": 1 << 60, "codec": "gzip", "is_split": True}}
     with pytest.raises(Refused, match=r"a_0.* the image needs"):
         ring_target.check_dest(params_for(tmp_path / "a", source=huge), ring_target.source_facts(values))
+
+
+@pytest.mark.parametrize("state, node, kind, expected", [
+    ("receiving", {"held": 0}, "block", (True, "/dev/sdb")),  # in doubt: what was written last is not in the status
+    ("verifying", {"held": 9}, "block", (True, "/dev/sdb")),
+    ("flushing", {"held": 9}, "block", (True, "/dev/sdb")),
+    ("serving", {"held": 9, "changed": True}, "block", (True, "")),
+    ("done", {"held": 9, "changed": False}, "block", (False, "")),
+    ("failed", {"held": 9}, "block", (True, "/dev/sdb")),
+    ("failed", {"held": 0, "seconds": 0.0}, "block", (False, "")),
+    ("ready", {"held": 0}, "block", (False, "")),
+    ("ready", {"held": 5}, "block", (True, "/dev/sdb")),
+    ("unknown", {}, "block", (False, "")),
+    ("receiving", {"held": 0}, "file", (True, "")),
+    ("receiving", {"held": 3}, "dummy", (False, "")),
+])
+def test_what_a_receiver_left_that_was_killed(state, node, kind, expected):
+    config = {"target": "/dev/sdb", "seen": {"kind": kind}}
+    assert ring_target.left_behind(config, {"state": state, "node": node}) == expected
+    assert ring_target.left_behind(config, None) == ring_target.left_behind(None, None) == (False, "")

@@ -26,6 +26,9 @@ class Folder:
     def read_result(self):
         return self.now.get("result")
 
+    def read_json(self, name):
+        return self.now.get(name)
+
     def read_status(self):
         return self.now.get("status")
 

@@ -58,6 +58,16 @@ def test_a_receiver_that_died_is_told_with_its_last_words():
     assert failure.returned["log"] == ["the last words"]
 
 
+def test_a_disk_whose_receiver_was_killed_is_half_written():
+    config = {"target": "/dev/sdb", "seen": {"kind": "block"}}
+    killed = {"status": {"state": "receiving", "node": {"held": 0}}, "config.json": config}
+    failure = wait(Folder(killed))[0]
+    assert failure.returned["changed"] and failure.returned["half_written"]
+    assert str(failure).endswith("without a result; /dev/sdb is half-written: nothing may start from it")
+    failure = wait(Folder({**killed, "status": {"state": "ready"}}))[0]
+    assert not failure.returned["changed"] and not failure.returned["half_written"]
+
+
 def test_no_run_at_all():
     assert "/run/dolly/r/n1 does not exist" in str(wait(Folder(is_there=False))[0])
 

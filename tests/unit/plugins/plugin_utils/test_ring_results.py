@@ -217,3 +217,41 @@ class TestAHostThatLies:
         data = {"summary": summary, "history": {}, "options": {}}
         assert "<html" in report.page(data) and ring_words.table(summary)
         json.dumps(data, allow_nan=False)
+
+
+DISK = {"path": "/dev/sdb", "kind": "block"}
+
+
+class TestADiskThatNobodyCanTellOf:
+    """Its receiver was killed, or its host is gone: what the module says when it knows nothing is no denial."""
+
+    KILLED = {"run_id": "r1", "changed": False, "msg": "the receiver ended without a result", "log": LOG}
+    LOST = {**SEEN, "state": "lost", "bytes": 3, "seconds": 1.0, "error": {"message": "a: it fell silent"}}
+
+    def result(self, collected, **seen):
+        stream = {"state": "partial", "nodes": [{**self.LOST, **seen}], "digest": DIGEST}
+        return told(collected={"a": collected}, started={"a": {**STARTED, "target": DISK}}, stream=stream)
+
+    @pytest.mark.parametrize("collected", [KILLED, {"unreachable": True, "changed": False, "msg": "no route"}])
+    @pytest.mark.parametrize("seen", [{}, {"bytes": 0}, {"state": "failed"}, {"state": "receiving", "bytes": 0}])
+    def test_it_was_changed_and_the_reason_says_half_written(self, collected, seen):
+        result = self.result(collected, **seen)
+        assert result["changed"] and result["half_written"], result
+        assert result["reason"].count("half-written") == 1
+
+    def test_the_word_of_the_module_is_enough(self):
+        killed = {**self.KILLED, "changed": True, "half_written": True, "msg": "killed. /dev/sdb is half-written: no"}
+        result = self.result(killed, bytes=0, seconds=0.0)
+        assert result["changed"] and result["half_written"] and result["reason"].count("half-written") == 1
+
+    @pytest.mark.parametrize("seen", [
+        {"synced": True},  # it had everything, and was lost while it served others
+        {"state": "done"},
+    ])
+    def test_a_disk_that_is_whole_is_not_half_written(self, seen):
+        result = self.result(self.KILLED, **seen)
+        assert result["changed"] and not result["half_written"] and "half-written" not in result["reason"]
+
+    def test_a_node_that_never_began_changed_nothing(self):
+        result = self.result(self.KILLED, state="excluded", bytes=0, seconds=0.0)
+        assert not result["changed"] and not result["half_written"]
