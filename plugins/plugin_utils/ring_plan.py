@@ -165,7 +165,7 @@ def problem_of_images(plan: t.Mapping[str, t.Any], images: t.Sequence[t.Mapping[
         if unknown:
             return "%s has %s, but known are only %s." % (where, ", ".join(unknown), ", ".join(IMAGE_KEYS))
         if not image.get("source"):
-            return "%s is not set, but expected is the absolute path of the image on %s." % (
+            return "%s is not set: give the absolute path of the image on %s." % (
                 "The source in e" + where[1:] if is_list else "dolly_ring_source", plan["server"],
             )
     if len(names) > 1 and ("" in names or len(set(names)) < len(names)):
@@ -213,7 +213,7 @@ def lacks(wishes: t.Sequence[Wish]) -> t.Dict[str, str]:
     for wish in wishes:
         if not measures(wish["agreed"]) and not all(image.get("dest") for image in wish["images"]):
             found[wish["host"]] = (
-                "dolly_ring_dest is not set, but expected is the absolute path of what is to be overwritten."
+                "dolly_ring_dest is not set: give the absolute path of what is to be overwritten."
                 " It has no default."
             )
         elif not measures(wish["agreed"]) and one_place_for_two(wish["images"]):

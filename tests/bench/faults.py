@@ -140,7 +140,7 @@ class Laboratory:
         run = self._run(image)
         run.disturb(part, lambda: run.rack.clients[3].send(signal.SIGSTOP))
         run.watch(lambda: run.held(2) >= run.size)
-        run.seen["before"] = run.rack.clients[2].log.count("ChildGone(rank=3")
+        run.seen["before"] = run.rack.clients[2].log.count("%s is lost: " % run.rack.address(3))
         run.check(image, [1, 2, 4, 5, 6, 7, 8])
         return calm.last_byte_after(2), run
 

@@ -96,7 +96,7 @@ class Run:
     def foster_parents(self, orphan: int) -> List[int]:
         """Which nodes adopted this one, by their logs."""
         clients = {0: self.rack.server, **self.rack.clients}
-        action = "DialChild(rank=%d, is_adoption=True)" % orphan
+        action = "taking over %s: " % self.rack.address(orphan)
         return sorted(index for index, one in clients.items() for _line in re.findall(re.escape(action), one.log))
 
     def check(self, image: Path, survivors: Sequence[int]) -> None:

@@ -68,12 +68,18 @@ class DollyError(Exception):
 
 
 class UsageError(DollyError):
-    """{option} is {value!r}, but expected is {expected}: correct it and start again."""
+    """{option} {problem} {expected}."""
 
     fault = "user"
 
     def __init__(self, option: str, value: Any, expected: str) -> None:
-        self._explain({"option": option, "value": value, "expected": expected})
+        if value in ("nothing", None):
+            problem = "is missing: give"
+        elif isinstance(value, str) and (value == "given" or value.startswith(("with ", "without "))):
+            problem = "is %s%s, but must be" % ("used " if value.startswith("with ") else "", value)
+        else:
+            problem = "is %r, but must be" % (value,)
+        self._explain({"option": option, "value": value, "expected": expected}, problem=problem)
 
 
 class Refused(DollyError):
@@ -336,8 +342,12 @@ class Aborted(DollyError):
     fault = "user"
     exit_code = 4
 
-    def __init__(self, reason: str) -> None:
-        self._explain({"reason": reason.rstrip(".")})
+    def __init__(self, reason: str, has_begun: bool = True) -> None:
+        reason = reason.rstrip(".")
+        self._explain({"reason": reason})
+        if not has_begun:  # no target of this run was written
+            end = "" if "nothing was written" in reason else ": nothing was written"
+            self._fill("The run ended before it began (%s)%s." % (reason, end), {"reason": reason})
 
 
 class NotEnoughNodes(DollyError):

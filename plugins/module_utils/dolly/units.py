@@ -60,6 +60,11 @@ def format_size(size: int) -> str:
     return _scaled(size, 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
 
 
+def format_amount(size: int) -> str:
+    """Return an amount of data as text in powers of 1000, as ``format_rate`` counts: 512 B, 4.2 MB, 1.5 GB."""
+    return _scaled(size, 1000, ("B", "kB", "MB", "GB", "TB", "PB"))
+
+
 def format_rate(rate: float) -> str:
     """Return a rate in bytes per second as text in powers of 1000, as networks are sold: 117.5 MB/s."""
     return _scaled(rate, 1000, ("B/s", "kB/s", "MB/s", "GB/s", "TB/s"))

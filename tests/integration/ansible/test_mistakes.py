@@ -73,11 +73,11 @@ def test_mistyped_hosts_end_the_command_with_what_there_is(lab, arguments, told)
 
 
 @pytest.mark.parametrize("variables, sentence", [
-    ({"dolly_ring_fanout": -1}, "dolly_ring_fanout of n1 is -1, but expected is 1 to 65535"),
+    ({"dolly_ring_fanout": -1}, "dolly_ring_fanout of n1 is -1, but must be 1 to 65535"),
     ({"dolly_ring_min_nodes": 3}, "dolly_ring_min_nodes is 3, but the play has 2 hosts"),
-    ({"dolly_ring_chunk_size": 1}, "dolly_ring_chunk_size of n1 is 1, but expected is 0 or 4 KiB to 1 GiB"),
-    ({"dolly_ring_dest_split": "8X"}, "dolly_ring_dest_split of n1 is '8X', but expected is 0 or 1 B or more"),
-    ({"dolly_ring_dead_after": -1}, "dolly_ring_dead_after of n1 is -1, but expected is seconds, more than 0"),
+    ({"dolly_ring_chunk_size": 1}, "dolly_ring_chunk_size of n1 is 1, but must be 0 or 4 KiB to 1 GiB"),
+    ({"dolly_ring_dest_split": "8X"}, "dolly_ring_dest_split of n1 is '8X', but must be 0 or 1 B or more"),
+    ({"dolly_ring_dead_after": -1}, "dolly_ring_dead_after of n1 is -1, but must be seconds, more than 0"),
 ])
 def test_a_number_that_cannot_be_starts_no_receiver(lab, variables, sentence):
     lab.write_inventory({"rack3": {"n1": {}, "n2": {}}}, **variables)

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import sys
 import termios
 import threading
 
 import pytest
 
+from ansible_collections.dolly.ring.tests.integration.ring.images import MIB
 from ansible_collections.dolly.ring.tests.integration.ring.processes import Program, until
 
 
@@ -84,3 +86,37 @@ def test_a_stopped_terminal_stops_no_heartbeat(loopback, terminal):
     until(lambda: "done  " in terminal.text[shown:], "its last words")
     rows = [line.split()[:2] for line in terminal.text[shown:].splitlines() if line.startswith("127.")]
     assert rows == [[loopback.address(index), "done"] for index in (1, 2, 3)]
+
+
+def test_what_somebody_sees_who_starts_a_client_and_changes_his_mind(loopback, terminal):
+    """Without -v: that it waits, and for whom; then that nothing was written, and nothing about bad copies."""
+    port = str(loopback.network.port)
+    client = at_terminal(loopback, terminal, "client", 1, "--bind", loopback.address(1), "--port", port)
+    until(lambda: "listening on port %s, waiting for the server" % port in terminal.text, "it to say that it waits")
+    client.send(signal.SIGINT)
+    assert client.wait() == 4
+    until(lambda: "SIGINT" in terminal.text, "its last words")
+    assert "told to end by SIGINT): nothing was written." in terminal.text
+    assert "good copy" not in terminal.text and "Traceback" not in terminal.text
+
+
+def test_a_node_that_is_not_there_is_named_while_it_is_waited_for_and_blamed_once(loopback, terminal):
+    loopback.start_clients(1)
+    hosts = "%s,%s" % (loopback.address(1), loopback.address(2))
+    options = ["--port", str(loopback.network.port), "--connect-timeout", "4", "-H", hosts, "--dummy", "5"]
+    server = at_terminal(loopback, terminal, "server", 0, *options)
+    until(lambda: "1 of 2 nodes are ready, waiting for %s" % loopback.address(2) in terminal.text, "who is missing")
+    assert server.wait() == 4
+    until(lambda: "Too few nodes" in terminal.text, "its last words")
+    assert terminal.text.count("cannot connect to") == 1
+    assert loopback.clients[1].wait() == 4
+    assert "good copy" not in loopback.clients[1].out and "it said goodbye" not in loopback.clients[1].log
+
+
+def test_a_run_with_v_reads_like_a_report(loopback):
+    """No name of a class, no rank, no loss where all went well."""
+    loopback.start_clients(3)
+    loopback.clone(loopback.image(5 * MIB))
+    for program in loopback.programs:
+        for word in ("(rank", "->", "Child(", "SetUp", "lost", "goodbye", "Errno", "MiB"):
+            assert word not in program.log, program.report()

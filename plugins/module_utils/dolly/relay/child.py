@@ -33,6 +33,7 @@ from .claims import Claims
 from .context import Context
 from .dialer import Dialer
 from .ledger import Ledger
+from .log_text import goodbye_of
 from .outlanes import OutLanes
 
 #: Over several interfaces smaller pieces go, so that a slow one is not the last to have a large one.
@@ -252,7 +253,7 @@ class ChildLink:
             self._channel.finish()
             self._channel = None
         outcome = message.reason if message.reason in _OUTCOMES else "lost"
-        text = str((message.error or {}).get("message", "")) or "it said goodbye: %s" % message.reason
+        text = str((message.error or {}).get("message", "")) or goodbye_of(message.reason)
         self._over(outcome, text)
 
     def _on_closed(self, reason: str) -> None:

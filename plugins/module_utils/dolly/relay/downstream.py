@@ -18,6 +18,7 @@ from ..recovery.watch import Sight, StallWatch
 from ..storage.base import Readable
 from ..units import format_rate
 from ..wire.messages import Need, Start
+from . import log_text
 from .child import ChildLink
 from .context import Context
 from .ledger import Ledger
@@ -117,8 +118,8 @@ class Downstream:
     def handle(self, event: heal.Event) -> None:
         """Let the healer decide, and do what it says."""
         actions = self.healer.handle(event, self._context.reactor.now())
-        if actions:
-            self._context.log("%s -> %s" % (event, ", ".join(map(str, actions))))
+        for line in log_text.actions(event, actions, self._name_of):
+            self._context.log(line)
         for action in actions:
             self._act(action)
 
@@ -172,7 +173,7 @@ class Downstream:
 
     def give_away(self, error: Dict[str, Any]) -> None:
         """Let every child go to another parent, for good: this node cannot give them what they need."""
-        self._context.log("others are to serve the children of this node: %s" % error.get("message"))
+        self._context.log("the children of this node get another parent: %s" % error.get("message"))
         self.handle(heal.MadeLeaf())
         self.bye("failed", error)
 
@@ -250,8 +251,11 @@ class Downstream:
         """A link is over; its child's children may need a new parent."""
         self._links.pop(link.rank, None)
         self._ended.append(link)
-        self._context.log("child %s: %s (%s)" % (link.node.name, outcome, reason))
+        line = log_text.child_gone(link.node.name, outcome, reason)
+        if line:
+            self._context.log(line)
         if self._makes_detour(link):
+            self._context.log("lost the connection to %s (%s), trying its other addresses" % (link.node.name, reason))
             return
         outcome = "lost" if self._detours[link.rank] and outcome == "unreachable" else outcome
         self._stalls.forget(link.rank)
@@ -292,6 +296,9 @@ class Downstream:
             error["message"] += " (%.1f s after the start, with %d bytes)" % (after, word.held)
         return error
 
+    def _name_of(self, rank: int) -> str:
+        return self._plan.nodes[rank].name
+
     def _dial(self, action: heal.DialChild) -> None:
         patience = 0.0 if action.is_adoption else self._context.timeouts.connect
         self._links[action.rank] = ChildLink(
@@ -329,7 +336,7 @@ class Downstream:
             return
         sight = sight_of(snapshot, link.claims.has_todo)
         for action in self._stalls.look(link.rank, sight, now):
-            self._context.log("%s -> %s" % (sight, action))
+            self._context.log("giving up %s: %s" % (link.node.name, action.reason))
             link.eject(action.reason, action.error.to_dict())
 
     def _carry_out(self, verdict: Verdict) -> None:
@@ -339,7 +346,7 @@ class Downstream:
             return
         floor = self._plan.transport.min_rate
         took = "it took %s for %.0f s" % (format_rate(verdict.rate), verdict.seconds)
-        self._context.log("%s -> ejected" % (verdict,))
+        self._context.log("giving up %s: %s, less than min_rate" % (self._name_of(verdict.rank), took))
         error = TooSlow(round(verdict.rate), verdict.seconds, floor)
         self._links[verdict.rank].eject("%s, less than min_rate, %s" % (took, format_rate(floor)), error.to_dict())
 

@@ -75,7 +75,8 @@ class Farewell:
 
     def child_gone(self, link: ChildLink, outcome: str, reason: str) -> None:
         """It was told, or could not be."""
-        self._context.log("told %s that there is no run: %s" % (link.node.name, outcome))
+        if outcome != "unreachable":
+            self._context.log("told %s that the run is off" % link.node.name)
         self._links.discard(link)
         self._go_on()
         if self.is_over:

@@ -38,6 +38,6 @@ class Lessons:
         try:
             learn()
         except (DollyError, ValueError) as error:
-            self._log("what %s said was refused: %s" % (parent, error))
+            self._log("refused what %s sent: %s" % (parent, error))
             return False
         return True

@@ -110,7 +110,7 @@ class Listener:
         try:
             sockets.shape(self._sock, transport)
         except OSError as error:
-            self.context.log("the options of the transport cannot be set: %s" % error)
+            self.context.log("socket options cannot be set: %s" % error.strerror)
 
     def close(self) -> None:
         """Listen no more, and drop whoever has not finished."""

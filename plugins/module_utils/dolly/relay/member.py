@@ -217,7 +217,7 @@ class Member(Node):
 
     def upstream_gone(self, parent: str, reason: str, goodbye: Optional[Bye]) -> None:
         """Without a parent: wait to be adopted, unless the run is over."""
-        self.context.log("lost the parent %s: %s" % (parent, reason))
+        self._tell_parent_gone(parent, reason, goodbye)
         self._interrupt()
         if goodbye is not None and goodbye.reason == "aborted":
             self._called_off(goodbye.error)
@@ -290,7 +290,7 @@ class Member(Node):
         """The server's word: the run is over for everybody, or goes on without this node."""
         if not (error or {}).get("is_left_out"):
             self._is_run_over = True
-        self.fail(as_aborted(error))
+        self.fail(as_aborted(error, self.has_begun))
         if self.word.state == "done" and self.downstream is not None:
             self.downstream.bye("aborted", error)
             self.leave()

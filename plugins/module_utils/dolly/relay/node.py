@@ -16,7 +16,8 @@ from ..recovery import healer as heal
 from ..storage.base import Readable
 from ..wire.auth import Established
 from ..wire.greeting import Hello
-from ..wire.messages import Need
+from ..wire.messages import Bye, Need
+from . import log_text
 from .context import Context
 from .dialer import Dialer
 from .downstream import Downstream
@@ -122,7 +123,20 @@ class Node:
 
     def stop(self, error: BaseException) -> None:
         """End, whatever this node is doing; from any thread or a signal handler's."""
-        self.context.reactor.call(lambda: self._stop(error))
+
+        def stop() -> None:
+            is_early = isinstance(error, Aborted) and not self.has_begun
+            self._stop(Aborted(str(error.fields["reason"]), False) if is_early else error)  # type: ignore[attr-defined]
+
+        self.context.reactor.call(stop)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the server's word to go has come here: from then on targets may be written."""
+        return self.downstream is not None and self.downstream.has_started
+
+    def _tell_parent_gone(self, parent: str, reason: str, goodbye: Optional[Bye]) -> None:
+        self.context.log(log_text.parent_gone(parent, reason, goodbye))
 
     def _stop(self, error: BaseException) -> None:
         self.fail(error)
@@ -249,7 +263,8 @@ class Node:
         """Knock at an ancestor, and let the healer know if that leads to nothing."""
 
         def failed(why: str) -> None:
-            self.context.log("could not ask rank %d for help: %s" % (rank, why))
+            name = self.plan.nodes[rank].name if self.plan is not None else "an ancestor"
+            self.context.log("%s cannot be asked: %s" % (name, why))
             if self.downstream is not None:
                 self.downstream.handle(heal.KnockFailed(rank))
 
@@ -292,9 +307,9 @@ def _agree(name: str, plan: Plan, known: Plan) -> bool:
     return bool(getattr(plan, name) == getattr(known, name))
 
 
-def as_aborted(error: Optional[Dict[str, Any]]) -> Aborted:
+def as_aborted(error: Optional[Dict[str, Any]], has_begun: bool = True) -> Aborted:
     """The server's reason as this node's own failure."""
     known = from_dict(error)
     if isinstance(known, Aborted):
         return known  # in its own words, however many nodes it came through
-    return Aborted(known.sentence if error else "the server gave no reason")
+    return Aborted(known.sentence if error else "the server gave no reason", has_begun)

@@ -92,7 +92,7 @@ class OutLanes:
             if sight.brought > slot.brought:
                 slot.brought, slot.deaths = sight.brought, 0
         for number in self._laggards.look(sights, not is_waited_for, now):
-            self._context.log("lane %d to %s holds the others up, it is closed" % (number, self._node.name))
+            self._context.log("data connection %d to %s holds the others up and is closed" % (number, self._node.name))
             self._sending[number].lane.abort()
         lanes = [sending.lane for sending in self._sending.values()]
         is_waiting = bool(lanes) and all(lane.is_waiting_for_file for lane in lanes)
@@ -160,7 +160,7 @@ class OutLanes:
         if self._is_over or error is None:
             return
         if isinstance(error, DollyError) and error.fault == "peer":
-            self._context.log("lane %d to %s at %s: %s" % (number, self._node.name, slot.host, error))
+            self._context.log("data connection %d to %s at %s ended: %s" % (number, self._node.name, slot.host, error))
             self._died(slot, error.sentence)
         else:
             self._owner.storage_failed(error)

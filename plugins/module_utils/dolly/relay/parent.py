@@ -148,7 +148,8 @@ class ParentLink:
         """A chunk is not verified while somebody writes into it, and a cable that was pulled ends no lane."""
         sights = {number: receiving.sight for number, receiving in self._receiving.items()}
         for number in self._laggards.look(sights, False, now):
-            self._context.log("lane %d from %s is silent while others are not, it is closed" % (number, self.name))
+            told = "data connection %d from %s is silent while others are not, and is closed"
+            self._context.log(told % (number, self.name))
             self._receiving[number].lane.abort()
 
     def abort(self) -> None:
@@ -228,6 +229,6 @@ class ParentLink:
         if error is None:
             return
         if isinstance(error, DollyError) and error.fault == "peer":
-            self._context.log("a lane from %s ended: %s" % (self.name, error.sentence))
+            self._context.log("a data connection from %s ended: %s" % (self.name, error.sentence))
         else:
             self._owner.storage_failed(error)

@@ -250,7 +250,7 @@ class Root(Node):
         """The run as a whole is over: every node is told why."""
         if self.state not in ("waiting", "streaming"):
             return
-        self.context.log("the run failed: %s" % error)
+        self.context.log("the run is over, and every node is told why")
         fields = as_fields(error)
         self.error = error if isinstance(error, DollyError) else from_dict(fields)
         if self.downstream is not None:

@@ -13,6 +13,7 @@ from ..wire.auth import Established
 from ..wire.messages import Bye, Manifest, Setup, Start
 from .context import Context
 from .ledger import Ledger
+from .log_text import goodbye_of
 from .parent import ParentLink
 
 
@@ -189,7 +190,7 @@ class Upstream:
 
     def parent_bye(self, link: ParentLink, message: Bye) -> None:
         """The parent goes, or has heard that this node does."""
-        self._drop(link, "it said goodbye: %s" % message.reason, message)
+        self._drop(link, goodbye_of(message.reason), message)
 
     def parent_lost(self, link: ParentLink, reason: str) -> None:
         """The link broke."""

@@ -14,7 +14,7 @@ from ..plan import transport
 from ..relay.classic_child import RETRY_S, HopOptions
 from ..relay.classic_client import ClassicClient
 from ..relay.classic_server import ClassicServer
-from ..units import format_size
+from ..units import format_amount
 from ..wire import classic
 from .console import ProgressLine
 from .names import is_own_address
@@ -93,6 +93,6 @@ class Progress(ProgressLine):
             return ""
         who = "  nodes %d" % len(runner.ring.hosts) if isinstance(runner, ClassicServer) else ""
         if total and done >= total:
-            size = format_size(self._uncompressed_size or total)
+            size = format_amount(self._uncompressed_size or total)
             return "100.0 %%  %s of %s  waiting for the last answer%s" % (size, size, who)
         return self._tell(now, done, total, who) if done > 0 else ""

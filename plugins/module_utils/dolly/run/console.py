@@ -12,12 +12,15 @@ from ..happened import happened
 from ..rates import RateMeter, eta
 from ..relay.downstream import SETTLED
 from ..relay.node import Node
-from ..units import format_duration, format_rate, format_size
+from ..units import format_amount, format_duration, format_rate
 from .output import write, writer_of
 from .serve import stamped
 
 _PLAIN_INTERVAL_S = 5.0
 _LIVE_INTERVAL_S = 0.4
+#: How long nodes may take to get ready before a line says who is waited for.
+_UNSAID_S = 2.0
+_MAX_NAMES = 4
 
 
 class LiveLine:
@@ -99,12 +102,12 @@ class ProgressLine(LiveLine):
         self._meter.add(now, done)
         rate = self._meter.rate(now)
         if not total:
-            return "%s  %s%s" % (format_size(done), format_rate(rate), who)
+            return "%s  %s%s" % (format_amount(done), format_rate(rate), who)
         left = eta(total, done, rate)
         return "%5.1f %%  %s of %s  %s  ETA %s%s" % (
             100.0 * done / total,
-            format_size(done),
-            format_size(total),
+            format_amount(done),
+            format_amount(total),
             format_rate(rate),
             format_duration(left) if left is not None else "-",
             who,
@@ -112,9 +115,15 @@ class ProgressLine(LiveLine):
 
 
 class Progress(ProgressLine):
-    """How far the ring below a node is."""
+    """How far the ring below a node is; on the server before the start, who is waited for."""
+
+    def __init__(self, stream: Optional[TextIO], is_quiet: bool, uncompressed_size: Optional[int] = None) -> None:
+        super().__init__(stream, is_quiet, uncompressed_size)
+        self._waiting_since: Optional[float] = None
 
     def _line(self, runner: Node, now: float) -> str:
+        if runner.plan is not None and not runner.rank and not runner.has_begun:
+            return self._waiting(runner, now)
         snapshots = runner.board.all()
         size = runner.ledger.image.covered if runner.ledger is not None else None
         if not snapshots or not size:
@@ -124,9 +133,24 @@ class Progress(ProgressLine):
         who = "  nodes done %d of %d" % (ended, len(snapshots))
         return self._tell(now, min(one.held for one in moving), size, who)
 
+    def _waiting(self, runner: Node, now: float) -> str:
+        self._waiting_since = now if self._waiting_since is None else self._waiting_since
+        if runner.plan is None or now - self._waiting_since < _UNSAID_S:
+            return ""
+        names = {rank: node.name for rank, node in enumerate(runner.plan.nodes) if rank}
+        ready = {one.rank for one in runner.board.all() if one.state == "ready"}
+        missing = [name for rank, name in names.items() if rank not in ready]
+        text = "%d of %d nodes are ready" % (len(ready), len(names))
+        return text + (", waiting for %s" % _listed(missing) if missing else "")
 
-def table(nodes: List[Dict[str, Any]]) -> str:
-    """The results of a run, one line for a node, in ring order."""
+
+def _listed(names: List[str]) -> str:
+    shown = ", ".join(names[:_MAX_NAMES])
+    return shown + (" and %d more" % (len(names) - _MAX_NAMES) if len(names) > _MAX_NAMES else "")
+
+
+def table(nodes: List[Dict[str, Any]], told: str = "") -> str:
+    """The results of a run, one line for a node, in ring order; then errors, but for those that `told` has as well."""
     head = ("node", "result", "bytes", "seconds", "rate", "verified", "repaired", "happened")
     rows: List[Tuple[str, ...]] = [head]
     for node in nodes:
@@ -134,7 +158,7 @@ def table(nodes: List[Dict[str, Any]]) -> str:
             (
                 printable(str(node["name"])),
                 printable(str(node["state"])),
-                format_size(int(node.get("bytes") or 0)),
+                format_amount(int(node.get("bytes") or 0)),
                 "%.1f" % float(node.get("seconds") or 0),
                 format_rate(float(node.get("rate") or 0)),
                 "yes" if node.get("verified") else "no",
@@ -149,7 +173,9 @@ def table(nodes: List[Dict[str, Any]]) -> str:
     for node in nodes:
         if node.get("error"):
             start, message = "%s: " % printable(str(node["name"])), printable(str(node["error"].get("message", "")))
-            lines.append(message if message.startswith(start) else start + message)
+            reason = (message[len(start) :] if message.startswith(start) else message).rstrip(".")
+            if not told or not (reason in told or told.rstrip(".") in message):
+                lines.append(message if message.startswith(start) else start + message)
     return "\n".join(lines)
 
 

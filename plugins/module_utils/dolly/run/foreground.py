@@ -29,7 +29,7 @@ def receive(options: argparse.Namespace) -> int:
     """Be a client; the exit status."""
     ring, knocks = activation.take_sockets()
     key = find_key(options.key_file or "", options.is_insecure, warn)
-    progress = Progress(sys.stderr, not options.is_verbose)
+    progress = Progress(sys.stderr, options.is_quiet)
     context = make_context(run_id(key), "", key, timeouts_of(vars(options)), progress.logger(options.is_verbose))
     if os.environ.get("MYNODENAME"):
         context.answers_to = _is_me
@@ -39,6 +39,8 @@ def receive(options: argparse.Namespace) -> int:
     watchdog = Watchdog(progress, options.give_up)
     member = receiver.make_member(context, options.bind, options.port, watchdog, choose, sock=ring)
     activation.answer_knocks(context.reactor, knocks, context.log)
+    if not options.is_verbose and not options.is_quiet:
+        warn("listening on port %d, waiting for the server or for the node before this one" % member.port)
     _run(member, progress)
     for sock in knocks:
         sock.close()
@@ -84,6 +86,8 @@ def serve(options: argparse.Namespace) -> int:
     key = secrets.token_hex(32).encode()  # a line of text, as shells can read it
     with SshRing(options.ssh, receiver_options(options), progress.logger(options.is_verbose)) as ring:
         asked = config["nodes"]
+        if not options.is_verbose and not options.is_quiet:
+            warn("starting clients on %d hosts over ssh" % len(asked))
         config["nodes"] = ring.start(asked, config["min_nodes"], key)
 
         def report(node: Node) -> None:
@@ -118,7 +122,8 @@ def _end(options: argparse.Namespace, config: Dict[str, Any], result: Dict[str, 
     code = error.exit_code if error is not None else code_of(result["state"])
     name = config["server_name"]
     lines = verdict_lines(result, name, options.is_verbose)
-    text = "\n".join([table(result["nodes"]) + coverage_line(result), *lines])
+    told = error.sentence if error is not None else ""
+    text = "\n".join([table(result["nodes"], told) + coverage_line(result), *lines])
     tell(options, dict(result, role="server", name=name), code, text)
     count(options, result, config["transport"]["segsize"])
     if error is not None:

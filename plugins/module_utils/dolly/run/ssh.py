@@ -51,7 +51,9 @@ class Machine:
             self._launch()
             self._await_port()
         except self._transport.errors as error:
-            raise PeerLost(self.name, "ssh: %s" % (error or type(error).__name__)) from error
+            # Not str(error): paramiko raises OSErrors without a number, which would begin with "[Errno None]".
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise PeerLost(self.name, "ssh: %s" % why) from error
 
     def finish(self) -> Optional[Dict[str, Any]]:
         """The receiver's own result; None when it left none in time."""
@@ -76,7 +78,7 @@ class Machine:
                 kill = "kill %d 2>/dev/null; " % self._pid if self._pid and not self._transport.has_ended() else ""
                 self._transport.call("%srm -rf -- %s" % (kill, shlex.quote(self._folder)))
         except Exception as error:  # whatever it is, the run is over and the others are to be cleaned, too
-            self._log("%s: could not be cleaned up, %s is left there: %s" % (self.name, self._folder, error))
+            self._log("%s could not be cleaned up, %s is left there: %s" % (self.name, self._folder, error))
         finally:
             self._transport.close()
 

@@ -60,7 +60,7 @@ class SshRing:
         if len(started) < needed or not started:
             raise NotEnoughNodes(len(started), max(needed, 1), reasons(failed))
         for reason in reasons(failed):
-            self._log("goes on without one: %s" % reason)
+            self._log("going on without a node: %s" % reason)
         self.failed = failed
         return [dict(node, port=started[node["host"]]) for node in nodes if node["host"] in started]
 

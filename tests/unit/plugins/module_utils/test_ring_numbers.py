@@ -40,7 +40,7 @@ def test_a_number_with_or_without_a_unit(option, value, number):
     ("connect_tries", "1k"),
 ])
 def test_a_number_that_cannot_be(option, value):
-    with pytest.raises(UsageError, match=r"^my %s is .*, but expected is [0-9]" % option):
+    with pytest.raises(UsageError, match=r"^my %s is .*, but must be [0-9]" % option):
         ring_numbers.check(option, value, "my " + option)
 
 

@@ -61,7 +61,7 @@ def test_digests_of_a_size_that_can_be(tmp_path, chunk_size):
 def test_digests_that_are_too_many(tmp_path, chunk_size):
     with (tmp_path / "a.img").open("wb") as file:
         file.truncate(4096 * 65536 + 1)
-    with pytest.raises(UsageError, match=r"chunk_size is %d, but expected is " % chunk_size):
+    with pytest.raises(UsageError, match=r"chunk_size is %d, but must be " % chunk_size):
         ring_source.inspect(params_for(source=str(tmp_path / "a.img"), chunk_size=chunk_size))
 
 

@@ -48,7 +48,7 @@ def test_a_number_that_cannot_be_names_option_and_host(part, name, value, called
     assert ring_guards.bad_number({"n1": GOOD}) == ""
     bad = [{**GOOD["images"][0], "name": "a", name: value}] if part == "images" else {**GOOD[part], name: value}
     told = ring_guards.bad_number({"n1": GOOD, "n2": {**GOOD, part: bad}})
-    assert told.startswith("%s is " % called) and "but expected is" in told
+    assert told.startswith("%s is " % called) and "but must be" in told
 
 
 @pytest.fixture

@@ -59,9 +59,9 @@ WRONG = {
     "timeout": (["--join-timeout=-1"], ["--join-timeout is -1.0", "seconds above 0"]),
     "no number at all": (["--dead-after", "nan"], ["--dead-after is nan"]),
     "a dummy run of no time": (["--dummy", "-t", "0"], ["-t is 0.0", "seconds above 0"]),
-    "a dummy run without an end": (["--dummy"], ["--dummy is 'nothing'"]),
-    "a server with a path for its name": (["-S", "a/b"], ["name is 'a/b', but expected is a name without '/'"]),
-    "a dummy run that compares": (["--dummy", "5", "--compare"], ["--compare is True, but expected is false where"]),
+    "a dummy run without an end": (["--dummy"], ["--dummy is missing: give a size"]),
+    "a server with a path for its name": (["-S", "a/b"], ["name is 'a/b', but must be a name without '/'"]),
+    "a dummy run that compares": (["--dummy", "5", "--compare"], ["--compare is True, but must be false where"]),
     "bind": (["--bind", "192.0.2.1"], ["--bind is '192.0.2.1'", "an address of this machine"]),
     "a name that nobody knows": (["-4", "-H", "nobody.invalid"], ["'nobody.invalid'", "an IPv4 address"]),
 }
@@ -73,10 +73,10 @@ class TestUsage:
         options, parts = WRONG[name]
         line = refused(capsys, ["--key-file", key, "-I", image, "-H", "a,b", *options])
         assert all(part in line for part in parts), line
-        assert "expected is" in line
+        assert "must be" in line or "is missing: give " in line
 
     def test_no_source(self, capsys, key):
-        assert "-I is 'nothing'" in refused(capsys, ["--key-file", key, "-S", "s", "-H", "a"])
+        assert "-I is missing: give the file" in refused(capsys, ["--key-file", key, "-S", "s", "-H", "a"])
 
     def test_a_source_that_is_not_there(self, capsys, key, tmp_path):
         assert "gone" in refused(capsys, ["--key-file", key, "-I", str(tmp_path / "gone"), "-H", "a"])
@@ -144,7 +144,7 @@ class TestSenderConfig:
     def test_statistics_that_could_not_be_written(self, tmp_path, image, path):
         """Told before anything is sent: at the end it would be a line in a log that nobody reads."""
         config = {"run_id": "run-one", "source": image, "nodes": [], "statistics": str(tmp_path) + path}
-        with pytest.raises(UsageError, match=r"statistics_log is .*, but expected is a file that can be written"):
+        with pytest.raises(UsageError, match=r"statistics_log is .*, but must be a file that can be written"):
             sender._send(RunDir(str(tmp_path), "run-one", "server"), config, b"k" * 32)
 
     def test_timeouts(self):
@@ -183,7 +183,7 @@ class TestNumbers:
     def test_what_is_wrong_is_said_alike(self, capsys, option):
         for value in ("-5", "x", "1e99", "nan"):
             apart, together = (refused(capsys, words) for words in ([option, value], ["%s=%s" % (option, value)]))
-            assert apart == together and apart.startswith("dolly: %s is " % option) and "but expected is" in apart
+            assert apart == together and apart.startswith("dolly: %s is " % option) and "but must be" in apart
 
     def test_an_option_stays_one(self):
         parser = make_parser()
@@ -196,11 +196,11 @@ class TestNumbers:
 
 
 @pytest.mark.parametrize("more, told", [
-    (["--min-nodes", "3"], "--min-nodes is '3', but expected is 0 (all of them) to 1"),
-    (["--checksum", "sha256:0"], "--checksum is 'sha256:0', but expected is"),
-    (["--bmap", "/nowhere"], "--bmap is '/nowhere', but expected is"),
-    (["-I", "/nowhere"], "source is '/nowhere', but expected is"),
-    (["-I", "/dev/null"], "source is '/dev/null', but expected is"),
+    (["--min-nodes", "3"], "--min-nodes is '3', but must be 0 (all of them) to 1"),
+    (["--checksum", "sha256:0"], "--checksum is 'sha256:0', but must be"),
+    (["--bmap", "/nowhere"], "--bmap is '/nowhere', but must be"),
+    (["-I", "/nowhere"], "source is '/nowhere', but must be"),
+    (["-I", "/dev/null"], "source is '/dev/null', but must be"),
 ])
 def test_what_cannot_be_is_found_before_any_client_is_started(capsys, monkeypatch, key, image, more, told):
     knocked = []
@@ -227,7 +227,7 @@ class TestSides:
     )  # fmt: skip
     def test_a_client_that_is_meant_as_the_server(self, capsys, key, words):
         line = refused(capsys, ["--key-file", key, "--join-timeout", "0.1", *words])
-        assert line.startswith("dolly: %s is 'given', but expected is on the server alone" % words[0])
+        assert line.startswith("dolly: %s is given, but must be on the server alone" % words[0])
 
     @pytest.mark.parametrize("words", [["-n"], ["-4"], ["-u", "64k"], ["--segsize", "0"], ["-o", "log"], ["-c", "5"]])
     def test_what_a_client_learns_from_the_server(self, capsys, key, words):

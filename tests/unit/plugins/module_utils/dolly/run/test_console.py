@@ -103,7 +103,7 @@ def a_node(*held, size=10 * MIB, states=()):
     for row, state in zip(rows, states):
         row.state = state
     ledger = SimpleNamespace(image=SimpleNamespace(covered=size))
-    return SimpleNamespace(board=SimpleNamespace(all=lambda: rows), ledger=ledger)
+    return SimpleNamespace(board=SimpleNamespace(all=lambda: rows), ledger=ledger, plan=None)
 
 
 class Full(io.StringIO):
@@ -144,12 +144,12 @@ def test_a_locale_without_the_letters():
 
 def test_how_far_a_ring_is(monkeypatch):
     shown = Shown(Progress, monkeypatch)
-    assert shown.after(0, SimpleNamespace(board=SimpleNamespace(all=list), ledger=None)) == []
+    assert shown.after(0, SimpleNamespace(board=SimpleNamespace(all=list), ledger=None, plan=None)) == []
     assert shown.after(0, a_node(0, size=None)) == []  # nobody knows how much a pipe will bring
-    assert shown.after(0, a_node(0, 0)) == ["  0.0 %  0 B of 10 MiB  0 B/s  ETA -  nodes done 0 of 2"]
+    assert shown.after(0, a_node(0, 0)) == ["  0.0 %  0 B of 10.5 MB  0 B/s  ETA -  nodes done 0 of 2"]
     assert shown.after(1, a_node(5, 5)) == []
     assert shown.after(4, a_node(9 * MIB, 5 * MIB)) == [
-        " 50.0 %  5 MiB of 10 MiB  1 MB/s  ETA 5 s  nodes done 0 of 2"
+        " 50.0 %  5.2 MB of 10.5 MB  1 MB/s  ETA 5 s  nodes done 0 of 2"
     ]
     # Those that have ended are not waited for.
     assert shown.after(5, a_node(10 * MIB, 10, states=["done", "lost"]))[0].endswith("nodes done 1 of 2")
@@ -158,7 +158,7 @@ def test_how_far_a_ring_is(monkeypatch):
 
 def test_how_far_a_ring_is_in_bytes_of_what_comes_out(monkeypatch):
     shown = Shown(Progress, monkeypatch, uncompressed_size=40 * MIB)
-    assert shown.after(0, a_node(5 * MIB // 2))[0].startswith(" 25.0 %  10 MiB of 40 MiB  0 B/s  ETA -")
+    assert shown.after(0, a_node(5 * MIB // 2))[0].startswith(" 25.0 %  10.5 MB of 41.9 MB  0 B/s  ETA -")
 
 
 def a_runner(progress, total, hosts=0):
@@ -175,21 +175,21 @@ def test_how_far_a_classic_ring_is(monkeypatch, hosts, who):
     shown = Shown(classic_process.Progress, monkeypatch)
     assert shown.after(0, a_runner(0, None, hosts)) == []
     assert shown.after(5, a_runner(1000, None, hosts)) == []  # a rate needs two of them
-    assert shown.after(5, a_runner(5 * MIB, None, hosts)) == ["5 MiB  1 MB/s" + who]
+    assert shown.after(5, a_runner(5 * MIB, None, hosts)) == ["5.2 MB  1 MB/s" + who]
     assert shown.after(5, a_runner(10 * MIB, 15 * MIB, hosts)) == [
-        " 66.7 %  10 MiB of 15 MiB  1 MB/s  ETA 5 s" + who
+        " 66.7 %  10.5 MB of 15.7 MB  1 MB/s  ETA 5 s" + who
     ]
     assert shown.after(5, a_runner(15 * MIB, 15 * MIB, hosts)) == [
-        "100.0 %  15 MiB of 15 MiB  waiting for the last answer" + who
+        "100.0 %  15.7 MB of 15.7 MB  waiting for the last answer" + who
     ]
 
 
 def test_how_far_a_classic_ring_is_in_bytes_of_what_comes_out(monkeypatch):
     shown = Shown(classic_process.Progress, monkeypatch, uncompressed_size=40 * MIB)
     shown.after(0, a_runner(1000, 10 * MIB))
-    assert shown.after(5, a_runner(5 * MIB, 10 * MIB)) == [" 50.0 %  20 MiB of 40 MiB  4.2 MB/s  ETA 5 s"]
+    assert shown.after(5, a_runner(5 * MIB, 10 * MIB)) == [" 50.0 %  21 MB of 41.9 MB  4.2 MB/s  ETA 5 s"]
     assert shown.after(5, a_runner(10 * MIB, 10 * MIB)) == [
-        "100.0 %  40 MiB of 40 MiB  waiting for the last answer"
+        "100.0 %  41.9 MB of 41.9 MB  waiting for the last answer"
     ]
 
 
@@ -221,3 +221,29 @@ def test_words_of_peers_are_shown_as_text(is_terminal, monkeypatch):
     assert all(line.isprintable() for line in own.split("\n"))
     assert not any(line.startswith("2026-01-01") for line in own.split("\n"))
     assert "\\x1b]0;title\\x07" in own
+
+
+def test_who_is_waited_for_before_the_start(monkeypatch):
+    """Nodes may take ten seconds to be dialled, and a minute to get ready."""
+    shown = Shown(Progress, monkeypatch)
+    nodes = [SimpleNamespace(name="n%d" % rank) for rank in range(8)]
+    server = a_node(size=None)
+    server.plan, server.rank, server.has_begun = SimpleNamespace(nodes=nodes), 0, False
+    words = [SimpleNamespace(rank=1, state="ready"), SimpleNamespace(rank=2, state="waiting")]
+    server.board = SimpleNamespace(all=lambda: words)
+    assert shown.after(0, server) == []  # most runs begin at once
+    assert shown.after(2.5, server) == ["1 of 7 nodes are ready, waiting for n2, n3, n4, n5 and 2 more"]
+    words = [SimpleNamespace(rank=rank, state="ready") for rank in range(1, 8)]
+    assert shown.after(5, server) == ["7 of 7 nodes are ready"]
+
+
+def test_a_reason_that_is_told_anyway_is_not_told_twice():
+    nodes = [
+        {"name": "n1", "state": "unreachable", "error": {"message": "server cannot connect to n1 port 1 (refused)."}},
+        {"name": "n2", "state": "failed", "error": {"message": "The run ended before it began (too few)."}},
+        {"name": "n3", "state": "failed", "error": {"message": "n3: no room"}},
+    ]
+    told = "too few: server cannot connect to n1 port 1 (refused)"
+    assert table(nodes, told).splitlines()[4:] == ["n2: The run ended before it began (too few).", "n3: no room"]
+    assert len(table(nodes, "too few.").splitlines()) == 6
+    assert len(table(nodes).splitlines()) == 7
