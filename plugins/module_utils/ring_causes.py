@@ -9,6 +9,8 @@ import typing as t
 
 Said = t.Mapping[str, t.Any]
 
+#: How the reason of a run begins that went its way, and that no node came through.
+NO_NODE = "no node holds the image."
 MOST_CAUSES = 5
 MOST_NAMES = 5
 #: What a node says that has nothing wrong with itself.

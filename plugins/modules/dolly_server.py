@@ -649,7 +649,8 @@ def finish(params, folder, check_mode):
     if returned["state"] not in ("done", "partial"):
         reason = ring_options.sentence_of(result.get("error"))
         if not reason:  # the run went its way, and no node came to its end
-            reason = "no node holds the image. %s" % ring_causes.together(ring_causes.of_nodes(returned["nodes"]))
+            causes = ring_causes.of_nodes(returned["nodes"])
+            reason = "%s %s" % (ring_causes.NO_NODE, ring_causes.together(causes))
         if result.get("error"):
             returned["error"] = result["error"]
         raise engine_process.TaskFailed(reason, log=folder.log_tail(engine_process.LOG_LINES), **returned)

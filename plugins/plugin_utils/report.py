@@ -8,10 +8,12 @@ It stands alone: styles and pictures are in it, nothing is fetched, and no scrip
 
 from __future__ import annotations
 
+import errno
 import html
 import time
 import typing as t
 
+from ansible_collections.dolly.ring.plugins.module_utils import ring_causes
 from ansible_collections.dolly.ring.plugins.module_utils.dolly import units
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.happened import happened
 from ansible_collections.dolly.ring.plugins.plugin_utils import report_pictures as pictures
@@ -33,7 +35,7 @@ h1.partial{border-color:#b26a00;background:#fdf3e2}
 h2{font-size:1.1em;margin:1.8em 0 .4em}p.sub,small{color:#566}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.2em .8em .2em 0;vertical-align:top}
 th{color:#566;font-weight:600;border-bottom:1px solid #ccd}
-td.n,th.n{text-align:right}td.n{font-variant-numeric:tabular-nums}
+td.n,th.n{text-align:right}td.n{white-space:nowrap;font-variant-numeric:tabular-nums}
 ul.why li{margin:.3em 0}svg{max-width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:#1c2330}
 tr.loud td{font-weight:600}tr.bad td{background:#fbeae9}
 table.nodes td:nth-child(2):not([colspan]){white-space:nowrap}
@@ -58,6 +60,9 @@ NEXT = {
     "TimedOut": "Find out what it waited for, or raise the limit that the sentence names.",
 }
 
+#: A target that is full is no broken one.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MORE_ROOM = "Make room there, or name a larger target, and clone that host again."
 #: As the sentence of an error says it that nothing can overrule.
 FOR_GOOD = "No option allows it"
 REFUSED_FOR_GOOD = "Change what the sentence says of what was refused, or name another target: nothing overrules it."
@@ -109,8 +114,16 @@ def headline(summary: t.Mapping[str, t.Any]) -> str:
     if summary["state"] == "predicted":
         line = "Check mode: nothing was written."
     elif len(line) > LONGEST_HEADLINE and state == "failed":
-        line, rest = "No host %s." % does, "<p>%s</p>" % text(summary["msg"])
+        line, left = "No host %s." % does, without_causes(summary)
+        rest = "<p>%s</p>" % text(left) if left else ""
     return '<h1 class="%s">%s</h1>\n%s' % (state, text(line), rest)
+
+
+def without_causes(summary: t.Mapping[str, t.Any]) -> str:
+    """What became of a run, without what the list of the hosts that failed says; empty for nothing else."""
+    causes = {node["name"]: str(node.get("reason") or "") for node in summary["nodes"] if rank_of_blame(node) == 0}
+    left = str(summary["msg"]).replace(ring_causes.together(causes), "").replace("  ", " ").strip()
+    return "" if left == ring_causes.NO_NODE else left
 
 
 def facts(summary: t.Mapping[str, t.Any], began: t.Optional[float], made: t.Optional[float]) -> str:
@@ -192,6 +205,8 @@ def advice_for(group: t.Sequence[t.Mapping[str, t.Any]]) -> str:
         error = node.get("error") or {}
         if error.get("kind") == "Refused" and FOR_GOOD in str(node.get("reason")):
             return REFUSED_FOR_GOOD
+        if error.get("kind") == "TargetError" and error.get("errno") in NO_ROOM:
+            return MORE_ROOM
         if error.get("kind") in NEXT:
             return NEXT[error["kind"]]
     if group[0]["state"] in ("lost", "unreachable"):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import typing as t
 
 from ansible_collections.dolly.ring.plugins.module_utils import ring_causes
@@ -68,7 +69,7 @@ class ProgressLine:
 
 
 def folded(line: str) -> t.List[str]:
-    """A line in as many as a terminal of 80 columns needs, broken between what is said."""
+    """A line in as many as a terminal of 80 columns needs, broken between what is said, or else between words."""
     lines: t.List[str] = []
     for part in line.split("; "):
         joined = "%s; %s" % (lines[-1], part) if lines else part
@@ -77,7 +78,13 @@ def folded(line: str) -> t.List[str]:
             lines.append("    " + part)
         else:
             lines[-1:] = [joined]
-    return lines
+    return [
+        piece
+        for one in lines
+        for piece in textwrap.wrap(
+            one, COLUMNS, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        )
+    ]
 
 
 def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:

@@ -227,6 +227,9 @@ class SimSource:
     def data_ranges(self) -> RangeSet:
         return RangeSet.span(0, self.size)
 
+    def check_unchanged(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -95,6 +95,8 @@ class ChildLink:
         several = MAX_BLOCK_OF_SEVERAL if self.node.extra else 0
         self.claims = Claims(ledger, plan.transport.block_size or several)
         self.is_linked = False
+        #: Whether it has heard of the end of the image.
+        self.is_told_end = False
         #: Whether the run had started when it was linked.
         self.is_late = False
         #: Whether this node has taken its children, because it is too slow.
@@ -131,7 +133,8 @@ class ChildLink:
             self._send(Manifest(first, digests))
 
     def end(self, size: int) -> None:
-        """Pass on the size of the image, where it was unknown."""
+        """Pass on the size of the image, where it was unknown; or that what was sent of it was good."""
+        self.is_told_end = True
         self._send(End(size))
 
     def bye(self, reason: str, error: Optional[Dict[str, Any]] = None) -> None:

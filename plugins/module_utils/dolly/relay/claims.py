@@ -104,6 +104,12 @@ class Claims:
             return min(self._safe, self._below) if with_grandchildren else self._safe
 
     @property
+    def has_everything(self) -> bool:
+        """Whether the child has said that it wants nothing any more."""
+        with self._ledger.changed:
+            return self._safe is not None and self._ledger.image.size is not None and self._safe >= self._ledger.size
+
+    @property
     def gone(self) -> Optional[Tuple[int, int]]:
         """A range that the child wants and that has left the window, so that only another parent may have it."""
         with self._ledger.changed:

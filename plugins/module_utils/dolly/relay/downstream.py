@@ -156,6 +156,12 @@ class Downstream:
             if link.is_linked:
                 link.end(size)
 
+    @property
+    def unconfirmed(self) -> List[ChildLink]:
+        """Children that have everything, and do not know yet that it is good."""
+        links = [link for link in self._links.values() if link.is_linked and not link.is_told_end]
+        return [link for link in links if link.claims.has_everything]
+
     def kept(self, with_grandchildren: bool) -> int:
         """The lowest byte that a child may still want, and, should that child die, one of its own."""
         return min((link.claims.kept(with_grandchildren) for link in self._links.values()), default=MAX_SIZE)

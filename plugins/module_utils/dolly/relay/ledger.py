@@ -73,6 +73,9 @@ class Ledger:
         #: The chunk that is being read back, None while the verifier waits for one.
         self.verifying: Optional[int] = None
         self._verifies = verifies
+        self._awaits_end = False
+        #: Called on any thread when every byte is held, where nothing is verified.
+        self.on_full: Callable[[], None] = lambda: None
         self._given = self.held.total
         self._given_verified = 0
         #: A chunk that is read just now where it will not be any more: the verdict on it does not count.
@@ -132,8 +135,9 @@ class Ledger:
             self.changed.notify_all()
             if not self._verifies:
                 self._notice()
-                if self.is_complete:
+                if self._is_full:
                     self._whole.notify_all()
+                    self.on_full()
 
     def hold(self, data: RangeSet, zeros: RangeSet) -> None:
         """For the node that has the source: these ranges may go out, those in `zeros` by name alone."""
@@ -153,6 +157,7 @@ class Ledger:
             if self.image.size is None and size < self.held.span_end:
                 raise ProtocolError("The parent", "an image that ends at %d, before bytes that came from it" % size)
             self.manifest.end(size)
+            self._awaits_end = False
             self.image = self.manifest.image
             if size:
                 last = (size - 1) // self.image.chunk_size
@@ -323,7 +328,15 @@ class Ledger:
     def is_complete(self) -> bool:
         """Whether every byte is held, and verified where that was asked for."""
         with self.changed:
-            return self.image.size is not None and self._counted.total == self.size
+            return self._is_full and not self._awaits_end
+
+    @property
+    def _is_full(self) -> bool:
+        return self.image.size is not None and self._counted.total == self.size
+
+    def await_end(self) -> None:
+        """Nothing is complete before `end`: without digests that says that the source has not changed meanwhile."""
+        self._awaits_end = not self._verifies
 
     def seal(self) -> bool:
         """Wait until nothing is in doubt. Whether everything is held, and verified: then that stays so."""

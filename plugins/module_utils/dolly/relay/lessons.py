@@ -19,6 +19,7 @@ class Lessons:
         self._ledger = ledger
         self._downstream = downstream
         self._log = log
+        ledger.await_end()
 
     def manifest(self, parent: str, message: Manifest) -> bool:
         """Digests."""
@@ -28,7 +29,7 @@ class Lessons:
         return True
 
     def end(self, parent: str, size: int) -> bool:
-        """The size of the image."""
+        """The size of the image; without digests also that the server sent what lay there from the beginning."""
         if not self._learns(parent, lambda: self._ledger.end(size)):
             return False
         self._downstream.end(size)

@@ -189,6 +189,7 @@ class Member(Node):
             self._crew.run("drain", self._finisher.drain.run, self._work_ended)
         if self.store.window is not None or not self.plan.infile.is_seekable:
             self.ledger.watch(lambda: self.context.reactor.call(self.ask))
+        self.ledger.on_full = lambda: self.context.reactor.call(self.ask)
         self.need_changed()
         self.ask()
 

@@ -19,6 +19,7 @@ from ..recovery import healer as heal
 from ..recovery.latecomers import Latecomers
 from ..storage.source import Source
 from ..wire.messages import Need, Start
+from .confirmations import Confirmations
 from .context import Context
 from .digester import Digester
 from .downstream import SETTLED
@@ -60,7 +61,9 @@ class Root(Node):
         ledger = Ledger(plan.image, False, hashing=context.hashing(plan))
         self._let_go(ledger, plan.verify != "none")
         self.image_check = ImageCheck(ledger.manifest, plan.verify != "none")
-        self._last_resort = LastResort(context, plan, self.set_up(plan, 0, ledger))
+        downstream = self.set_up(plan, 0, ledger)
+        self._last_resort = LastResort(context, plan, downstream)
+        self._confirmations = Confirmations(plan, source, downstream)
         self._ranks = range(1, len(plan.nodes))
         self._names = frozenset(node.name for node in plan.nodes)
         self._members: FrozenSet[int] = frozenset()
@@ -173,8 +176,7 @@ class Root(Node):
         return self._digester.sha256
 
     def _digest(self, work: Callable[[], None], on_end: Callable[[Optional[BaseException]], None]) -> None:
-        call = self.context.reactor.call
-        self._digesting = Worker("digest", work, lambda error: call(lambda: on_end(error)))
+        self._digesting = Worker("digest", work, lambda error: self.context.reactor.call(lambda: on_end(error)))
         self._digesting.start()
 
     def _publish(self, first: int, digests: bytes) -> None:
@@ -186,10 +188,22 @@ class Root(Node):
 
     def _digested(self, error: Optional[BaseException]) -> None:
         self._digesting = None
-        if error is not None and not self.is_leaving:
+        if error is None:
+            self._confirmations.tell(self._source.size)
+        elif not self.is_leaving:
             self.fail(error)
         self._recheck()
+        self._confirm()
         self._end_if_settled()
+
+    def _confirm(self) -> None:
+        if self.state == "streaming" and self._digesting is None and self._confirmations.are_due:
+            self._digest(self._confirmations.look, self._digested)
+
+    def need_changed(self) -> None:
+        """A child has said what it wants, and that may be nothing any more."""
+        super().need_changed()
+        self._confirm()
 
     @property
     def _is_digesting(self) -> bool:

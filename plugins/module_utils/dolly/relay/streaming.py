@@ -31,6 +31,9 @@ class Unsized(Root):
     def _let_go(self, ledger: Ledger, verifies: bool) -> None:
         """Nothing is known of holes."""
 
+    def _confirm(self) -> None:
+        """What is told at the end says it: for a file that is compressed on the way, after a last look at it."""
+
     def _end_image(self, size: int) -> None:
         if self.downstream is not None:
             self.downstream.end(size)

@@ -147,3 +147,19 @@ def test_a_first_spike_does_not_flatten_the_chart():
     assert min(heights) == 20 and max(heights[1:]) < 140, heights
     assert "cut off: up to 900 MB/s for a moment" in picture and ">50<" in picture and ">30 s<" in picture
     assert "cut off" not in pictures.rates({"times": times, "held": {"a": [20 * 10**6 * at for at in times]}})
+
+
+def test_a_reason_is_not_told_above_the_list_of_those_that_failed():
+    reason = "Refused /dev/sdz: %s. No option allows it." % ("x" * 100)
+    run = data(node("a", "failed", reason=reason), node("b", "failed", reason=ring_results.NOT_STARTED + "a"))
+    told = "Nothing was written: 1 of 2 hosts; missing: a. a: %s Repair them."
+    run["summary"].update(state="failed", msg=told % reason)
+    assert "<p>Nothing was written: 1 of 2 hosts; missing: a. Repair them.</p>" in report.page(run)
+    run["summary"]["msg"] = "no node holds the image. a: " + reason
+    assert "<p>no node" not in report.page(run)
+
+
+@pytest.mark.parametrize("number, advice", [(28, report.MORE_ROOM), (5, report.NEXT["TargetError"])])
+def test_a_full_target_is_not_called_a_broken_disk(number, advice):
+    error = {"kind": "TargetError", "errno": number}
+    assert advice in report.page(data(node("a", "failed", reason="it failed in write", error=error)))

@@ -128,6 +128,7 @@ def test_a_name_that_is_too_long_moves_no_column():
     ("short; and good", ["short; and good"]),
     ("a" * 40 + "; " + "b" * 40 + "; c", ["a" * 40 + ";", "    " + "b" * 40 + "; c"]),
     ("x" * 100, ["x" * 100]),
+    ("a; " + "b " * 60 + "end", ["a;", "    " + ("b " * 38).rstrip(), "    " + "b " * 22 + "end"]),
 ])  # fmt: skip
 def test_a_long_line_is_broken_between_what_it_says(line, lines):
     assert ring_words.folded(line) == lines

@@ -273,6 +273,30 @@ class TestSource:
         assert bench.root.node.error.to_dict()["kind"] == "SourceChanged"
         assert [bench.state_of(rank) for rank in (1, 2)] == ["failed", "failed"]
 
+    @pytest.mark.parametrize("count, fanout", [(1, 1), (3, 1), (3, 2)])
+    def test_without_digests_a_source_that_changed_is_noticed_too(self, ring, monkeypatch, count, fanout):
+        """No node may say that it is done before the server has looked at the source for the last time."""
+        send = Source.send
+
+        def send_and_change(source, lane, offset, length):
+            send(source, lane, offset, length)
+            with open(source.path, "r+b") as file:
+                file.write(b"something else")
+
+        monkeypatch.setattr(Source, "send", send_and_change)
+        bench = ring(count=count, fanout=fanout, verify="none").join()
+        assert bench.root.node.error.to_dict()["kind"] == "SourceChanged"
+        assert [bench.state_of(rank) for rank in bench.members] == ["failed"] * count
+        assert not any("commit" in bench.targets[rank].store.events for rank in bench.members)
+
+    def test_without_digests_one_that_is_through_waits_for_no_other(self, ring):
+        stuck = slow(CHUNK)
+        bench = ring(count=2, fanout=2, verify="none", targets={2: stuck})
+        until(lambda: bench.state_of(1) == "done")
+        assert bench.state_of(2) == "receiving"
+        stuck.store.released.set()
+        assert_all_done(bench.join())
+
     def test_a_bad_chunk_comes_again_only_after_another_look_at_the_source(self, ring, monkeypatch):
         """It came three times, and the node blamed its own disk before the server had found the time to look."""
         changing = Changing(monkeypatch, 1)
