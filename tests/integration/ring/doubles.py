@@ -232,10 +232,11 @@ def slow_stream(rate):
 
 
 def more_config(text):
-    from dolly.run import sender
+    """Where the command line makes the configuration, so that whatever looks at it sees the same."""
+    from dolly.run import foreground
 
-    make_root = sender.make_root
-    sender.make_root = lambda context, config, report: make_root(context, {**config, **json.loads(text)}, report)
+    sender_config = foreground.sender_config
+    foreground.sender_config = lambda *asked: {**sender_config(*asked), **json.loads(text)}
 
 
 def policy(text):

@@ -71,7 +71,7 @@ def test_insecure_is_said_loudly(loopback):
     assert "WARNING: --insecure" in client.log and "WARNING: --insecure" in loopback.server.log
 
 
-@pytest.mark.parametrize("arguments", [[], ["-I", "/dev/null", "-H", "a"]])
+@pytest.mark.parametrize("arguments", [[], ["-I", __file__, "-H", "a"]])
 def test_without_a_key(loopback, arguments):
     program = loopback.start_program("keyless", 1, "--json", *arguments)
     assert program.wait() == 1

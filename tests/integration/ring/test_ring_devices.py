@@ -90,28 +90,42 @@ def test_a_device_as_source(loopback, make_disk):
     assert images.digest(loopback.target(2)) == images.digest(backing)
 
 
-@pytest.mark.parametrize("options, is_told", [("rw", True), ("ro", False)])
-def test_a_source_that_is_mounted_is_no_good_when_somebody_writes_to_it(
-    loopback, make_disk, undo, tmp_path, options, is_told
-):
-    """The file system writes past the page cache of the disk, so that no digest would show it."""
+@pytest.fixture
+def file_system(make_disk, undo, tmp_path):
+    """A disk with an ext4 on it, mounted so that nothing is written to it: where it is mounted, and the device."""
     if missing_programs("mkfs.ext4"):
         pytest.skip("missing here: mkfs.ext4")
     device, _backing = make_disk(16 * MIB)
     # Else the kernel itself writes to it some seconds after it was mounted.
     call("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", device)
-    call("mount", "-o", options, device, str(tmp_path))
+    call("mount", "-o", "ro", device, str(tmp_path))
     undo("umount", str(tmp_path))
-    call("sync", "--file-system", str(tmp_path))
+    return tmp_path, device
+
+
+def test_a_source_that_is_mounted_for_writing_is_refused(loopback, file_system):
+    folder, device = file_system
+    call("mount", "-o", "remount,rw", str(folder))
+    loopback.start_clients(2)
+    server = loopback.start_server(device)
+    assert server.wait() == 1
+    assert "mounted for writing (%s)" % folder in server.log
+    assert not loopback.target(1).exists()
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_a_source_that_is_mounted_is_no_good_when_somebody_writes_to_it(loopback, file_system, is_written):
+    """The file system writes past the page cache of the disk, so that no digest would show it."""
+    folder, device = file_system
     loopback.start_clients(2)
     loopback.start_server(device, fault=["slow-source=%d" % (6 * MIB)])
     loopback.await_data(2, MIB)
-    if is_told:
-        (tmp_path / "written").write_bytes(b"x" * MIB)
-        call("sync", "--file-system", str(tmp_path))  # that of the whole machine may take longer than the run
-    assert loopback.finish() == (4 if is_told else 0)
-    assert ("mounted for writing (%s)" % tmp_path in loopback.server.log) == is_told
-    assert ("changed at byte" in loopback.server.log) == is_told
+    if is_written:
+        call("mount", "-o", "remount,rw", str(folder))
+        (folder / "written").write_bytes(b"x" * MIB)
+        call("sync", "--file-system", str(folder))  # that of the whole machine may take longer than the run
+    assert loopback.finish() == (4 if is_written else 0)
+    assert ("changed at byte" in loopback.server.log) == is_written
 
 
 def test_one_device_that_is_too_small_does_not_keep_the_others_back(loopback, disks):

@@ -12,7 +12,7 @@ from ansible_collections.dolly.ring.tests.integration.ring.images import CHUNK, 
 GIB = 1024 * MIB
 
 
-@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1])
+@pytest.mark.parametrize("size", [1, CHUNK - 1, CHUNK, CHUNK + 1])
 def test_sizes_around_a_chunk(loopback, size):
     loopback.start_clients(2)
     rows = loopback.clone(loopback.image(size))
