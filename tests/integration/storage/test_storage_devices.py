@@ -62,9 +62,11 @@ def test_conformance(case, store):
     case(store)
 
 
+@pytest.mark.parametrize("lacking", [("punch_hole",), ("punch_hole", "zero_out")], ids=["holes", "zeroing"])
 @pytest.mark.parametrize("case", storage_doubles.CASES.values(), ids=storage_doubles.CASES)
-def test_conformance_without_blkzeroout(case, store, monkeypatch):
-    monkeypatch.setattr(linux, "zero_out", lambda fd, offset, length: False)
+def test_conformance_without(lacking, case, store, monkeypatch):
+    for name in lacking:
+        monkeypatch.setattr(linux, name, lambda fd, offset, length: False)
     case(store)
 
 
@@ -97,8 +99,10 @@ def test_a_device_that_was_made_smaller_does_not_hold_the_image(store, loop, tmp
         store.commit()
 
 
-def test_zeros_overwrite_too(store, monkeypatch):
-    monkeypatch.setattr(linux, "zero_out", storage_doubles.FailsOnce(linux.zero_out))
+@pytest.mark.parametrize("how", ["punch_hole", "zero_out"])
+def test_zeros_overwrite_too(store, monkeypatch, how):
+    monkeypatch.setattr(linux, "punch_hole", lambda fd, offset, length: False)
+    monkeypatch.setattr(linux, how, storage_doubles.FailsOnce(linux.zero_out))
     with pytest.raises(TargetError):
         store.zero(0, storage_doubles.IMAGE_SIZE)
     assert store.is_written
@@ -229,6 +233,29 @@ def test_full_file_system(small_fs):
         store.abort()
     assert (small_fs / "image").read_bytes() == b"old"
     assert sorted(os.listdir(small_fs)) == [".image.dolly-partial", "image"]
+
+
+@pytest.mark.parametrize("can_punch", [True, False])
+def test_zeros_take_no_room_on_a_device_that_can_do_without(make_loop, tmp_path, monkeypatch, can_punch):
+    """A loop device, as a thin one, gives the room back where it is asked to; BLKZEROOUT alone fills it."""
+    if not can_punch:
+        monkeypatch.setattr(linux, "punch_hole", lambda fd, offset, length: False)
+    loop = make_loop()
+    backing = tmp_path / "disk1"
+    with open(loop, "r+b") as file:
+        file.write(b"old" * (DISK_SIZE // 3))
+        os.fsync(file.fileno())
+    before = backing.stat().st_blocks
+    target = open_target(loop)
+    target.prepare()
+    store = target.begin(DISK_SIZE)
+    store.zero(0, DISK_SIZE)
+    store.commit()
+    store.close()
+    with open(loop, "rb") as file:
+        assert not any(file.read())
+    assert backing.stat().st_blocks * 512 >= DISK_SIZE or can_punch
+    assert not can_punch or backing.stat().st_blocks < before / 10
 
 
 @needs("losetup", "sfdisk")

@@ -54,7 +54,7 @@ class BlockStore(DescriptorStore):
         self.moves_gpt = False
         self._is_published = False
         self._alignment = max(_PAGE, linux.block_size(fd))
-        self._can_zero_out = True
+        self._can_punch = self._can_zero_out = True
         self._overlay: gpt.Writes = []
         self._overlay_lock = threading.Lock()
 
@@ -99,12 +99,22 @@ class BlockStore(DescriptorStore):
         end = offset + length
         first = min(end, -(-offset // self._alignment) * self._alignment)
         last = max(first, end // self._alignment * self._alignment)
-        if self._can_zero_out and first < last:
-            self._can_zero_out = linux.zero_out(fd, first, last - first)
-        if not self._can_zero_out:
+        if first < last and not self._let_zero(fd, first, last - first):
             first = last = end
         linux.write_zeros(fd, offset, first - offset)
         linux.write_zeros(fd, last, end - last)
+
+    def _let_zero(self, fd: int, offset: int, length: int) -> bool:
+        """Have the device itself zero whole blocks; whether it could.
+
+        By a hole first, which takes no room on a thin device, or in the file behind a loop device, and reads as zeros
+        for certain: the kernel refuses it where it does not. BLKZEROOUT has the blocks allocated.
+        """
+        self._can_punch = self._can_punch and linux.punch_hole(fd, offset, length)
+        if self._can_punch:
+            return True
+        self._can_zero_out = self._can_zero_out and linux.zero_out(fd, offset, length)
+        return self._can_zero_out
 
     def compare(self, tables: Sequence[gpt.Table] = ()) -> None:
         """Note that the whole device is claimed, and that doing nothing to it is a result.

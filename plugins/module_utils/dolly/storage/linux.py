@@ -83,9 +83,10 @@ _sync_file_range = _find(("sync_file_range",), ctypes.c_int, ctypes.c_int64, cty
 
 
 def punch_hole(fd: int, offset: int, length: int) -> bool:
-    """Make a range of a file read as zeros and give its blocks back; False where that is not supported.
+    """Make a range of a file or a device read as zeros and give its blocks back; False where that is not supported.
 
-    Raises OSError for every other failure.
+    On a device whole logical blocks (since Linux 4.9), and only where it reads as zeros after that. Raises OSError for
+    every other failure.
     """
     if _fallocate is None:
         return False
