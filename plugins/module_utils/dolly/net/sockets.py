@@ -35,6 +35,9 @@ _PEER_GONE = frozenset(
     )
 )
 
+#: Connections that may wait to be accepted; the kernel takes as many as it is allowed to (`net.core.somaxconn`). Beyond
+#: that it drops them, and the next try comes after 1, 3 and 7 s: some hundred strangers would delay a run by so long.
+BACKLOG = 4096
 #: How often whoever waits for an answer looks whether it is still wanted.
 _LOOK_S = 0.1
 
@@ -67,7 +70,7 @@ def listen_within(bind: str, first: int, last: int) -> socket.socket:
     return listen(bind, last)
 
 
-def listen(bind: str, port: int, backlog: int = 128) -> socket.socket:
+def listen(bind: str, port: int, backlog: int = BACKLOG) -> socket.socket:
     """A listening socket; an empty `bind` takes IPv4 and IPv6 on every address, port 0 any free one.
 
     Raises UsageError when the address is not one of this machine or the port is taken.

@@ -33,8 +33,8 @@ class Dialer:
     """An attempt to reach `node`. Ends in one of two calls on the reactor.
 
     While nobody listens there, on none of its addresses, it is made again for `patience_s`, or as often as the run's
-    transport says. A connection that is closed before the handshake
-    is over is tried again in any case, a few times: strangers may have used up the room for unfinished ones.
+    transport says. A connection that is closed before the handshake is over, or never gets to its end, is tried again
+    for as long, and a few times in any case: strangers may have used up the room for unfinished ones.
 
     `choose_epoch` gets the epoch that the other node says is current and returns the one to propose.
     """
@@ -148,8 +148,7 @@ class Dialer:
         self._handshake = self._new_handshake()
         self._channel = Channel(self._context.reactor, self._sock, self._on_data, self._refused)
         limit = self._context.timeouts.handshake
-        late = "it did not finish the handshake in %g s: does it hang, or does another program listen on port %d there?"
-        self._timer = self._context.reactor.after(limit, lambda: self._fail(late % (limit, self._node.port)))
+        self._timer = self._context.reactor.after(limit, lambda: self._too_late(limit))
         self._channel.write(self._handshake.start())
 
     def _on_data(self, data: bytes) -> None:
@@ -170,11 +169,26 @@ class Dialer:
         channel.write(event.data)
         self._on_established(event.established, channel)
 
+    def _too_late(self, limit: float) -> None:
+        late = "it did not finish the handshake in %g s: does it hang, or does another program listen on port %d there?"
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.abort()
+        if self._cancelled.is_set() or not self._is_patient:
+            self._fail(late % (limit, self._node.port))
+        else:
+            self._start()
+
+    @property
+    def _is_patient(self) -> bool:
+        return self._context.reactor.now() < self._give_up_at
+
     def _refused(self, why: str) -> None:
         self._timer.cancel()
         self._channel = None
         self._refusals += 1
-        if self._refusals > _MAX_REFUSALS or self._cancelled.is_set():
+        is_enough = self._refusals > _MAX_REFUSALS and not self._is_patient
+        if is_enough or self._cancelled.is_set():
             self._fail("%s before the handshake was over: %s" % (why, _DOUBTS % self._node.port))
         else:
             self._timer = self._context.reactor.after(_PAUSE_S, self._start)

@@ -19,9 +19,14 @@ from ..wire.greeting import Hello
 from .context import Context
 
 #: Unfinished handshakes: in all, and from one address. Beyond either the oldest has to go, so that strangers who
-#: say nothing cannot keep a parent out.
+#: say nothing cannot keep a parent out. Who has named this run and this node is no stranger any more, and counts among
+#: its own kind: a flood from many addresses does not push out a parent in the middle of its handshake.
 MAX_UNFINISHED = 128
 MAX_PER_ADDRESS = 64
+#: Connections taken at once: a flood must not fill the kernel's queue, in which a parent waits, too.
+_AT_ONCE = 64
+#: How long everybody has to say whom he calls before he may have to go: a HELLO comes right behind its connection.
+_MOMENT_S = 0.05
 
 #: The part of this process's descriptors that unfinished handshakes may have: targets and lanes need some too.
 _SHARE = 4
@@ -40,6 +45,11 @@ def _descriptors() -> int:
     return limit if limit != resource.RLIM_INFINITY else MAX_UNFINISHED * _SHARE
 
 
+def _room() -> int:
+    """How many unfinished handshakes there may be of either kind."""
+    return max(1, min(MAX_UNFINISHED, _descriptors() // _SHARE))
+
+
 class _Caller:
     """One connection that has not proved anything yet."""
 
@@ -49,6 +59,7 @@ class _Caller:
         self._handshake = ListenerHandshake(context.new_nonce())
         self.channel = Channel(context.reactor, sock, self._on_data, self._on_closed)
         self.channel.read_size = self._handshake.missing
+        self.since = context.reactor.now()
         self.host = self.channel.peer.rsplit(" port ", 1)[0]
         self._timer = context.reactor.after(context.timeouts.handshake, lambda: self.refuse("it took too long"))
 
@@ -77,6 +88,7 @@ class _Caller:
         event = self._handshake.next()
         if isinstance(event, HelloReceived):
             epoch = self._listener.judge(event.hello)
+            self._listener.is_known(self)
             self.channel.write(self._handshake.challenge(self._listener.context.secret, epoch))
             event = NEED_MORE
         if isinstance(event, Established):
@@ -98,7 +110,9 @@ class Listener:
         self.refused = 0
         self._last_refusal = ""
         self.port: int = sock.getsockname()[1]
-        self._callers: Dict[_Caller, None] = {}  # a set that keeps the order of arrival
+        # Sets that keep the order of arrival: those who have said nothing yet, and those who know what they call.
+        self._callers: Dict[_Caller, None] = {}
+        self._known: Dict[_Caller, None] = {}
         self._sock = sock
         self._has_complained = False
         self._timer = Timer(lambda: None)
@@ -117,7 +131,7 @@ class Listener:
         self._timer.cancel()
         self.context.reactor.forget(self._sock)
         self._sock.close()
-        for caller in list(self._callers):
+        for caller in [*self._callers, *self._known]:
             caller.refuse("the node ended")
 
     @property
@@ -131,6 +145,13 @@ class Listener:
     def forget(self, caller: _Caller) -> None:
         """A handshake came to its end."""
         self._callers.pop(caller, None)
+        self._known.pop(caller, None)
+
+    def is_known(self, caller: _Caller) -> None:
+        """A caller has named this run and this node: strangers take no room from it any more."""
+        self.forget(caller)
+        self._known[caller] = None
+        self._make_room(self._known, caller.host)
 
     def count_refused(self, peer: str, why: str) -> None:
         """Note a connection that came to nothing. Only the first ones are logged: a scan must not fill a disk."""
@@ -140,16 +161,19 @@ class Listener:
             self.context.log("refused a connection from %s: %s" % (peer, why))
 
     def _on_ready(self, _readable: bool, _writable: bool) -> None:
-        try:
-            sock, _address = self._sock.accept()
-        except OSError as error:
-            if sockets.is_exhausted(error):
-                self._pause(error)
-            return  # else it went away again
-        sockets.tune(sock)
-        caller = _Caller(self, sock)
-        self._callers[caller] = None
-        self._make_room(caller.host)
+        for number in range(_AT_ONCE):
+            if self._is_full():
+                return
+            try:
+                sock, _address = self._sock.accept()
+            except OSError as error:
+                if number == 0 and sockets.is_exhausted(error):  # later on nobody may be left who waits for one
+                    self._pause(error)
+                return
+            sockets.tune(sock)
+            caller = _Caller(self, sock)
+            self._callers[caller] = None
+            self._make_room(self._callers, caller.host)
 
     def _watch(self) -> None:
         self.context.reactor.watch(self._sock, self._on_ready, read=True, write=False)
@@ -159,15 +183,28 @@ class Listener:
         if not self._has_complained:
             self._has_complained = True
             self.context.log("a caller has to wait: %s" % error.strerror)
-        if self._callers:
-            next(iter(self._callers)).refuse("there is no room for another connection")
+        unfinished = self._callers or self._known
+        if unfinished:
+            next(iter(unfinished)).refuse("there is no room for another connection")
         else:
-            self.context.reactor.forget(self._sock)
-            self._timer = self.context.reactor.after(_PAUSE_S, self._watch)
+            self._look_away(_PAUSE_S)
 
-    def _make_room(self, host: str) -> None:
-        same: List[_Caller] = [caller for caller in self._callers if caller.host == host]
+    def _look_away(self, seconds: float) -> None:
+        self.context.reactor.forget(self._sock)
+        self._timer = self.context.reactor.after(seconds, self._watch)
+
+    def _is_full(self) -> bool:
+        """Whether the next caller has to wait until the oldest stranger has had its moment."""
+        if len(self._callers) < _room():
+            return False
+        left = next(iter(self._callers)).since + _MOMENT_S - self.context.reactor.now()
+        if left > 0:
+            self._look_away(left)
+        return left > 0
+
+    def _make_room(self, callers: Dict[_Caller, None], host: str) -> None:
+        same: List[_Caller] = [caller for caller in callers if caller.host == host]
         if len(same) > MAX_PER_ADDRESS:
             same[0].refuse("too many unfinished connections from this address")
-        elif len(self._callers) > min(MAX_UNFINISHED, _descriptors() // _SHARE):
-            next(iter(self._callers)).refuse("too many unfinished connections")
+        elif len(callers) > _room():
+            next(iter(callers)).refuse("too many unfinished connections")

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import selectors
 import socket
 import threading
 import time
@@ -14,6 +16,7 @@ import pytest
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import AuthError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.net import sockets
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import NodeSpec
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import dialer as dialer_module
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import listener as listener_module
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.classic_child import HopOptions
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.classic_parent import Door as ClassicDoor
@@ -326,6 +329,108 @@ class TestCaps:
         assert parties(Caller, door.listener.port).outcome() == "in"
         assert_closed(strangers[2])
         for sock in strangers:
+            sock.close()
+
+
+class Flood:
+    """Keeps one connection open from each of 500 addresses, and says nothing on any."""
+
+    def __init__(self, port):
+        self._port = port
+        self._is_over = threading.Event()
+        self._thread = Background(self._run)
+
+    @property
+    def is_running(self):
+        return self._thread.is_running
+
+    def _run(self):
+        with selectors.DefaultSelector() as selector, contextlib.ExitStack() as socks:
+            for number in range(500):
+                self._call(selector, socks, number)
+            while not self._is_over.is_set():
+                for key, _mask in selector.select(0.05):
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()
+                    self._call(selector, socks, key.data)
+
+    def _call(self, selector, socks, number):
+        sock = socks.enter_context(socket.socket())
+        sock.setblocking(False)
+        sock.bind(("127.1.%d.%d" % (number // 250, 1 + number % 250), 0))
+        sock.connect_ex(("127.0.0.1", self._port))
+        selector.register(sock, selectors.EVENT_READ, number)
+
+    def close(self):
+        self._is_over.set()
+        self._thread.result()
+
+
+class TestFloods:
+    """Strangers from so many addresses that no limit for one of them holds."""
+
+    def test_who_names_the_run_is_not_pushed_out_by_those_who_say_nothing(self, door, monkeypatch):
+        monkeypatch.setattr(listener_module, "MAX_UNFINISHED", 4)
+        strangers = []
+        with door.connect() as sock:
+            handshake = DialerHandshake(SECRET, hello(), lambda now: 1)
+            sock.sendall(handshake.start())
+            answer = read_challenge(sock, handshake).data
+            for _unused in range(12):
+                strangers.append(door.connect())
+            until(lambda: door.listener.refused == 8)
+            sock.sendall(answer)
+            until(lambda: door.let_in)
+        for stranger in strangers:
+            stranger.close()
+
+    def test_those_who_name_it_have_a_limit_of_their_own(self, door, monkeypatch):
+        monkeypatch.setattr(listener_module, "MAX_UNFINISHED", 4)
+        callers = []
+        for _unused in range(6):
+            callers.append(door.connect())
+            callers[-1].sendall(DialerHandshake(SECRET, hello(), lambda now: 1).start())
+            assert callers[-1].recv(1)
+        until(lambda: door.listener.refused == 2)
+        assert len(door.listener._known) == 4 and door.unfinished == 0
+        for sock in callers:
+            sock.close()
+        until(lambda: not door.listener._known)
+
+    def test_from_500_addresses(self, door, parties):
+        """It delayed a run by 11 s and refused it in the end."""
+        flood = parties(Flood, door.listener.port)
+        until(lambda: door.listener.refused > 500)
+        for _unused in range(5):
+            began_at = time.monotonic()
+            assert parties(Caller, door.listener.port).outcome() == "in"
+            assert time.monotonic() - began_at < 5
+        assert flood.is_running
+
+    @pytest.mark.parametrize("says", [b"", b"x"], ids=["closes", "says nothing"])
+    def test_a_dialler_goes_on_until_its_patience_ends(self, parties, monkeypatch, says):
+        """More often than it goes on in any case."""
+        monkeypatch.setattr(dialer_module, "_PAUSE_S", 0.01)
+        came, held = [], []
+
+        def answer(server):
+            with contextlib.suppress(OSError):
+                while True:
+                    sock, _address = server.accept()
+                    came.append(time.monotonic())
+                    held.append(sock) if says else sock.close()
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = threading.Thread(target=answer, args=(server,))
+            thread.start()
+            timeouts = dataclasses.replace(TIMEOUTS, handshake=0.05)
+            began_at = time.monotonic()
+            caller = parties(Caller, server.getsockname()[1], timeouts=timeouts, patience_s=1.0)
+            assert caller.outcome() != "in"
+            assert time.monotonic() - began_at > 0.9 and len(came) > 5
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+        for sock in held:
             sock.close()
 
 
