@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -141,6 +142,42 @@ def test_it_survives_whoever_started_it_and_can_be_stopped(folder, engine):
         assert "SIGTERM" in rundir.read_result()["error"]["message"]
     finally:
         rundir.stop(5)
+
+
+@pytest.fixture
+def core_limit():
+    """As large as this process may make it, so that what it starts would leave core files."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    if before[1] == 0:
+        pytest.skip("no process may leave a core file here")
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    yield before[1]
+    resource.setrlimit(resource.RLIMIT_CORE, before)
+
+
+def core_limit_of(pid):
+    limits = Path("/proc/%d/limits" % pid).read_text().splitlines()
+    return next(line.split()[4] for line in limits if line.startswith("Max core file size"))
+
+
+def test_no_core_file_of_a_process_with_the_secret(detached, folder, core_limit):
+    rundir, _node = receiver(detached, "one", folder / "one.img")
+    assert core_limit_of(rundir.process_id()) == "0"
+    assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0  # whoever starts it has the secret, too
+
+
+@pytest.mark.parametrize("role", [["--port", "0"], ["-H", "127.0.0.1", "-I", "image", "-O", "copy"]])
+def test_no_core_file_of_a_command_with_the_key(folder, engine, core_limit, role):
+    images.make_image(folder / "image", IMAGE_SIZE)
+    (folder / "key").write_bytes(SECRET)
+    (folder / "key").chmod(0o600)
+    command = [sys.executable, "-I", str(engine), "--key-file", "key", "-v", *role]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        try:
+            assert any(b"listening on port" in line for line in process.stderr)
+            assert core_limit_of(process.pid) == "0"
+        finally:
+            process.kill()
 
 
 def test_a_second_one_in_the_same_place_is_refused(detached, folder):

@@ -15,7 +15,7 @@ from ..plan.dollytab import Dollytab
 from ..plan.interfaces import is_address, is_interface_of
 from ..relay.node import Node, Reporter
 from ..storage.facts import TargetPolicy
-from . import activation, receiver, sender, statistics, tabfile
+from . import activation, core_dumps, receiver, sender, statistics, tabfile
 from .console import Progress, coverage_line, half_written_line, table, verdict_lines
 from .key import find_key, run_id
 from .names import is_own_address, own_names
@@ -27,6 +27,7 @@ from .watchdog import Watchdog
 
 def receive(options: argparse.Namespace) -> int:
     """Be a client; the exit status."""
+    core_dumps.forbid()
     ring, knocks = activation.take_sockets()
     key = find_key(options.key_file or "", options.is_insecure, warn)
     progress = Progress(sys.stderr, options.is_quiet)
@@ -61,6 +62,7 @@ def receive(options: argparse.Namespace) -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """Be the server; the exit status."""
+    core_dumps.forbid()
     tab = tabfile.read(options.config) if options.config else Dollytab()
     config = sender_config(options, tab, own_names(), warn)
     statistics.check(options.statistics or "")

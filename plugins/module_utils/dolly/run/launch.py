@@ -10,6 +10,7 @@ import time
 from typing import Any, Dict, List
 
 from ..errors import DollyError, Refused, TimedOut
+from . import core_dumps
 from .archive import write_engine
 from .rundir import RunDir
 
@@ -24,6 +25,7 @@ def launch(rundir: RunDir, mode: str, config: Dict[str, Any], secret: bytes) -> 
     The secret goes into a file that only this user can read and that the process removes when it has read it.
     Raises Refused when one is running there already.
     """
+    core_dumps.forbid()
     if rundir.is_running():
         raise Refused(rundir.path, "process %s of this run is still running there" % rundir.process_id())
     rundir.remove()

@@ -19,7 +19,7 @@ from ..net.reactor import Reactor
 from ..plan.job import MAX_SECONDS, Timeouts
 from ..relay.context import Context
 from ..relay.node import as_fields
-from . import output
+from . import core_dumps, output
 from .names import own_names
 from .rundir import RunDir
 
@@ -125,6 +125,7 @@ def serve(path: str, work: Callable[[RunDir, Dict[str, Any], bytes], Dict[str, A
     head, name = os.path.split(path)
     base, run_id = os.path.split(head)
     rundir = RunDir(base, run_id, name)
+    core_dumps.forbid()
     rundir.note_process()
     config = rundir.read_json("config.json") or {}
     begin = "%s starts, %s" % (name, _object_of(config))
