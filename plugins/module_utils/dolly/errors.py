@@ -250,6 +250,16 @@ class PeerLost(DollyError):
         self._explain({"peer": peer, "reason": reason})
 
 
+class StartFailed(DollyError):
+    """No client was started on {host} over ssh ({reason}): does ssh reach it by hand, and does python3 run there?"""
+
+    fault = "peer"
+    exit_code = 3
+
+    def __init__(self, host: str, reason: str) -> None:
+        self._explain({"host": host, "reason": reason.rstrip(".")})
+
+
 class CannotConnect(DollyError):
     """{node} cannot connect to {where} ({reason}): does dolly run there, and does every firewall
     between the two let this port through?"""

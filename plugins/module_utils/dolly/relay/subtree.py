@@ -82,7 +82,7 @@ class Subtree:
         self._complaints += 1
         if self._complaints <= _MAX_COMPLAINTS:
             name = self._plan.nodes[via].name
-            self._context.log("a snapshot from %s makes no sense: %s" % (name, error))
+            self._context.log("ignored what %s reported, which makes no sense: %s" % (name, error))
 
 
 def trimmed(data: Dict[str, Any]) -> Dict[str, Any]:

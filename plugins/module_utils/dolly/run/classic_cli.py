@@ -37,11 +37,14 @@ def receive(options: argparse.Namespace) -> int:
         sys.stdout.fileno() if is_stdout else None,
         measures=options.dummy is not None,
     )
-    progress = Progress(sys.stderr, not options.is_verbose)
+    progress = Progress(sys.stderr, options.is_quiet)
     log = progress.logger(options.is_verbose)
     client = classic_receiver.make_client(vars(options), choose, progress, log)
     stop_on_signals(client)
-    log("listening on port %d and %d" % (client.data_port, client.control_port))
+    listening = "listening on port %d and %d" % (client.data_port, client.control_port)
+    log(listening)
+    if not options.is_verbose and not options.is_quiet:
+        warn(listening + ", waiting for the server or for the node before this one")
     client.run()
     progress.finish()
     name = client.name or own_names()[0]
@@ -49,7 +52,8 @@ def receive(options: argparse.Namespace) -> int:
     code = EXIT_SOME_FAILED if client.lost else EXIT_OK
     if client.error is not None:
         code = exit_code(client.error)
-    tell(options, result, code, table([result]) + half_written_line(result), out)
+    told = client.error.sentence if client.error is not None else ""
+    tell(options, result, code, table([result], told) + half_written_line(result), out)
     if client.error is not None:
         warn(client.error.sentence)
     for child in client.lost if client.error is None else ():
@@ -72,7 +76,8 @@ def serve(options: argparse.Namespace) -> int:
     progress.finish()
     result = dict(classic_sender.result_of(server), role="server", name=server.ring.server)
     code = exit_code(server.error) if server.error is not None else code_of(server.state)
-    tell(options, result, code, table(result["nodes"]))
+    told = server.error.sentence if server.error is not None else ""
+    tell(options, result, code, table(result["nodes"], told))
     count(options, result, server.ring.segsize)
     if server.error is not None:
         warn(server.error.sentence)

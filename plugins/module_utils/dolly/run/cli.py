@@ -19,7 +19,7 @@ from .outcome import EXIT_OK, EXIT_REFUSED, print_json, warn
 #: By which option somebody says what the engine has another name for.
 _OPTIONS = {
     "checksum": "--checksum", "bmap": "--bmap", "compare": "--compare", "min_nodes": "--min-nodes", "port": "--port",
-    "bind": "--bind", "dummy": "--dummy",
+    "bind": "--bind", "dummy": "--dummy", "source": "-I",
 }  # fmt: skip
 
 

@@ -89,7 +89,7 @@ def serve(options: argparse.Namespace) -> int:
     with SshRing(options.ssh, receiver_options(options), progress.logger(options.is_verbose)) as ring:
         asked = config["nodes"]
         if not options.is_verbose and not options.is_quiet:
-            warn("starting clients on %d hosts over ssh" % len(asked))
+            warn("starting %d clients over ssh" % len(asked))
         config["nodes"] = ring.start(asked, config["min_nodes"], key)
 
         def report(node: Node) -> None:

@@ -13,7 +13,7 @@ import shlex
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from ..errors import DollyError, PeerLost, said_of
+from ..errors import DollyError, StartFailed, said_of
 from .ssh_transport import Transport
 
 _START_S = 60.0
@@ -44,7 +44,7 @@ class Machine:
         self._err = b""
 
     def start(self, engine: bytes, key: bytes) -> None:
-        """Connect, copy and start a receiver; `port` is set then. `key`: one line. Raises PeerLost with the reason."""
+        """Connect, copy and start a receiver; `port` is set then. `key`: one line. Raises StartFailed."""
         try:
             self._transport.connect()
             self._folder = self._transport.call("sh -c %s" % shlex.quote(_COPY), key + b"\n" + engine)
@@ -53,7 +53,7 @@ class Machine:
         except self._transport.errors as error:
             # Not str(error): paramiko raises OSErrors without a number, which would begin with "[Errno None]".
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise PeerLost(self.name, "ssh: %s" % why) from error
+            raise StartFailed(self.name, why) from error
 
     def finish(self) -> Optional[Dict[str, Any]]:
         """The receiver's own result; None when it left none in time."""
@@ -108,7 +108,7 @@ class Machine:
                 if _LISTENING in line:
                     self.port = int(line.rpartition(_LISTENING)[2])
             if not self.port and (has_ended or time.monotonic() > give_up_at):
-                raise PeerLost(self.name, "its receiver did not start: %s" % (text.strip()[-300:] or "it said nothing"))
+                raise StartFailed(self.name, text.strip()[-300:] or "it said nothing")
             time.sleep(_POLL_S)
         self._pid = int(self._out.split(b"\n")[0])
         self._transport.call("rm -f -- %s" % shlex.quote(self._folder + "/key"))

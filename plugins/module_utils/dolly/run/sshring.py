@@ -45,7 +45,7 @@ class SshRing:
         hosts = [str(node["host"]) for node in nodes]
         check_names(self._user, hosts)
         self._machines = [Machine(host, make_transport(host, self._user), self._options, self._log) for host in hosts]
-        self._log("connecting to %d hosts over ssh" % len(hosts))
+        self._log("starting %d clients over ssh" % len(hosts))
         handle, engine = tempfile.mkstemp(suffix=".pyz")
         os.close(handle)
         try:

@@ -103,7 +103,7 @@ def _open_dummy(infile: Infile, size: Optional[int]) -> Opened:
     if infile.dummy_seconds is not None:
         size = None
     elif size is None:
-        raise UsageError("dummy", "nothing", "a size, or a time in seconds")
+        raise UsageError("dummy", "without a size", "with one, or with a time in seconds")
     return Opened(replace(infile, is_seekable=True), DummySource(size))
 
 

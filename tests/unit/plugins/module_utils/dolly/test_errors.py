@@ -34,6 +34,7 @@ EXAMPLES = [
     (errors.BytesGone("n0", 4096), "peer", 3),
     (errors.CryptoError("EVP_EncryptUpdate"), "node", 3),
     (errors.PeerLost("node7", "silent for 5 s"), "peer", 3),
+    (errors.StartFailed("node7", "no python3"), "peer", 3),
     (errors.CannotConnect("node6", "node7", "10.0.0.7", 9998, "timed out"), "peer", 3),
     (errors.ProtocolError("node7", "DATA outside of its claim"), "peer", 3),
     (errors.AuthError("wrong MAC"), "peer", 3),

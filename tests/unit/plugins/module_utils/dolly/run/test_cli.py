@@ -59,7 +59,7 @@ WRONG = {
     "timeout": (["--join-timeout=-1"], ["--join-timeout is -1.0", "seconds above 0"]),
     "no number at all": (["--dead-after", "nan"], ["--dead-after is nan"]),
     "a dummy run of no time": (["--dummy", "-t", "0"], ["-t is 0.0", "seconds above 0"]),
-    "a dummy run without an end": (["--dummy"], ["--dummy is missing: give a size"]),
+    "a dummy run without an end": (["--dummy"], ["--dummy is without a size, but must be with one"]),
     "a server with a path for its name": (["-S", "a/b"], ["name is 'a/b', but must be a name without '/'"]),
     "a dummy run that compares": (["--dummy", "5", "--compare"], ["--compare is True, but must be false where"]),
     "bind": (["--bind", "192.0.2.1"], ["--bind is '192.0.2.1'", "an address of this machine"]),
@@ -199,8 +199,8 @@ class TestNumbers:
     (["--min-nodes", "3"], "--min-nodes is '3', but must be 0 (all of them) to 1"),
     (["--checksum", "sha256:0"], "--checksum is 'sha256:0', but must be"),
     (["--bmap", "/nowhere"], "--bmap is '/nowhere', but must be"),
-    (["-I", "/nowhere"], "source is '/nowhere', but must be"),
-    (["-I", "/dev/null"], "source is '/dev/null', but must be"),
+    (["-I", "/nowhere"], "-I is '/nowhere', but must be"),
+    (["-I", "/dev/null"], "-I is '/dev/null', but must be"),
 ])
 def test_what_cannot_be_is_found_before_any_client_is_started(capsys, monkeypatch, key, image, more, told):
     knocked = []

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import PeerLost, UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import StartFailed, UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.ssh import Machine
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.ssh_transport import (
     OpenSshTransport,
@@ -72,6 +72,6 @@ def test_it_asks_nobody_and_is_out_of_reach_of_the_terminal(ssh):
 
 def test_why_it_did_not_connect(ssh):
     machine = Machine("a", ssh("echo 'ssh: no route to host' >&2; exit 255"), [], lambda line: None)
-    with pytest.raises(PeerLost, match=r"connection to a was lost \(ssh: ssh: no route to host\)"):
+    with pytest.raises(StartFailed, match=r"No client was started on a over ssh \(ssh: no route to host\)"):
         machine.start(b"engine", b"key")
     machine.close()
