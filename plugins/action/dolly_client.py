@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.dolly.ring.plugins.plugin_utils import bounded_calls
+from ansible_collections.dolly.ring.plugins.plugin_utils import bounded_calls, run_store
 
 #: By the last word of the server nobody knows whether these hosts are still there.
 PERHAPS_GONE = ("lost", "unreachable")
@@ -21,14 +21,39 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        args = self._task.args
+        args = dict(self._task.args)
+        if args.get("state", "started") == "started" and "secret" not in args:
+            planned = self._add_planned(args)
+            if planned:
+                result.update(planned)
+                return result
+        result.update(self.client(args, task_vars))
+        return result
+
+    def client(self, args, task_vars):
+        """Call the module. Raises AnsibleConnectionFailure, after a while also where the host only falls silent."""
         limit_s = bounded_calls.CALL_S
         if args.get("state") == "finished":
             limit_s += float(args.get("timeout") or DEFAULT_TIMEOUT_S)
             if (args.get("reported") or {}).get("state") in PERHAPS_GONE:
                 self._knock()
-        result.update(bounded_calls.call(self._connection, limit_s, lambda: self._execute_module(task_vars=task_vars)))
-        return result
+
+        def execute():
+            return self._execute_module(module_name="dolly.ring.dolly_client", module_args=args, task_vars=task_vars)
+
+        return bounded_calls.call(self._connection, limit_s, execute)
+
+    def _add_planned(self, args):
+        """Add what dolly_plan has kept for a run of the role; returns why no receiver is to be started, or nothing."""
+        run_id = str(args.get("run_id"))
+        secret, image = run_store.get(run_id, "secret"), run_store.get(run_id, "image")
+        if image is not None and "source" not in image:
+            return {"changed": False, "run_id": run_id, "msg": "not started: there is no image"}
+        if secret is not None and image is not None:
+            args["secret"] = secret
+            if image["source"].get("kind") != "dummy":
+                args["source"] = image["source"]
+        return None
 
     def _knock(self):
         """Find out in seconds that the host is not there. Raises AnsibleConnectionFailure."""

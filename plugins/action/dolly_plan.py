@@ -5,15 +5,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import secrets
 
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.playbook.helpers import load_list_of_blocks
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
+from ansible.template import Templar
 
-from ansible_collections.dolly.ring.plugins.plugin_utils import ring_guards, ring_plan
+from ansible_collections.dolly.ring.plugins.plugin_utils import (
+    ring_calls,
+    ring_guards,
+    ring_plan,
+    ring_results,
+    ring_words,
+    run_store,
+)
 
 SECRET_BYTES = 32
 
@@ -23,54 +32,132 @@ class ActionModule(ActionBase):
     # ring of its own. A failure would be every host's, so none of these fails: the hosts do, each for itself.
     BYPASS_HOST_LOOP = True
     TRANSFERS_FILES = False
-    _requires_connection = False
+    _supports_check_mode = True
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         dummy, args = self.validate_argument_spec(
             argument_spec={
-                "state": {"type": "str", "choices": ["planned", "secret", "joined"], "required": True},
+                "state": {"type": "str", "choices": ["planned", "inspected", "limited"], "required": True},
+                "specs": {"type": "dict", "default": {}},
+                "must_be_named": {"type": "bool", "default": False},
+                "runs": {"type": "list", "elements": "dict"},
                 "run": {"type": "dict"},
-                "options": {"type": "list", "elements": "str", "default": []},
             },
-            required_if=[("state", "joined", ("run",))],
+            required_if=[("state", "inspected", ("runs",)), ("state", "limited", ("run",))],
         )
         result["changed"] = False
-        if args["state"] == "secret":
-            result["secret"] = secrets.token_hex(SECRET_BYTES)
-        elif args["state"] == "planned":
-            result["run"] = self._plan(task_vars, args["options"])
+        if args["state"] == "planned":
+            result.update(self._plan(task_vars, args))
+        elif args["state"] == "inspected":
+            result.update(self._look(args["runs"], task_vars))
         else:
-            run = args["run"]
-            started = variables_of(run["nodes"], "dolly_ring__started", task_vars)
-            causes = variables_of(run["nodes"], "dolly_ring__cause", task_vars)
-            result.update(ring_plan.join(run, started, causes), run_id=run["id"])
+            result.update(limited(args["run"]))
         return result
 
-    def _plan(self, task_vars, options):
-        everyone = task_vars["ansible_play_hosts_all"]
+    def _plan(self, task_vars, args):
         play = self._task.get_play()
-        limit = play.max_fail_percentage
         # Not beside the playbook: that of the collection lies where nobody would look for a report.
         folder = os.getcwd()
-        facts = ring_plan.Play(
-            batch=list(task_vars["ansible_play_batch"]),
-            hosts=list(task_vars["ansible_play_hosts"]),
-            everyone=list(everyone),
-            strategy=str(play.strategy),
-            is_all_or_nothing=bool(self._task.any_errors_fatal),
-            max_fail_percentage=None if limit is None else float(limit),
-        )
-        wishes = variables_of(facts.batch, "dolly_ring__wish", task_vars)
-        names = {host: task_vars["hostvars"].raw_get(host) for host in facts.batch}
-        names["the play"] = task_vars
-        mistake = ring_guards.unknown_option(names, options) if options else ""
+        wishes, invalid, names = self._wishes(task_vars, args["specs"].get("main") or {})
+        options = [name for spec in args["specs"].values() for name in spec.get("options") or ()]
+        mistake = self._unnamed(task_vars, wishes) if args["must_be_named"] else ""
+        mistake = mistake or (ring_guards.unknown_option(names, options) if options else "")
         mistake = mistake or ring_guards.bad_hook(wishes, folder, self._problem_of_tasks)
         mistake = mistake or ring_guards.bad_place(wishes, folder)
         mistake = mistake or ring_guards.bad_number(wishes)
-        facts = dataclasses.replace(facts, mistake=mistake)
+        limit = play.max_fail_percentage
+        facts = ring_plan.Play(
+            batch=list(task_vars["ansible_play_batch"]),
+            hosts=list(task_vars["ansible_play_hosts"]),
+            everyone=list(task_vars["ansible_play_hosts_all"]),
+            strategy=str(play.strategy),
+            is_all_or_nothing=bool(self._task.any_errors_fatal),
+            max_fail_percentage=None if limit is None else float(limit),
+            mistake=mistake,
+            invalid=invalid,
+        )
         plan = ring_plan.make_plan(secrets.token_hex(8), task_vars["inventory_hostname"], wishes, facts)
-        return dict(plan, folder=folder)
+        plan.update(folder=folder, hosts=facts.batch, max_fail_percentage=facts.max_fail_percentage)
+        plan["title"] = ring_words.printable(ring_calls.title_of(plan))
+        return self._prepared(plan, wishes, task_vars)
+
+    def _unnamed(self, task_vars, wishes):
+        """Why it was no choice of the user's that all hosts of the play are overwritten, or the empty string."""
+        named = self._templar.template(task_vars.get("dolly_ring_hosts"))
+        invited = None
+        if named is not None:
+            name = "ansible.builtin.inventory_hostnames"
+            invited = lookup_loader.get(name, loader=self._loader, templar=self._templar).run([named], task_vars)
+        servers = [wish["agreed"]["dolly_ring_server"] for wish in wishes.values()]
+        limit = str(task_vars.get("ansible_limit") or "")
+        hosts = task_vars["ansible_play_hosts_all"]
+        return ring_guards.unnamed(named, limit, hosts, invited, servers[0] if servers else "")
+
+    def _prepared(self, plan, wishes, task_vars):
+        """Make the secrets, and look at the image where nothing has to come before."""
+        hooks = {name for wish in wishes.values() for name, file in (wish.get("hooks") or {}).items() if file}
+        steps = ring_calls.steps_of(plan, () if plan["is_dummy"] else hooks, self._task.check_mode)
+        runs = ring_calls.runs_of(plan)
+        told = {"run": plan, "runs": runs, "steps": steps, "lost": plan["lost"], "holds_back": "on_failure" in hooks}
+        if plan["is_dummy"]:
+            told["holds_back"] = False
+        if steps[0]["file"] != "refused.yml":
+            for run in runs:
+                run_store.put(run["id"], "secret", secrets.token_hex(SECRET_BYTES))
+            if not {step["file"] for step in steps} & {"look.yml", "preflight.yml"}:
+                self._look(runs, task_vars)
+        return told
+
+    def _look(self, runs, task_vars):
+        """Look at the images on the server, which need not be reached, and keep what was found out."""
+        images = []
+        for run in runs:
+            try:
+                image = self._execute_module(
+                    module_name="dolly.ring.dolly_server", module_args=ring_calls.look(run), task_vars=task_vars
+                )
+            except AnsibleConnectionFailure as error:
+                image = {"failed": True, "msg": "the server cannot be reached: %s" % ring_words.printable(error)}
+            image.pop("invocation", None)
+            run_store.put(run["id"], "image", image)
+            images.append(image)
+        unread = [str(image.get("msg") or "no answer") for image in images if "source" not in image]
+        problem = "%s: %s" % (runs[0]["server"], " ".join(unread)) if unread else ""
+        return {"images": images, "problem": problem}
+
+    def _wishes(self, task_vars, spec):
+        """What each host is told, with its own variables; what its options cannot be; the names of its variables."""
+        options = spec.get("options") or {}
+        validator = ArgumentSpecValidator(options)
+        wishes, invalid, names = {}, {}, {}
+        for host in task_vars["ansible_play_batch"]:
+            variables = self._variables_of(host, task_vars)
+            names[host] = [name for name in variables if name.startswith(ring_guards.PREFIX)]
+            templar = Templar(loader=self._loader, variables=variables)
+            try:
+                if not all(templar.evaluate_conditional(condition) for condition in self._task.when or ()):
+                    continue  # the role is not for this host
+                given = templar.template({name: variables[name] for name in options if name in variables})
+                mistakes = validator.validate(given, validate_role_argument_spec=True).error_messages
+                if mistakes:
+                    invalid[host] = " ".join(mistakes)
+                    continue
+                wishes[host] = dict(templar.template(variables["dolly_ring__wish"]), round=1)
+            except AnsibleError as error:
+                invalid[host] = " ".join(str(error).split())
+        return wishes, invalid, names
+
+    def _variables_of(self, host, task_vars):
+        """The variables that a task would see on a host, those of the play and the role included."""
+        manager = self._task.get_variable_manager()
+        return manager.get_vars(
+            play=self._task.get_play(),
+            host=manager._inventory.get_host(host),
+            task=self._task,
+            _hosts=list(task_vars["ansible_play_hosts"]),
+            _hosts_all=list(task_vars["ansible_play_hosts_all"]),
+        )
 
     def _problem_of_tasks(self, path):
         """What is wrong with a file of tasks, as far as Ansible sees before it runs them, or the empty string."""
@@ -87,6 +174,17 @@ class ActionModule(ActionBase):
         except (AnsibleError, AssertionError, OSError) as error:
             return " ".join(str(error).split())
         return ""
+
+
+def limited(run):
+    """Fail when more hosts have failed than the play allows; a host out of reach does not count, as in Ansible."""
+    states = {name: (run_store.told(name).get("result") or {}).get("state") for name in run["hosts"]}
+    failed = [name for name, state in states.items() if state not in (*ring_results.GOOD, "unreachable")]
+    allowed = run["max_fail_percentage"]
+    if 100.0 * len(failed) / max(1, len(run["hosts"])) <= allowed:
+        return {}
+    told = "%d of %d hosts have failed (%s), and the play allows %g %% (max_fail_percentage)."
+    return {"failed": True, "msg": told % (len(failed), len(run["hosts"]), ", ".join(failed), allowed)}
 
 
 def variables_of(hosts, name, task_vars):

@@ -10,11 +10,17 @@ import os
 import time
 
 from ansible import constants as C
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.dolly.ring.plugins.action.dolly_plan import variables_of
-from ansible_collections.dolly.ring.plugins.plugin_utils import report, ring_results, ring_words
+from ansible_collections.dolly.ring.plugins.plugin_utils import (
+    bounded_calls,
+    report,
+    ring_results,
+    ring_words,
+    run_store,
+)
 
 display = Display()
 
@@ -22,41 +28,62 @@ display = Display()
 class ActionModule(ActionBase):
     BYPASS_HOST_LOOP = True
     TRANSFERS_FILES = False
-    _requires_connection = False
+    _supports_check_mode = True
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         dummy, args = self.validate_argument_spec(
             argument_spec={
                 "run": {"type": "dict", "required": True},
-                "image": {"type": "dict", "default": {}},
-                "ring": {"type": "dict", "default": {}},
-                "stream": {"type": "dict", "default": {}},
-                "swept": {"type": "dict", "default": {}},
                 "path": {"type": "str", "default": ""},
+                "run_dir": {"type": "path"},
             },
         )
-        heard = self._heard(args, task_vars)
-        hosts = list(task_vars["ansible_play_batch"])
-        results = {host: ring_results.result_of(host, heard) for host in hosts}
-        summary = ring_results.summary_of(heard, results)
+        run = args["run"]
+        told = run_store.get(run["id"], "stream") or {}
+        said = {host: run_store.get(run["id"], "host-" + host) for host in run["hosts"]}
+        results = {host: one for host, one in said.items() if one}
+        earlier = earlier_of(run)
+        summary = ring_results.summary_of(self._heard(run, told, earlier, results), results)
         lines = ring_words.table(summary)
-        if args["swept"] and not args["swept"].get("clean"):
-            why = args["swept"].get("msg", "no answer")
-            lines.append("Could not clean up on %s: %s" % (args["run"]["server"], why))
+        swept = told.get("swept") or {"clean": True}
+        if not swept.get("clean") or (told.get("stream") or {}).get("state") == "running":
+            swept = self._end_sender(run, told, args, task_vars)
+        if not swept.get("clean"):
+            lines.append("Could not clean up on %s: %s" % (run["server"], swept.get("msg") or "no answer"))
         if args["path"]:
-            result["path"] = path_of(args["path"], args["run"])
-            lines.append(self._write(result["path"], args["run"], summary, task_vars))
+            result["path"] = path_of(args["path"], run)
+            lines.append(self._write(result["path"], run, summary))
         if ring_words.is_for_people(str(C.DEFAULT_STDOUT_CALLBACK)):
             for line in lines:
                 display.display(ring_words.printable(line))
-        result.update(changed=False, run_id=args["run"]["id"], msg=lines, hosts=results, summary=summary)
+        hosts = {node["name"]: node for node in summary["nodes"]}
+        hosts.update(results)
+        result.update(changed=False, run_id=run["id"], msg=lines, hosts=hosts, summary=summary)
+        run_store.tell(run["id"], run["family"], with_earlier(hosts, run, earlier), summary)
+        run_store.forget(run["id"])
         return result
 
-    def _write(self, path, run, summary, task_vars):
+    def _end_sender(self, run, told, args, task_vars):
+        """Try once more: the server was out of reach when the image was sent."""
+        wanted = {"state": "absent", "run_id": run["id"], "name": run["server"]}
+        run_dir = (told.get("stream") or {}).get("run_dir") or args["run_dir"]
+        if run_dir:
+            wanted["run_dir"] = run_dir
+
+        def execute():
+            return self._execute_module(
+                module_name="dolly.ring.dolly_server", module_args=wanted, task_vars=task_vars
+            )
+
+        try:
+            return bounded_calls.call(self._connection, bounded_calls.CALL_S, execute)
+        except AnsibleConnectionFailure as error:
+            return {"msg": "the server cannot be reached: %s" % ring_words.printable(error)}
+
+    def _write(self, path, run, summary):
         """Write the page and the data beside it; a run does not fail for want of a report."""
-        told = variables_of(task_vars["ansible_play_batch"], "dolly_ring__history", task_vars).values()
-        history = next((one["history"] for one in told if one.get("history")), {})
+        history = run_store.get(run["id"], "history") or {}
         options = {**run["agreed"], **run["own"]}
         data = {"summary": summary, "history": history, "options": options, "made": round(time.time(), 3)}
         try:
@@ -69,39 +96,47 @@ class ActionModule(ActionBase):
             return "The report could not be written: %s" % error
         return "Report: %s" % path
 
-    def _heard(self, args, task_vars):
-        """What was registered on each host, as it is: results hold no templates."""
-        raw = {host: task_vars["hostvars"].raw_get(host) for host in task_vars["ansible_play_batch"]}
-
-        def by_host(name):
-            return {host: values[name] for host, values in raw.items() if values.get(name)}
-
+    def _heard(self, run, told, earlier, results):
+        """What is known of the run as a whole; each host has been judged already."""
         return ring_results.Heard(
-            run=args["run"],
-            image=args["image"],
-            ring=args["ring"],
-            stream=args["stream"],
-            started=by_host("dolly_ring__started"),
-            collected=by_host("dolly_ring__collected"),
-            cleaned=by_host("dolly_ring__cleaned"),
-            causes=by_host("dolly_ring__cause"),
+            run=run,
+            image=run_store.get(run["id"], "image") or {},
+            ring=told.get("ring") or {},
+            stream=told.get("stream") or {},
+            started={},
+            collected={},
+            cleaned={},
+            causes={},
             is_check=self._task.check_mode,
-            earlier=self._earlier(args["run"], raw, task_vars),
+            earlier={
+                host: (said.get("result") or {}).get("reason") or ""
+                for host, said in earlier.items()
+                if host not in results
+            },
         )
 
-    def _earlier(self, run, raw, task_vars):
-        """Why hosts are gone that an earlier image of the same play has failed on."""
-        found = {}
-        for host in run["expected"]:
-            result = {} if host in raw else task_vars["hostvars"].raw_get(host).get("dolly_ring_result") or {}
-            if result.get("run_id", "").rpartition("-")[0] == run["id"].rpartition("-")[0] != "":
-                found[host] = result.get("reason", "")
-        return found
+
+def earlier_of(run):
+    """What was told of the hosts of this run for the images before this one."""
+    told = {host: run_store.told(host) for host in (*run["hosts"], *run["expected"])}
+    return {host: said for host, said in told.items() if said.get("family") == run["family"]}
+
+
+def with_earlier(hosts, run, earlier):
+    """The result of each host, and those for all images so far, each with the name of its image."""
+    name = run["image"].get("name", "")
+    return {
+        host: {
+            "result": said,
+            "results": [*(earlier.get(host) or {}).get("results", ()), dict(said, image=name)],
+        }
+        for host, said in hosts.items()
+    }
 
 
 def path_of(path, run):
     """Return where the page of a run goes: with several images each has one of its own."""
-    if len(run.get("images") or ()) < 2:
+    if run["id"] == run["family"]:
         return path
     stem, ending = os.path.splitext(path)
     return "%s-%s%s" % (stem, run["image"]["name"].replace("/", "_"), ending or ".html")

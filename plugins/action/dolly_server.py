@@ -33,17 +33,20 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         self._args = dict(self._task.args)
-        is_wait = self._args.get("state", "finished") == "finished" and self._args.get("wait") is None
         try:
-            if not is_wait or self._task.check_mode:
-                result.update(self._module(self._args, task_vars))
-            else:
-                result.update(self._watch(task_vars))
+            result.update(self.sent(task_vars))
         except AnsibleConnectionFailure as error:
             # An unreachable server would make every host of the play unreachable, and say why on one of them.
             reason = "the server cannot be reached: %s" % ring_words.printable(error)
             result.update(failed=True, changed=False, msg=reason)
         return result
+
+    def sent(self, task_vars):
+        """What the module returns when the sender has ended. Raises AnsibleConnectionFailure."""
+        is_wait = self._args.get("state", "finished") == "finished" and self._args.get("wait") is None
+        if not is_wait or self._task.check_mode:
+            return self._module(self._args, task_vars)
+        return self._watch(task_vars)
 
     def _module(self, args, task_vars):
         def execute():

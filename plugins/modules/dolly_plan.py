@@ -11,10 +11,11 @@ module: dolly_plan
 short_description: What is decided once for all hosts of a ring
 version_added: 1.0.0
 description:
-  - Makes the plan of a run, its secret, and the ring of the nodes that have started, on the control node.
-  - It is a part of the role P(dolly.ring.dolly_ring#role), reads what that has noted on each host, and is of
-    no use without it.
-  - It runs once for all hosts of the play, whatever their number, and its result is registered on the first of them.
+  - Makes the plan of a run and its secret on the control node, and looks at the image on the server.
+  - It is a part of the role P(dolly.ring.dolly_ring#role), reads the variables of all hosts, and is of no use without
+    it.
+  - It runs once for all hosts of the play, whatever their number. Use it with C(run_once), so that its result is
+    registered on all of them.
 author:
   - The dolly.ring authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -23,30 +24,41 @@ options:
   state:
     description:
       - V(planned) decides who is in the ring and in which order, and says why there can be no ring.
-      - V(secret) makes the secret of a run. Use it with C(no_log).
-      - V(joined) says which nodes have started, and whether they are enough.
+      - V(inspected) looks at the images of all runs of the plan.
+      - V(limited) fails when more hosts have failed than the play allows.
     type: str
-    choices: [planned, secret, joined]
+    choices: [planned, inspected, limited]
     required: true
-  run:
-    description:
-      - The plan, RV(run) of an earlier task. Required with O(state=joined).
-    type: dict
-  options:
+  specs:
     description:
       - >-
-        With O(state=planned), the names of all options of the role. A variable that begins with C(dolly_ring_) and is
-        none of them is a problem of the play, as a mistyped one would have no effect. Empty, names are not looked at.
+        With O(state=planned), the argument specs of the role. The options of each host are checked against them. A
+        variable that begins with C(dolly_ring_) and is none of them is a problem of the play, as a mistyped one would
+        have no effect. Empty, names are not looked at.
+    type: dict
+    default: {}
+  must_be_named:
+    description:
+      - With O(state=planned), refuse a play whose hosts nobody has named, by a limit or C(dolly_ring_hosts).
+    type: bool
+    default: false
+  runs:
+    description:
+      - RV(runs) of an earlier task. Required with O(state=inspected).
     type: list
-    elements: str
-    default: []
+    elements: dict
+  run:
+    description:
+      - One of RV(runs). Required with O(state=limited).
+    type: dict
 """
 
 EXAMPLES = r"""
-- name: Freeze the ring
+- name: Plan the ring
   dolly.ring.dolly_plan:
     state: planned
   register: plan
+  run_once: true
 """
 
 RETURN = r"""
@@ -78,22 +90,32 @@ run:
     problems:
       description: What stands against one host, by its name.
       type: dict
-secret:
-  description: 256 bits from the random generator of the system, in hexadecimal.
-  returned: with O(state=secret)
-  type: str
-nodes:
-  description: The nodes that have started, in the order of the ring, as M(dolly.ring.dolly_server) takes them.
-  returned: with O(state=joined)
+runs:
+  description: The same for each image.
+  returned: with O(state=planned)
   type: list
   elements: dict
-missing:
-  description: The names of the hosts that ought to be nodes and have not started.
-  returned: with O(state=joined)
+steps:
+  description: The files of tasks that the role includes.
+  returned: with O(state=planned)
+  type: list
+  elements: dict
+lost:
+  description: Hosts that had left the play before.
+  returned: with O(state=planned)
   type: list
   elements: str
+holds_back:
+  description: Whether hosts fail only after tasks of the user.
+  returned: with O(state=planned)
+  type: bool
+images:
+  description: What M(dolly.ring.dolly_server) returned for each image.
+  returned: with O(state=inspected)
+  type: list
+  elements: dict
 problem:
-  description: Why the ring is not built. Empty when there are enough nodes.
-  returned: with O(state=joined)
+  description: Why there is no image to send. Empty when there is.
+  returned: with O(state=inspected)
   type: str
 """

@@ -13,9 +13,8 @@ version_added: 1.0.0
 description:
   - Puts together what became of each host and of the run, and shows it as a table, on the control node.
   - The table is not shown with a callback for programs to read (C(json), C(jsonl), C(null) and their like).
-  - It is a part of the role P(dolly.ring.dolly_ring#role), reads what that has registered on each host, and is of
-    no use without it.
-  - It runs once for all hosts of the play, whatever their number, and its result is registered on the first of them.
+  - It is a part of the role P(dolly.ring.dolly_ring#role), and is of no use without it.
+  - It runs once for all hosts of the play, whatever their number.
 author:
   - The dolly.ring authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -23,44 +22,25 @@ extends_documentation_fragment:
 options:
   run:
     description:
-      - The plan, RV(dolly.ring.dolly_plan#module:run).
+      - One of the runs of the plan, RV(dolly.ring.dolly_plan#module:runs).
     type: dict
     required: true
-  image:
-    description:
-      - What M(dolly.ring.dolly_server) returned with C(state=inspected).
-    type: dict
-    default: {}
-  ring:
-    description:
-      - What M(dolly.ring.dolly_plan) returned with C(state=joined).
-    type: dict
-    default: {}
-  stream:
-    description:
-      - What M(dolly.ring.dolly_server) returned with C(state=finished).
-    type: dict
-    default: {}
   path:
     description:
       - The file on the control node to write a page about the run to. The same as JSON is written beside it, with
         C(.json) at the end. Empty writes none.
     type: str
     default: ''
-  swept:
+  run_dir:
     description:
-      - What M(dolly.ring.dolly_server) returned with C(state=absent).
-    type: dict
-    default: {}
+      - The same as of M(dolly.ring.dolly_server).
+    type: path
 """
 
 EXAMPLES = r"""
 - name: Say what became of the run
   dolly.ring.dolly_report:
-    run: "{{ plan.run }}"
-    image: "{{ image }}"
-    ring: "{{ ring }}"
-    stream: "{{ stream }}"
+    run: "{{ plan.runs[0] }}"
   register: report
 """
 
@@ -79,7 +59,7 @@ path:
   returned: when there is one
   type: str
 hosts:
-  description: The result of each host of the play by its name. See the README of the role.
+  description: The result of each host by its name, also of those that had left the play. See the README of the role.
   returned: always
   type: dict
 summary:

@@ -38,6 +38,31 @@ def unknown_option(names: t.Mapping[str, t.Iterable[str]], known: t.Iterable[str
     return ""
 
 
+def unnamed(
+    named: t.Any, limit: str, hosts: t.Sequence[str], invited: t.Optional[t.Collection[str]], server: str
+) -> str:
+    """Return why it was no choice of the user's that all these hosts are overwritten, or the empty string.
+
+    *named*: dolly_ring_hosts, or None; *invited*: the hosts that it names; *limit*: that of the command line.
+    """
+    if named is None:
+        if limit:
+            return ""
+        told = (
+            "Neither a limit nor dolly_ring_hosts says which hosts to overwrite, so this would have overwritten"
+            " %d hosts. Name them: -l rack3, or -e dolly_ring_hosts=rack3."
+        )
+        return told % len([one for one in hosts if one != server])
+    uninvited = [host for host in hosts if host not in (invited or ())]
+    if not uninvited:
+        return ""
+    # The hosts of a play are chosen before the inventory's variables are known: one that is set there has no effect.
+    return (
+        "dolly_ring_hosts is %s, but this would have overwritten %d hosts besides. Set it with -e dolly_ring_hosts=...,"
+        " not in the inventory, or use a limit." % (named, len(uninvited))
+    )
+
+
 def bad_number(wishes: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
     """Return which number that a host was told cannot be, or the empty string.
 

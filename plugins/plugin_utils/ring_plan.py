@@ -39,7 +39,8 @@ Wish = t.Mapping[str, t.Any]
 class Play:
     """What the play says about its hosts: those at work now, those of this batch, all that there were.
 
-    `mistake`: what was found to be mistyped, empty: nothing.
+    `mistake`: what was found to be mistyped, empty: nothing. `invalid`: what the options of a host cannot be, by its
+    name.
     """
 
     batch: t.Sequence[str]
@@ -49,6 +50,7 @@ class Play:
     is_all_or_nothing: bool = False
     max_fail_percentage: t.Optional[float] = None
     mistake: str = ""
+    invalid: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def make_plan(run_id: str, me: str, wishes: t.Mapping[str, Wish], play: Play) -> t.Dict[str, t.Any]:
@@ -56,19 +58,24 @@ def make_plan(run_id: str, me: str, wishes: t.Mapping[str, Wish], play: Play) ->
 
     A host that another one names as the server has no say: it may well lack the variables of the nodes.
     """
-    current = {name: wish for name, wish in wishes.items() if wish["round"] == wishes[me]["round"]}
+    current = {name: wish for name, wish in wishes.items() if wish["round"] == 1}
+    if not current:
+        return no_plan(run_id, play)
     servers = {wish["agreed"]["dolly_ring_server"] for wish in current.values()}
     nodes = [name for name in play.batch if name in current and name not in servers]
-    first = current[nodes[0]] if nodes else current[me]
+    first = current[nodes[0]] if nodes else current.get(me) or next(iter(current.values()))
     is_dummy = measures(first["agreed"])
     images = [{}] if is_dummy else first["images"]
     lost = [name for name in play.everyone if name not in play.batch and name not in servers]
-    expected = nodes + lost
+    invalid = {name: told for name, told in play.invalid.items() if name not in servers}
+    expected = nodes + list(invalid) + lost
     plan = {
         "id": run_id,
         "server": first["agreed"]["dolly_ring_server"],
         "nodes": in_order([current[name] for name in nodes]),
         "expected": expected,
+        "lost": lost,
+        "is_refused": False,
         "needed": needed(int(first["agreed"]["dolly_ring_min_nodes"]), len(expected), play),
         "agreed": first["agreed"],
         "own": first["own"],
@@ -81,6 +88,16 @@ def make_plan(run_id: str, me: str, wishes: t.Mapping[str, Wish], play: Play) ->
     if not plan["problem"]:
         plan["problems"] = differences([current[name] for name in nodes]) or lacks([current[name] for name in nodes])
         plan["is_refused"] = bool(differences([current[name] for name in nodes]))
+    plan["problems"] = {**plan["problems"], **invalid}
+    return plan
+
+
+def no_plan(run_id: str, play: Play) -> t.Dict[str, t.Any]:
+    """The plan where no host can be told anything."""
+    plan = {"id": run_id, "server": "", "nodes": [], "expected": list(play.invalid), "lost": [], "needed": 1}
+    plan.update(agreed={}, own={}, is_dummy=False, images=[], is_refused=True, problems=dict(play.invalid), problem="")
+    if not play.invalid:
+        plan["problem"] = problem_of_play(play, {})
     return plan
 
 
@@ -139,7 +156,7 @@ def problem_of_play(play: Play, current: t.Mapping[str, Wish]) -> str:
             "This play runs on %d of its %d hosts at a time, but all hosts of a ring must run together:"
             " remove 'serial' from the play." % (len(play.batch), len(play.hosts))
         )
-    absent = [name for name in play.batch if name not in current]
+    absent = [name for name in play.batch if name not in current and name not in play.invalid]
     if absent:
         return (
             "The ring is built once for all hosts, but %s did not come here with the others:"

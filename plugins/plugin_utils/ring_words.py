@@ -109,7 +109,17 @@ def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
         lines.append("  ".join(cells).rstrip())
         if happened(node):
             lines.append("     " + happened(node))
-    return lines
+    return lines + notes_of(summary)
+
+
+def notes_of(summary: t.Mapping[str, t.Any]) -> t.List[str]:
+    """What the modules have noted, such as a partition table that is missing: once, with the hosts it is about."""
+    about = {printable(note): [printable(summary["server"])] for note in summary.get("notes") or ()}
+    for node in summary["nodes"]:
+        for note in node.get("notes") or ():
+            about.setdefault(printable(note), []).append(printable(node["name"]))
+    told = ["note: %s: %s" % (ring_causes.names(names), note) for note, names in about.items()]
+    return [line for note in told for line in folded(note)]
 
 
 def title_of(summary: t.Mapping[str, t.Any]) -> str:
@@ -153,4 +163,4 @@ def forecast(summary: t.Mapping[str, t.Any]) -> t.List[str]:
         # What stands against the run as a whole is in the title.
         text = node["reason"].partition(", but as it stands: ")[0]
         lines.append(printable(form % (name_cell(node), node["state"], text)))
-    return lines
+    return lines + notes_of(summary)

@@ -117,6 +117,14 @@ def test_a_table_fits_a_terminal_and_says_below_a_node_what_happened_to_it():
     ]
 
 
+@pytest.mark.parametrize("state", ["done", "predicted"])
+def test_a_note_is_shown_once_with_the_hosts_that_it_is_about(state):
+    noted = {"a": "no\x1b table", "b": "no\x1b table", "c": "a table"}
+    nodes = [done(name, state=state, reason="", notes=[note]) for name, note in noted.items()]
+    summary = {"source": {"path": "/i"}, "server": "head", "digest": "", "nodes": nodes, "msg": "", "notes": ["odd"]}
+    assert ring_words.table(summary)[-3:] == ["note: head: odd", "note: a, b: no  table", "note: c: a table"]
+
+
 def test_a_name_that_is_too_long_moves_no_column():
     nodes = [done("a" * 30 + "7"), done("b")]
     summary = {"source": {"path": "/i"}, "server": "head", "digest": "", "nodes": nodes, "msg": "done"}
