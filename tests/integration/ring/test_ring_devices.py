@@ -128,6 +128,21 @@ def test_a_source_that_is_mounted_is_no_good_when_somebody_writes_to_it(loopback
     assert ("changed at byte" in loopback.server.log) == is_written
 
 
+def test_a_source_that_somebody_writes_to_is_no_good_though_nothing_of_it_is_on_the_disk_yet(loopback, make_disk):
+    """As with dd and no fsync: it was read before or after, and counted by nobody."""
+    device, _backing = make_disk(16 * MIB)
+    loopback.start_clients(2)
+    loopback.start_server(device, "--verify", "none", fault=["slow-source=%d" % (6 * MIB)])
+    loopback.await_data(2, MIB)
+    with open(device, "r+b", buffering=0) as disk:
+        disk.seek(15 * MIB)
+        disk.write(b"x" * MIB)
+        assert loopback.finish() == 4
+    assert "changed at byte" in loopback.server.log
+    assert "done" not in [row.state for row in loopback.rows().values()]
+    assert [loopback.clients[index].code for index in (1, 2)] == [4, 4]
+
+
 def test_one_device_that_is_too_small_does_not_keep_the_others_back(loopback, disks):
     image = loopback.image(IMAGE_SIZE)
     backings = disks(IMAGE_SIZE, IMAGE_SIZE - 512, IMAGE_SIZE)
