@@ -137,6 +137,8 @@ class SimSending(_Thread):
         if self._machine.is_hung and not self.is_over:
             self._machine.world.after(_LOOK_S, self._machine, lambda: self._deliver(piece))
             return
+        if getattr(self._store, "is_final", False):
+            self._machine.world.violate("%s was served from after it was finalized" % self._machine)
         damaged = {index for index in self._store.damaged if self._covers(piece, index)}
         self.lane.end.send((piece, damaged))
         self._is_busy = False

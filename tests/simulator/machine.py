@@ -44,6 +44,7 @@ class Machine:
         self.in_rate = self.out_rate = 8.0 * MIB
         self.prepare_s = 0.01
         self.flush_s = 0.2
+        self.finalizes = False  # its target is to differ from the image in the end
         self.messages = 0
         self.sending = 0
         self.receiving = 0
@@ -54,6 +55,7 @@ class Machine:
         """The same machine without anything that a process left in it."""
         other = Machine(self.world, self.network, self.rank)
         other.incarnation = self.incarnation
+        other.finalizes = self.finalizes
         other.disk_rate, other.in_rate, other.out_rate = self.disk_rate, self.in_rate, self.out_rate
         return other
 
@@ -162,7 +164,9 @@ class SimStore:
     def __init__(self, machine: Machine, size: int) -> None:
         self.path = "/simulated/%s" % machine
         self.window = None
-        self.needs_finalizing = False
+        self.needs_finalizing = machine.finalizes
+        self.is_untouched = False
+        self.is_final = False
         self.size = size
         self.notes: List[str] = []
         self.machine = machine
@@ -192,6 +196,12 @@ class SimStore:
     def is_whole(self) -> bool:
         """Whether the image is there, all of it, as it is at the server, and in its place for good."""
         return self.written.covers(0, self.size) and not self.damaged and self.is_flushed and self.is_committed
+
+    def finalize(self) -> None:
+        """From now on what is read is not the image."""
+        if not self.is_whole:
+            self.machine.world.violate("%s: finalized before it was whole" % self.machine)
+        self.is_final = True
 
     def close(self) -> None:
         pass

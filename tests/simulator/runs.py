@@ -35,7 +35,12 @@ class Outcome:
     """One run and what was wrong with it. `draw` sets the faults up."""
 
     def __init__(
-        self, seed: int, shape: Shape, is_verbose: bool = False, draw: Callable[[Ring], Schedule] = faults.draw
+        self,
+        seed: int,
+        shape: Shape,
+        is_verbose: bool = False,
+        draw: Callable[[Ring], Schedule] = faults.draw,
+        finalizes: bool = False,
     ) -> None:
         self.seed = seed
         self.world = World(seed)
@@ -44,6 +49,8 @@ class Outcome:
         network = Network(self.world)
         with seams(self.world, network, shape):
             self.ring = Ring(self.world, network, shape)
+            for machine in self.ring.clients:
+                machine.finalizes = finalizes
             self.schedule = draw(self.ring)
             self._start()
             self.crash: Optional[Exception] = None
@@ -85,6 +92,8 @@ def _check(ring: Ring, schedule: Schedule) -> None:
             world.violate("%s should have the image, and is %s (%s)" % (machine, word and word.state, error))
         if word is not None and word.state == "done" and (machine.store is None or not machine.store.is_whole):
             world.violate("%s says done and is not" % machine)
+        elif word is not None and word.state == "done" and machine.store.is_final != machine.finalizes:
+            world.violate("%s says done and was not finalized, or should not have been" % machine)
         seconds = max(world.now, 1.0)
         if machine.messages > MAX_MESSAGES_PER_S * seconds * (ring.shape.count + 1):
             world.violate("%s sent %d messages in %.1f s" % (machine, machine.messages, seconds))

@@ -22,6 +22,13 @@ def test_small_rings(first):
         assert outcome.violations == [], outcome.report()
 
 
+@pytest.mark.parametrize("first", range(0, 400, BATCH))
+def test_small_rings_whose_targets_differ_from_the_image_in_the_end(first):
+    for seed in range(first, first + BATCH):
+        outcome = Outcome(seed, small_shape(seed), finalizes=True)
+        assert outcome.violations == [], outcome.report()
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_large_ring_that_loses_one_node_in_a_hundred(seed):
     outcome = Outcome(seed, large_shape(500), draw=faults.draw_many)
