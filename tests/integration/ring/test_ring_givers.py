@@ -88,7 +88,7 @@ def test_a_giver_that_cannot_be_read_any_more(loopback, seed):
     if row.state == "failed":
         assert "errno 5" in row.reason
     else:
-        assert "others are to serve the children of this node" in loopback.clients[scene.giver].log
+        assert "the children of this node get another parent" in loopback.clients[scene.giver].log
 
 
 @pytest.mark.parametrize("seed", SEEDS)
