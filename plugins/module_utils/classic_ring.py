@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.dolly.ring.plugins.module_utils import ring_options
+from ansible_collections.dolly.ring.plugins.module_utils.dolly import units
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
 
 MODES = {
@@ -53,7 +54,7 @@ def check_server(params: t.Mapping[str, t.Any]) -> None:
     """Raise UsageError for what this protocol cannot do."""
     if params["min_nodes"] not in (0, len(params["nodes"] or ())):
         raise UsageError("min_nodes", params["min_nodes"], "0, for a classic ring needs all nodes")
-    if params.get("min_rate"):
+    if units.parse_size(params.get("min_rate") or 0):  # a size, which may be written as text
         raise UsageError("min_rate", params["min_rate"], "0, for a classic ring goes as fast as its slowest node")
     if params.get("bmap"):
         raise UsageError("bmap", params["bmap"], "none, for a classic ring sends all of the image")
@@ -64,4 +65,7 @@ def check_server(params: t.Mapping[str, t.Any]) -> None:
 
 def process_options(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """Return what the process is told besides."""
-    return {name: params.get(name) for name in ("control_port", "block_size")} if is_classic(params) else {}
+    if not is_classic(params):
+        return {}
+    block_size = units.parse_size(params.get("block_size") or 0)
+    return {"control_port": params.get("control_port"), "block_size": block_size}

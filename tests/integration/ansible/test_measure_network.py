@@ -58,7 +58,7 @@ def test_a_check_predicts_no_change(lab):
         ("dolly_ring_dummy_size=1M dolly_ring_compressed=true", "compressed is"),
         ("dolly_ring_dummy_size=1M dolly_ring_checksum=sha256:%s" % ("0" * 64), "dolly_ring_checksum is set"),
         ("dolly_ring_dummy_size=1M dolly_ring_protocol=classic", "protocol=classic"),
-        ("dolly_ring_dummy_size=much", "dummy_size is 'much'"),
+        ("dolly_ring_dummy_size=much", "dolly_ring_dummy_size of n1 is 'much'"),
         ("dolly_ring_dummy_seconds=-1", "dummy_seconds is -1"),
     ],
 )

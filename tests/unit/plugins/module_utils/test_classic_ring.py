@@ -38,11 +38,12 @@ def test_a_port_that_nobody_knows(port):
     ({"min_nodes": 1}, "needs all nodes"),
     ({"bmap": "/a.bmap"}, "all of the image"),
     ({"min_rate": 1}, "slowest node"),
+    ({"min_rate": "1k"}, "slowest node"),
     ({"nodes": [NODES[0], dict(NODES[1], port=9999)]}, "same port"),
 ])  # fmt: skip
 def test_what_a_classic_ring_cannot_do(change, reason):
     good = {"min_nodes": 2, "nodes": NODES}
     classic_ring.check_server(good)
-    classic_ring.check_server({**good, "min_nodes": 0})
+    classic_ring.check_server({**good, "min_nodes": 0, "min_rate": "0"})
     with pytest.raises(UsageError, match=reason):
         classic_ring.check_server({**good, **change})
