@@ -162,6 +162,18 @@ class RangeSet:
             result._append(max(start, self._starts[index]), min(end, self._ends[index]))
         return result
 
+    def first_in(self, start: int, end: int) -> Optional[Range]:
+        """Return the part of the lowest range that lies in [start, end), None if there is none."""
+        _check(start, end)
+        index = bisect_right(self._ends, start)
+        if start >= end or index >= len(self._starts) or self._starts[index] >= end:
+            return None
+        return max(start, self._starts[index]), min(end, self._ends[index])
+
+    def end_of_first(self, count: int, default: int) -> int:
+        """Return where the ``count``-th range ends, ``default`` if there are no more than that."""
+        return self._ends[count - 1] if len(self._ends) > count else default
+
     def first_gap(self, start: int, end: int) -> Optional[Range]:
         """Return the lowest range of [start, end) that is not in the set, None if there is none."""
         _check(start, end)

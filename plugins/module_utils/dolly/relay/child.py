@@ -11,6 +11,7 @@ from ..errors import ProtocolError
 from ..net.channel import Channel
 from ..plan.job import NodeSpec, Plan
 from ..progress import Board
+from ..ranges import Range
 from ..storage.base import Readable
 from ..wire.auth import Established
 from ..wire.codec import NEED_MORE
@@ -39,6 +40,8 @@ from .outlanes import OutLanes
 #: Over several interfaces smaller pieces go, so that a slow one is not the last to have a large one.
 MAX_BLOCK_OF_SEVERAL = 1024 * 1024
 
+#: A child names what it lacks in each NEED; a chunk is not read again for it more often than that.
+_REPAIR_PAUSE_S = 2.0
 _FAREWELL_S = 5.0  # for a child that is given up to read why
 
 #: Last words of a child, or its echo of ours, that say by themselves what became of it.
@@ -108,9 +111,8 @@ class ChildLink:
         self._channel: Optional[Channel] = None
         self._session: Optional[Session] = None
         self._epoch = 0
-        self._is_over = False
-        self._is_started = False
-        self._has_said_bye = False
+        self._is_over = self._is_started = self._has_said_bye = False
+        self._repair: Tuple[Tuple[Range, ...], float] = ((), 0.0)  # what the owner was told last, and when
         extra = self.node.extra
         node = dataclasses.replace(self.node, host=extra[0], extra=extra[1:]) if is_detour else self.node
         self._dialer = Dialer(
@@ -236,8 +238,8 @@ class ChildLink:
         if isinstance(message, Status):
             self._owner.child_status(self, message.snapshots)
         elif isinstance(message, Need):
-            if message.repair:  # first: the owner may have to look again before a lane takes any of it
-                self._owner.child_repair(self, message)
+            if message.repair and not self._may_repair(message):
+                return
             self.claims.replace(message)
             gone = self.claims.gone
             if gone is not None:
@@ -247,6 +249,20 @@ class ChildLink:
             self._send(Pong())
         elif isinstance(message, Bye):
             self._answer_bye(message)
+
+    def _may_repair(self, message: Need) -> bool:
+        """Hand on a question for repairs, but not for the same ones again and again; whether the link goes on."""
+        if self.claims.is_greedy:
+            error = ProtocolError(self.node.name, "asked for more repairs than any disk can need")
+            self.eject(error.sentence, error.to_dict())
+            return False
+        now = self._context.reactor.now()
+        known, since = self._repair
+        if message.repair != known or now - since >= _REPAIR_PAUSE_S:
+            # First: the owner may have to look again before a lane takes any of it.
+            self._repair = message.repair, now
+            self._owner.child_repair(self, message)
+        return True
 
     def _answer_bye(self, message: Bye) -> None:
         if not self._has_said_bye:

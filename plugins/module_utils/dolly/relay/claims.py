@@ -19,6 +19,9 @@ from .ledger import Ledger
 
 #: What goes in one piece to a child that is held back.
 _SMALL = 256 * 1024
+#: So often the whole image may go to one child again because it came out wrong. A node gives up at the third try of a
+#: chunk with each parent that it has.
+MAX_REPAIRS = 8
 
 
 class Piece(NamedTuple):
@@ -38,12 +41,16 @@ class Claims:
         self._todo = RangeSet()
         self._repair = RangeSet()
         self._under_way: Dict[int, Deque[Piece]] = {}
+        #: The same by place: pieces of small extents are many, and lie side by side.
+        self._claimed = RangeSet()
         self._counted: Dict[int, int] = {}
         self._is_closed = False
         self._safe: Optional[int] = None
         self._below = 0
         self._budget: Optional[int] = None
         self.sent = 0
+        #: Bytes that went out because they had come out wrong.
+        self.repaired = 0
         #: Where the last piece ended that was ever claimed.
         self.highest = 0
 
@@ -58,6 +65,11 @@ class Claims:
         """Whether there is something that the child waits for and that no lane has taken yet."""
         with self._ledger.changed:
             return self._find() is not None
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the child has had more repairs than any disk can need: it never gets enough."""
+        return self.repaired > MAX_REPAIRS * max(self._ledger.held.span_end, self._ledger.image.chunk_size)
 
     @property
     def is_held_back(self) -> bool:
@@ -85,9 +97,7 @@ class Claims:
             if mapped is not None:
                 # Elsewhere a target has whatever was on it before: that is nobody else's business.
                 todo = todo & mapped
-            for pieces in self._under_way.values():
-                for piece in pieces:
-                    todo.discard(piece.start, piece.end)
+            todo.difference_update(self._claimed)
             self._todo = todo
             self._repair = RangeSet(need.repair)
             self._safe, self._below = need.safe, need.below
@@ -113,8 +123,7 @@ class Claims:
     def gone(self) -> Optional[Tuple[int, int]]:
         """A range that the child wants and that has left the window, so that only another parent may have it."""
         with self._ledger.changed:
-            wanted = self._todo.within(0, self._ledger.base)
-            return next(iter(wanted), None)
+            return self._todo.first_in(0, self._ledger.base)
 
     def open_lane(self, lane: int) -> None:
         """Let pieces be claimed for a lane; numbers are never used twice on a link."""
@@ -126,6 +135,7 @@ class Claims:
         """Give back what a dead lane had claimed; only after its thread has ended."""
         with self._ledger.changed:
             for piece in self._under_way.pop(lane, ()):
+                self._claimed.discard(piece.start, piece.end)
                 self._todo.add(piece.start, piece.end)
             self._counted.pop(lane, None)
             self._ledger.changed.notify_all()
@@ -149,6 +159,9 @@ class Claims:
                 if piece is not None and is_allowed:
                     self._todo.discard(piece.start, piece.end)
                     self._under_way[lane].append(piece)
+                    self._claimed.add(piece.start, piece.end)
+                    if self._repair.overlaps(piece.start, piece.end):
+                        self.repaired += piece.end - piece.start
                     length = 0 if piece.is_zero else piece.end - piece.start
                     self._spend(length)
                     self.sent += length
@@ -176,14 +189,15 @@ class Claims:
 
         Without such a part the result is empty, and its end is where to look on.
         """
-        bad = self._repair.within(start, end)
-        for bad_start, bad_end in bad:
-            if bad_start > start:
-                return start, bad_start
-            sure = RangeSet.span(bad_start, bad_end) - self._ledger.doubtful
-            good = self._ledger.verified.first_shared(sure, self._block_size)
-            return good if good is not None else (bad_end, bad_end)
-        return start, end
+        bad = self._repair.first_in(start, end)
+        if bad is None:
+            return start, end
+        bad_start, bad_end = bad
+        if bad_start > start:
+            return start, bad_start
+        sure = RangeSet.span(bad_start, bad_end) - self._ledger.doubtful.within(bad_start, bad_end)
+        good = self._ledger.verified.first_shared(sure, self._block_size)
+        return good if good is not None else (bad_end, bad_end)
 
     def _spend(self, length: int) -> None:
         if self._budget is not None:
@@ -192,16 +206,15 @@ class Claims:
     def _cut(self, start: int, end: int) -> Piece:
         # What was allowed is to be spent evenly: a piece may take it once only.
         block_size = self._block_size if self._budget is None else min(self._block_size, _SMALL)
-        zeros = self._ledger.zeros.within(start, end)
-        for zero_start, zero_end in zeros:
-            if zero_start == start:
-                return Piece(start, zero_end, True)
-            return Piece(start, min(zero_start, start + block_size), False)
-        return Piece(start, min(end, start + block_size), False)
+        zeros = self._ledger.zeros.first_in(start, end)
+        if zeros is not None and zeros[0] == start:
+            return Piece(start, zeros[1], True)
+        return Piece(start, min(end if zeros is None else zeros[0], start + block_size), False)
 
     def _forget_arrived(self, received: Mapping[int, int]) -> None:
         for lane, count in received.items():
             pieces = self._under_way.get(lane)
             while pieces and self._counted[lane] < count:
-                pieces.popleft()
+                piece = pieces.popleft()
+                self._claimed.discard(piece.start, piece.end)
                 self._counted[lane] += 1

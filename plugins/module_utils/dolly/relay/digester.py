@@ -124,11 +124,14 @@ class Digester:
             known = self._ledger.digest(index)
             if known is not None:
                 return [known]
+            size = self._ledger.image.chunk_size
             zeros = self._ledger.zero_chunks(index, most)
             if zeros:
-                return [self._hashing.zero(self._ledger.image.chunk_size)] * zeros
+                self._ledger.hold(RangeSet.span(index * size, (index + zeros) * size), RangeSet())
+                return [self._hashing.zero(size)] * zeros
             zero_length = self._ledger.zero_length(index)
             if zero_length is not None:
+                self._ledger.hold(RangeSet(self._ledger.image.chunk_parts(index)), RangeSet())
                 return [self._hashing.zero(zero_length)]
         return [self._read_chunk(index)]
 

@@ -26,7 +26,7 @@ class Ledger:
     """Byte ranges of the image by what is known about them; safe to use from every thread.
 
     held:     in the store, may be sent on
-    zeros:    held, and known to be nothing but zeros
+    zeros:    known to be nothing but zeros; held, but for holes of the source that were not digested yet
     verified: held, and read back with the right digest
     rejected: came out wrong, and have to come again from a node that has verified them
     claimed:  in the store by the word of an earlier run; neither held nor missing until it was digested
@@ -146,6 +146,11 @@ class Ledger:
             self.held.update(zeros)
             self.zeros.update(zeros)
             self.changed.notify_all()
+
+    def know_zeros(self, zeros: RangeSet) -> None:
+        """For the node that has the source: these ranges are its holes; that they may go out is said later."""
+        with self.changed:
+            self.zeros.update(zeros)
 
     def hold_all(self, zeros: RangeSet) -> None:
         """For the node that has the source: everything is here, `zeros` are its holes."""

@@ -78,8 +78,10 @@ class Root(Node):
 
     def _let_go(self, ledger: Ledger, verifies: bool) -> None:
         """Say what may be sent from the beginning."""
-        if verifies:  # the digester lets the rest go, chunk by chunk
-            ledger.hold(RangeSet(), _holes(self._source))
+        if verifies:
+            # The digester lets everything go, chunk by chunk. Holes that went ahead of the data between them would
+            # leave each child with as many gaps as there are extents.
+            ledger.know_zeros(_holes(self._source))
         else:
             ledger.hold_all(_holes(self._source))
 

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Protocol
+from typing import Any, Dict, List, Optional, Protocol, Tuple
 
 from ..net.channel import Channel
+from ..plan.job import MAX_SIZE
 from ..ranges import RangeSet
 from ..storage.base import Store
 from ..wire.auth import Established
-from ..wire.messages import Bye, Manifest, Setup, Start
+from ..wire.messages import MAX_RANGES, Bye, Manifest, Setup, Start
 from .context import Context
 from .ledger import Ledger
 from .log_text import goodbye_of
@@ -55,6 +56,13 @@ def wanted(ledger: Ledger, missing: RangeSet) -> RangeSet:
         return missing
     gaps = RangeSet.span(0, ledger.size) - (ledger.held & mapped) - ledger.claimed
     return RangeSet((start, end) for start, end in gaps if missing.overlaps(start, end))
+
+
+def first_of(wanted: RangeSet, repair: RangeSet) -> Tuple[RangeSet, RangeSet]:
+    """Of both as much from the beginning as one NEED names. They end at one place: what is asked for beyond the
+    repairs that are named would be taken for bytes that never came."""
+    end = min(ranges.end_of_first(MAX_RANGES, MAX_SIZE) for ranges in (wanted, repair))
+    return (wanted, repair) if end == MAX_SIZE else (wanted.within(0, end), repair.within(0, end))
 
 
 class Upstream:
@@ -125,7 +133,8 @@ class Upstream:
         self._link.open(store, ledger)
         with ledger.changed:
             missing = ledger.missing()
-            self._link.need(wanted(ledger, missing), ledger.rejected & missing, ledger.safe, ledger.below)
+            first = first_of(wanted(ledger, missing), ledger.rejected & missing)
+            self._link.need(*first, ledger.safe, ledger.below)
 
     def status(self, snapshots: List[Dict[str, Any]]) -> None:
         """Send news of the subtree up."""

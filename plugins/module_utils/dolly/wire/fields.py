@@ -163,19 +163,26 @@ def members(name: str, value: Any) -> Tuple[int, ...]:
     return ranks
 
 
-def ranges(name: str, value: Any) -> Tuple[Range, ...]:
-    """Ranges [start, end) that ascend and do not overlap; they may touch."""
-    found: List[Range] = []
-    last = 0
-    for item in _list(name, value):
-        if not isinstance(item, list) or len(item) != 2:
-            raise ValueError(f"{name} holds what is no range: {_shown(item)}")
-        start, end = integer(name, item[0]), integer(name, item[1])
-        if not last <= start < end:
-            raise ValueError(f"{name}: {start}..{end} is empty or out of order")
-        found.append((start, end))
-        last = end
-    return tuple(found)
+def ranges(most: int) -> Check:
+    """At most so many ranges [start, end) that ascend and do not overlap; they may touch."""
+
+    def check(name: str, value: Any) -> Tuple[Range, ...]:
+        items = _list(name, value)
+        if len(items) > most:
+            raise ValueError(f"{name} holds {len(items)} ranges, not up to {most}")
+        found: List[Range] = []
+        last = 0
+        for item in items:
+            if not isinstance(item, list) or len(item) != 2:
+                raise ValueError(f"{name} holds what is no range: {_shown(item)}")
+            start, end = integer(name, item[0]), integer(name, item[1])
+            if not last <= start < end:
+                raise ValueError(f"{name}: {start}..{end} is empty or out of order")
+            found.append((start, end))
+            last = end
+        return tuple(found)
+
+    return check
 
 
 _LANE = re.compile(r"0|[1-9][0-9]{0,4}")

@@ -28,6 +28,10 @@ ZERO = 2
 MAX_DATA = 8 << 20
 MAX_ZERO = 1 << 30
 
+#: Ranges that one NEED names as wanted, and as repairs: what is beyond is asked for later. Reading such a message takes
+#: a parent some 20 ms, in which its reactor does nothing else.
+MAX_RANGES = 2048
+
 DIGEST_LENGTH = 32
 MAX_DIGESTS = 2046
 """As many digests as fit one frame beside the number of the first chunk."""
@@ -57,7 +61,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Need:
-    """Up: all that is wanted on this link, replacing the last one; pieces received so far by lane.
+    """Up: the first of what is wanted on this link, replacing the last one; pieces received so far by lane.
 
     The child will never want a byte below `safe`, and none of its own children one below `below`: what a parent
     with a window may forget.
@@ -141,7 +145,7 @@ Message = Union[Setup, Start, Need, Gone, Manifest, End, Status, Ping, Pong, Bye
 CAPS: Dict[int, int] = {
     Setup.KIND: 16 << 20,
     Start.KIND: 1 << 20,
-    Need.KIND: 4 << 20,
+    Need.KIND: 512 << 10,
     Gone.KIND: 64 << 10,
     Manifest.KIND: 4 + MAX_DIGESTS * DIGEST_LENGTH,
     End.KIND: 64 << 10,
@@ -210,8 +214,8 @@ _SHAPES: Dict[int, Tuple[Type[Any], Dict[str, Check]]] = {
         Need,
         {
             "serial": rules.integer,
-            "wanted": rules.ranges,
-            "repair": rules.ranges,
+            "wanted": rules.ranges(MAX_RANGES),
+            "repair": rules.ranges(MAX_RANGES),
             "received": rules.lanes,
             "safe": rules.integer,
             "below": rules.integer,

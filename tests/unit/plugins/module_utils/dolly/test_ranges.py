@@ -195,3 +195,15 @@ def test_any_numbers_are_gaps_or_refused(numbers):
         return
     assert found.to_gaps() == numbers and found.span_end <= 20
     check(found, plain(found))
+
+
+def test_first_in():
+    ranges = RangeSet([(2, 5), (8, 10)])
+    assert [ranges.first_in(*bounds) for bounds in ((0, 3), (3, 20), (5, 8), (5, 9), (10, 12), (4, 4))] == [
+        (2, 3), (3, 5), None, (8, 9), None, None,
+    ]  # fmt: skip
+
+
+def test_end_of_first():
+    ranges = RangeSet([(2, 5), (8, 10)])
+    assert [ranges.end_of_first(count, 99) for count in (1, 2, 3)] == [5, 99, 99]

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import collections
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -126,6 +129,66 @@ class TestPieces:
         assert claim_all(claims, 1) == [Piece(30, 31, False)]
         claims.replace(need([(3, 5), (9, 12)]))
         assert claim_all(claims, 1) == [Piece(10, 12, False)]
+
+
+def calls(work):
+    """How many functions written in Python `work` calls: what it costs, on any machine."""
+    counted = collections.Counter()
+    sys.setprofile(lambda frame, event, argument: counted.update((event,)))
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return counted["call"]
+
+
+class TestManyExtents:
+    """A sparse image of many extents: each piece costs the same, however many there are."""
+
+    EXTENT = 64
+
+    def cost(self, monkeypatch, extents, repairs=0):
+        monkeypatch.setattr(claims_module, "MAX_ZERO", 1 << 30)
+        size = 2 * extents * self.EXTENT
+        ledger = Ledger(Image(size, 1 << 20), True)
+        ledger.hold_all(RangeSet((start, start + self.EXTENT) for start in range(0, size, 2 * self.EXTENT)))
+        claims = Claims(ledger, self.EXTENT)
+        claims.open_lane(1)
+        repair = [(4 * number, 4 * number + 1) for number in range(repairs)]
+
+        def work():
+            for count in range(1, 2 * extents + 1 - 2 * repairs):
+                if count % (extents // 4) == 1:
+                    claims.replace(need([(0, size)], repair, {1: count // 2}))
+                claims.claim(1)
+
+        found = calls(work)
+        assert claims.highest > size // 3
+        return found
+
+    def test_twice_as_many_cost_twice_as_much(self, monkeypatch):
+        assert self.cost(monkeypatch, 800) < 2.3 * self.cost(monkeypatch, 400)
+
+    def test_the_cost_of_one(self, monkeypatch):
+        assert self.cost(monkeypatch, 800) < 40 * 1600
+
+    def test_a_need_costs_nothing_for_what_is_under_way(self, monkeypatch):
+        _ledger, claims = make(held=[(0, SIZE)])
+        claims.open_lane(1)
+        claims.replace(need([(0, SIZE)]))
+        claim_all(claims, 1)
+        assert calls(lambda: claims.replace(need([(0, SIZE)]))) < 40
+
+
+def test_a_child_that_never_gets_enough_repairs():
+    ledger, claims = make(held=[(0, 24)])
+    verify(ledger, 1)
+    claims.open_lane(1)
+    for count in range(claims_module.MAX_REPAIRS * 24 // CHUNK + 1):
+        assert not claims.is_greedy
+        claims.replace(need([(8, 16)], repair=[(8, 16)], received={1: 2 * count}))
+        claim_all(claims, 1)
+    assert claims.is_greedy
 
 
 class TestRepair:

@@ -134,3 +134,16 @@ class TestDoubts:
         doubts = Doubts()
         doubts.digester.doubt([(0, MAX_SIZE)])
         assert not doubts.digester.has_doubts
+
+
+@given(images())
+def test_holes_do_not_go_out_ahead_of_the_data_between_them(image):
+    """Or each child would lack as many ranges as there are extents, and name them all."""
+    data, holes = image
+    ledger = Ledger(Image(len(data), CHUNK), False)
+    ledger.know_zeros(holes)
+    seen = []
+    digester = Digester(Source(data), ledger, lambda first, digests: seen.append(list(ledger.held)))
+    digester.digest_all(False)
+    assert all(len(ranges) == 1 and ranges[0][0] == 0 for ranges in seen)
+    assert ledger.held == RangeSet.span(0, len(data)) == ledger.verified

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -16,6 +17,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.fields impor
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import (
     CAPS,
     MAX_DIGESTS,
+    MAX_RANGES,
     Bye,
     Demotion,
     End,
@@ -330,3 +332,15 @@ def test_damaged_messages_raise_nothing_but_protocol_error(message, data):
 ))  # fmt: skip
 def test_any_json_is_a_message_or_a_protocol_error(kind, fields):
     decodes_or_refuses(kind, json.dumps(fields).encode())
+
+
+def test_the_longest_need_fits_and_one_range_more_is_refused():
+    """What a child may make its parent's reactor read at once is bounded."""
+    many = tuple((MAX_OFFSET - 3 * number - 2, MAX_OFFSET - 3 * number) for number in reversed(range(MAX_RANGES)))
+    longest = Need(1, many, many, dict.fromkeys(range(1000), MAX_OFFSET), MAX_OFFSET, MAX_OFFSET)
+    kind, payload = encode(longest)
+    assert decode(kind, payload, "peer") == longest
+    for field in ("wanted", "repair"):
+        more = dataclasses.replace(longest, **{field: ((0, 1), *many)})
+        with pytest.raises(ValueError, match="holds 2049 ranges, not up to 2048"):
+            encode(more)
