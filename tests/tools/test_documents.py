@@ -81,3 +81,14 @@ def test_the_index_of_decisions() -> None:
     folder = ROOT / "docs/decisions"
     listed = set(re.findall(r"\]\((\S+\.md)\)", (folder / "README.md").read_text("utf-8")))
     assert listed == {path.name for path in folder.glob("*.md")} - {"README.md"}
+
+
+def test_the_trials_name_tests_that_exist() -> None:
+    rows = [line for line in (ROOT / "docs/trials.md").read_text("utf-8").splitlines() if re.match(r"\| \d", line)]
+    assert {int(row.split("|")[1]) for row in rows} == set(range(1, 42))
+    for row in rows:
+        named_tests = re.findall(r"`(tests/[^`:]+)::([^`\[]+)", row)
+        assert named_tests, row
+        for path, name in named_tests:
+            function = name.rpartition("::")[2]
+            assert re.search(r"def %s\(" % re.escape(function), (ROOT / path).read_text("utf-8")), name
