@@ -27,7 +27,9 @@ def aggregate(status: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     nodes = [node for node in status.get("nodes") or () if isinstance(node, dict)]
     moving = [node for node in nodes if node.get("state") not in LOST and node.get("state") != "done"]
     late = [node for node in moving if is_late(node)]
-    in_ring = [node for node in moving if not is_late(node)] or moving
+    # A node that holds the image and serves those below it holds nobody up.
+    lacking = [node for node in moving if node.get("state") != "serving"] or moving
+    in_ring = [node for node in lacking if not is_late(node)] or lacking
     slowest = min(in_ring, key=lambda node: (node.get("held") or 0, -(node.get("rank") or 0)), default={})
     size = max([node.get("total") or 0 for node in nodes], default=0) or int(status.get("size") or 0)
     return {

@@ -40,6 +40,15 @@ def test_a_status_becomes_a_few_numbers():
     assert ring_progress.aggregate({})["total"] == 0
 
 
+def test_a_node_that_serves_others_holds_nobody_up():
+    """It has the image, and waits for those below it before it moves a partition table."""
+    serving = node("n1", "serving", 10**9)
+    late = node("n2", "receiving", 300_000_000, detail={"demoted": True}, limited_by="what it is sent")
+    told = ring_progress.aggregate({"nodes": [serving, late, node("n3", "done", 10**9)]})
+    assert (told["slowest"], told["held"], told["limited_by"]) == ("n2", 300_000_000, "what it is sent")
+    assert ring_progress.aggregate({"nodes": [serving]})["slowest"] == "n1"
+
+
 def test_without_a_word_the_limit_is_what_took_most_time():
     times = {"receive": 3.0, "write": 4.5, "idle": 9, "hash": "x"}
     told = ring_progress.aggregate({"nodes": [node("n1", "receiving", detail={"times": times})]})
