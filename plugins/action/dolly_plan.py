@@ -61,7 +61,9 @@ class ActionModule(ActionBase):
         folder = os.getcwd()
         wishes, invalid, names = self._wishes(task_vars, args["specs"].get("main") or {})
         options = [name for spec in args["specs"].values() for name in spec.get("options") or ()]
-        mistake = self._unnamed(task_vars, wishes) if args["must_be_named"] else ""
+        mistake = ring_guards.ONE_ALONE if self._is_for_one() else ""
+        if args["must_be_named"]:
+            mistake = mistake or self._unnamed(task_vars, wishes)
         mistake = mistake or (ring_guards.unknown_option(names, options) if options else "")
         mistake = mistake or ring_guards.bad_hook(wishes, folder, self._problem_of_tasks)
         mistake = mistake or ring_guards.bad_place(wishes, folder)
@@ -81,6 +83,15 @@ class ActionModule(ActionBase):
         plan.update(folder=folder, hosts=facts.batch, max_fail_percentage=facts.max_fail_percentage)
         plan["title"] = ring_words.printable(ring_calls.title_of(plan))
         return self._prepared(plan, wishes, task_vars)
+
+    def _is_for_one(self):
+        """Whether what the role stands in has run_once, which its other tasks inherit."""
+        parent = self._task._parent
+        while parent is not None:
+            if parent.run_once or getattr(getattr(parent, "_role", None), "_run_once", None) is True:
+                return True
+            parent = parent._parent
+        return False
 
     def _unnamed(self, task_vars, wishes):
         """Why it was no choice of the user's that all hosts of the play are overwritten, or the empty string."""

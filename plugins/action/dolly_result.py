@@ -36,9 +36,14 @@ class ActionModule(dolly_client.ActionModule):
         result.update(changed=bool(said["changed"]), msg=said["reason"])
         if args["ends"] and said["state"] not in ring_results.GOOD:
             # Somebody has to be left who says what became of all.
-            is_lost = said["state"] == "unreachable" and set(told.get("alive") or ()) - {host}
+            is_lost = said["state"] == "unreachable" and self._is_somebody_left(run, host, told.get("alive") or ())
             result["unreachable" if is_lost else "failed"] = True
         return result
+
+    def _is_somebody_left(self, run, host, alive):
+        """Whether another host may still be reached; each has kept its own result before it asks."""
+        others = (run_store.get(run["id"], "host-" + name) or {} for name in alive if name != host)
+        return any(said.get("state") != "unreachable" for said in others)
 
     def _heard(self, host, args, told, task_vars):
         run, started = args["run"], args["started"]

@@ -37,6 +37,7 @@ class ActionModule(dolly_server.ActionModule):
         for name in ("dolly_ring__broken", "dolly_ring__refused"):
             said = variables_of(run["nodes"], name, task_vars)
             causes.update((host, one[run["family"]]) for host, one in said.items() if one.get(run["family"]))
+        causes.update((host, ring_plan.STAYED_AWAY) for host in run["nodes"] if host not in {**started, **causes})
         ring = ring_plan.join(run, started, causes)
         alive = [host for host in run["nodes"] if not (started.get(host) or {}).get("unreachable")]
         image = run_store.get(run["id"], "image") or {}
@@ -53,7 +54,7 @@ class ActionModule(dolly_server.ActionModule):
 
     def _send(self, run, image, ring, args, task_vars):
         self._args = ring_calls.send(run, image, ring["nodes"])
-        self._args["secret"] = run_store.get(run["id"], "secret")
+        self._args["secret"] = run_store.take(run["id"], "secret")
         self._args.update((name, args[name]) for name in ("progress", "progress_interval"))
         if args["run_dir"]:
             self._args["run_dir"] = args["run_dir"]

@@ -17,6 +17,10 @@ PREFIX = "dolly_ring_"
 _PRIVATE = "dolly_ring__"
 #: Names that are no options of the role: what its playbook takes, and what it leaves for later tasks.
 NO_OPTIONS = frozenset(PREFIX + name for name in ("hosts", "result", "results", "summary"))
+ONE_ALONE = (
+    "run_once is set for the role, so one host alone would start a receiver: remove it. What has to be done once for"
+    " all hosts the role does once."
+)
 HOOKS = ("before", "after", "on_failure")
 
 
@@ -104,7 +108,7 @@ def bad_hook(
             hook = (wish.get("hooks") or {}).get(name)
             if not hook:
                 continue
-            path = os.path.join(folder, hook)
+            path = place_of(folder, hook)
             if path not in seen:
                 seen[path] = problem_of(path) if os.path.isfile(path) else ""
             if not os.path.isfile(path):
@@ -126,7 +130,7 @@ def bad_place(wishes: t.Mapping[str, t.Mapping[str, t.Any]], folder: str) -> str
     seen: t.Set[str] = set()
     for host, wish in wishes.items():
         for name, place in (wish.get("places") or {}).items():
-            path = os.path.join(folder, place)
+            path = place_of(folder, place)
             if not place or path in seen:
                 continue
             seen.add(path)
@@ -135,6 +139,11 @@ def bad_place(wishes: t.Mapping[str, t.Mapping[str, t.Any]], folder: str) -> str
                 told = "%s%s of %s is %s, but %s. Name another place, or make it one that you can write to."
                 return told % (PREFIX, name, host, place, problem)
     return ""
+
+
+def place_of(folder: str, name: str) -> str:
+    """Where a name leads that a user gave in *folder*; ~ is the home, as in a shell."""
+    return os.path.join(folder, os.path.expanduser(name))
 
 
 def problem_of_folder(path: str) -> str:

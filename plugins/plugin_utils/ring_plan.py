@@ -17,6 +17,7 @@ from ansible_collections.dolly.ring.plugins.module_utils import ring_causes
 LOCKSTEP = ("linear", "debug", "mitogen_linear")
 #: Compressed images and images in parts; what an image does not say of them the role says, by its default.
 #: None: it has no default, and nobody has said anything.
+STAYED_AWAY = "did not come here with the others: apply the role to all hosts of the play alike"
 STREAM_KEYS: t.Mapping[str, t.Any] = {
     "compressed": None,
     "uncompressed_size": "",

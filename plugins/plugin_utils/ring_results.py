@@ -41,6 +41,7 @@ GOOD = ("done", "predicted", "server")
 #: How the reason of a host begins that is not at fault for its failure.
 _AT_WORK = ("receiving", "verifying", "flushing")
 NOT_STARTED = "not started: see "
+NO_RESULT = "no result: either it did not come here with the others, or Ansible says above why it broke off"
 TAKEN_ALONG = "the run failed, and what its target holds is not a good copy: see "
 
 
@@ -247,6 +248,8 @@ def summary_of(heard: Heard, results: t.Mapping[str, t.Mapping[str, t.Any]]) -> 
     for name in order:
         lost = {"run_id": heard.run["id"], "name": name, "state": "unreachable"}
         lost["reason"] = "lost before the ring was built"
+        if name in heard.run["nodes"]:  # it was there, and nothing that is done for each host has come to its end
+            lost.update(state="failed", reason=NO_RESULT)
         if name in heard.earlier:
             lost.update(state="failed", reason="it has failed with an image before this one: " + heard.earlier[name])
         nodes.append(dict(results[name]) if name in results else dict(BLANK, **lost))

@@ -9,6 +9,8 @@ The files lie in the temporary folder of this ansible-playbook, which only its u
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -18,9 +20,18 @@ import urllib.parse
 
 from ansible import constants as C
 
+_LONGEST = 200
+
 
 def folder_of(run_id: str) -> str:
     return os.path.join(C.DEFAULT_LOCAL_TMP, "dolly-ring", urllib.parse.quote(run_id, safe=""))
+
+
+def path_of(run_id: str, name: str) -> str:
+    quoted = urllib.parse.quote(name, safe="")
+    if len(quoted) > _LONGEST:  # twelve signs for one of a name that is not in Latin letters
+        quoted = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    return os.path.join(folder_of(run_id), quoted)
 
 
 def put(run_id: str, name: str, value: t.Any) -> None:
@@ -31,16 +42,24 @@ def put(run_id: str, name: str, value: t.Any) -> None:
     number, path = tempfile.mkstemp(dir=folder, prefix=".")
     with os.fdopen(number, "w", encoding="utf-8") as file:
         json.dump(value, file, default=str)
-    os.replace(path, os.path.join(folder, urllib.parse.quote(name, safe="")))
+    os.replace(path, path_of(run_id, name))
 
 
 def get(run_id: str, name: str) -> t.Any:
     """Return what was kept, or None."""
     try:
-        with open(os.path.join(folder_of(run_id), urllib.parse.quote(name, safe="")), encoding="utf-8") as file:
+        with open(path_of(run_id, name), encoding="utf-8") as file:
             return json.load(file)
     except FileNotFoundError:
         return None
+
+
+def take(run_id: str, name: str) -> t.Any:
+    """Return what was kept, or None, and keep it no longer: not until the end, which a signal may prevent."""
+    value = get(run_id, name)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path_of(run_id, name))
+    return value
 
 
 def forget(run_id: str) -> None:

@@ -129,3 +129,35 @@ def test_one_of_two_names_for_one_machine_is_enough_where_not_all_are_needed(lab
     outcome = lab.play(ROLE, code=2)
     assert len(outcome.failed()) == 1 and outcome.failed() < {"n1", "n2"}, outcome.reasons()
     assert lab.copies() == {"shared", "n3"} and not lab.left_over()
+
+
+def test_home_is_that_of_the_user(lab):
+    lab.write_inventory({"rack3": {"n1": {}}}, dolly_ring_log_dir="~/logs", dolly_ring_report="~/report.html")
+    lab.clone("-l", "rack3", HOME=str(lab.folder / "home"))
+    assert (lab.folder / "home" / "report.html").is_file() and not (lab.folder / "~").exists()
+    assert {path.name for path in (lab.folder / "home" / "logs").rglob("*.log")} == {"n1.log", "localhost.log"}
+
+
+def test_hosts_may_be_called_like_what_a_dictionary_can_do(lab):
+    lab.write_inventory({"rack3": {"update": {}, "items": {}, "n%1": {}, "n\u00fc 1": {}}})
+    lab.clone("-l", "rack3")
+    assert lab.copies() == {"update", "items", "n%1", "n\u00fc 1"} and lab.left_over() == []
+
+
+@pytest.mark.parametrize("play", [
+    {"roles": [{"role": "dolly.ring.dolly_ring", "run_once": True}]},
+    {"tasks": [{"ansible.builtin.import_role": {"name": "dolly.ring.dolly_ring"}, "run_once": True}]},
+    {"tasks": [{"run_once": True, "block": [{"ansible.builtin.include_role": {"name": "dolly.ring.dolly_ring"}}]}]},
+])
+def test_a_role_that_runs_once_would_leave_out_all_hosts_but_one(lab, play):
+    outcome = lab.play({"hosts": "rack3", **play}, arguments=["-e", "dolly_ring_min_nodes=1"], code=2)
+    assert all("run_once is set for the role" in reason for reason in outcome.reasons().values())
+    assert not list(lab.targets.iterdir())
+
+
+def test_hosts_that_do_not_come_are_not_said_to_be_lost(lab):
+    task = {"ansible.builtin.include_role": {"name": "dolly.ring.dolly_ring"}, "when": "inventory_hostname != 'n3'"}
+    outcome = lab.play({"hosts": "rack3", "tasks": [task]}, code=2)
+    assert outcome.failed() == {"n1", "n2", "n4"} and lab.copies() == set() and lab.left_over() == []
+    assert "missing: n3. n3: did not come here with the others: apply the role to" in outcome.summary()["msg"]
+    assert outcome.results()["n3"]["state"] == "failed" and "did not come here" in outcome.results()["n3"]["reason"]

@@ -55,3 +55,21 @@ def test_a_rescue_of_the_user_gets_every_host_but_the_one_out_of_reach(lab):
     assert set(told) == {"n2", "n3"} and all("see n1" in result["msg"] for result in told.values())
     assert "Ansible lost this host before its receiver was started" in outcome.lost()["n1"]
     assert lab.copies() == set() and lab.left_over() == []
+
+
+def test_somebody_says_what_became_of_all_when_none_can_be_reached_any_more(lab):
+    """The network of the control node breaks down while the image is sent over another one."""
+    gone = "{{ 'ssh' if (dolly_ring__started | default({})).node is defined else 'local' }}"
+    places = {"ansible_host": "127.0.0.1", "ansible_port": 1, "dolly_ring_report": "report.html"}
+    lab.write_inventory({"rack3": {name: {} for name in NAMES}}, ansible_connection=gone, **places)
+    outcome = lab.clone("-l", "rack3", code=None)
+    assert outcome.code != 0
+    assert all(stats["failures"] + stats["unreachable"] == 1 for stats in outcome.stats().values()), outcome.stats()
+    assert {node["state"] for node in outcome.summary()["nodes"]} == {"unreachable"}
+    assert (lab.folder / "report.html").is_file()
+
+
+def test_a_limit_on_the_time_of_each_task_breaks_off_no_run(lab):
+    measured = ("-e", "dolly_ring_dummy_seconds=10")
+    outcome = lab.clone("-l", "rack3", *measured, ANSIBLE_TASK_TIMEOUT="8")
+    assert {node["state"] for node in outcome.summary()["nodes"]} == {"done"} and lab.left_over() == []

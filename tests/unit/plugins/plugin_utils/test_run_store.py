@@ -37,3 +37,15 @@ def test_a_host_knows_the_last_run_that_it_had_a_part_in():
     run_store.tell("r2", "r", {"n1": {"result": 3}}, {"run_id": "r2"})
     assert (run_store.told("n1")["result"], run_store.told("n1")["summary"]) == (3, {"run_id": "r2"})
     assert (run_store.told("n2")["result"], run_store.told("n2")["summary"]) == (2, {"run_id": "r1"})
+
+
+def test_a_secret_that_was_taken_lies_there_no_more(folder):
+    run_store.put("r1", "secret", "s")
+    assert (run_store.take("r1", "secret"), run_store.take("r1", "secret")) == ("s", None)
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_long_name_in_any_letters():
+    for name in ("host-" + "\u4e3b" * 60, "host-" + "\u4e3b" * 61):
+        run_store.put("r1", name, len(name))
+        assert run_store.get("r1", name) == len(name)
