@@ -146,7 +146,7 @@ def test_a_node_that_is_not_ready_in_time_is_left_out_alone(loopback):
 def test_a_node_that_comes_late_is_waited_for(loopback):
     loopback.start_client(1)
     loopback.start_server(loopback.image(IMAGE_SIZE), nodes=[1, 2])
-    loopback.server.wait_for_log("SetUp")
+    loopback.server.wait_for_log("connecting to %s" % loopback.address(1))
     loopback.start_client(2)
     assert loopback.finish() == 0
     loopback.check_copy(2, loopback.image(IMAGE_SIZE))

@@ -63,9 +63,9 @@ def freezer(loopback, make_disk, undo):
     return give
 
 
-def start(rack, server_fault=()):
+def start(rack, *options, server_fault=()):
     rack.start_clients(COUNT)
-    return rack.start_server(rack.image(IMAGE_SIZE), *LIMITS, fault=server_fault)
+    return rack.start_server(rack.image(IMAGE_SIZE), *LIMITS, *options, fault=server_fault)
 
 
 def kill_server_when_one_has_all(rack, chance):
@@ -77,18 +77,23 @@ def kill_server_when_one_has_all(rack, chance):
 
 def check(rack, bad, server_lives, cure):
     """`cure`: what lets the process of the node at fault end, which is stuck in the kernel."""
+    check_others(rack, bad, server_lives, "target")
+    cure()
+    assert rack.clients[bad].wait() == 3
+    assert "stall_timeout" in rack.clients[bad].log or "flush_timeout" in rack.clients[bad].log
+
+
+def check_others(rack, bad, server_lives, reason):
+    """Everybody else has the image, and the server says what is wrong with the node at fault."""
     if server_lives:
         assert rack.finish(expected_to_run=[bad]) == 3
         rows = rack.rows()
         assert [rows[index].state == "done" for index in rack.clients] == [index != bad for index in rack.clients]
-        assert "target" in rows[bad].reason, rows[bad].reason
+        assert reason in rows[bad].reason, rows[bad].reason
     for index in rack.clients:
         if index != bad:
             assert rack.clients[index].wait() == 0
             rack.check_copy(index, rack.image(IMAGE_SIZE))
-    cure()
-    assert rack.clients[bad].wait() == 3
-    assert "stall_timeout" in rack.clients[bad].log or "flush_timeout" in rack.clients[bad].log
 
 
 def run(rack, chance, server_lives, give):
@@ -107,10 +112,26 @@ LIVES = pytest.mark.parametrize("server_lives", [True, False], ids=["server aliv
 
 @LIVES
 @pytest.mark.parametrize("seed", SEEDS)
+def test_a_disk_that_hangs_before_the_run_starts(loopback, hang_in, seed, server_lives):
+    """The node never gets ready, so the others start without it where that is allowed."""
+    chance = random.Random(seed)
+    bad = chance.randint(1 if server_lives else 2, COUNT)
+    hung, cure = hang_in(bad, chance.choice(("hang", "hang-alone")), "create")
+    start(loopback, "--min-nodes", str(COUNT - 1), "--barrier-timeout", str(STALL_S))
+    if not server_lives:
+        kill_server_when_one_has_all(loopback, chance)
+    check_others(loopback, bad, server_lives, "not ready in time")
+    cure()
+    assert loopback.clients[bad].wait() in (1, 3, 4)
+    assert hung.exists() and not loopback.target(bad).exists()
+
+
+@LIVES
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_disk_that_hangs_while_it_is_opened(loopback, hang_in, seed, server_lives):
     chance = random.Random(seed)
-    name, where = chance.choice(("hang", "hang-alone")), chance.choice(("create", "truncate"))
-    run(loopback, chance, server_lives, lambda index: hang_in(index, name, where))
+    name = chance.choice(("hang", "hang-alone"))
+    run(loopback, chance, server_lives, lambda index: hang_in(index, name, "truncate"))
 
 
 @LIVES
@@ -124,17 +145,15 @@ def test_a_disk_that_hangs_in_its_flush_or_in_what_follows(loopback, hang_in, se
 @LIVES
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_file_system_that_is_frozen_at_some_moment(loopback, freezer, seed, server_lives):
-    """Before it is opened, while it is written, or when everything is there."""
+    """As soon as it is locked for the run, while it is written, or when everything is there."""
     chance = random.Random(seed)
     bad = chance.randint(1 if server_lives else 2, COUNT)
     place = freezer(bad)
     share = chance.choice((0.0, chance.random(), 1.0))
-    if not share:
-        call("fsfreeze", "--freeze", str(place))
-    start(loopback, ["slow-source=%d" % (8 * MIB)])
-    if share:
-        until(lambda: images.allocated(place / PARTIAL) >= share * (IMAGE_SIZE - 2 * MIB), "the bytes")
-        call("fsfreeze", "--freeze", str(place))
+    start(loopback, server_fault=["slow-source=%d" % (8 * MIB)])
+    until((place / PARTIAL).exists, "a node that is ready")
+    until(lambda: images.allocated(place / PARTIAL) >= share * (IMAGE_SIZE - 2 * MIB), "the bytes")
+    call("fsfreeze", "--freeze", str(place))
     if not server_lives:
         kill_server_when_one_has_all(loopback, chance)
     if (place / "image").exists():
