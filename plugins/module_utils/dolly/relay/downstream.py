@@ -103,10 +103,13 @@ class Downstream:
         return bool(self._ended) or any(link.is_sending for link in self._links.values())
 
     @property
+    def is_left_reading(self) -> bool:
+        """Whether a lane's thread may still read for a child that is gone."""
+        return any(link.is_sending for link in self._ended)
+
+    @property
     def is_needed(self) -> bool:
-        """Whether a node below may still want bytes from here, or a lane's thread may still read some."""
-        if any(link.is_sending for link in self._ended):
-            return True
+        """Whether a node below may still want bytes from here."""
         links = self._links.values()
         return any(not link.is_linked or link.claims.has_todo or self.kinship.lacks(link.rank) for link in links)
 

@@ -51,6 +51,7 @@ class Finalizer:
         self._on_end = on_end
         self._has_begun = False
         self._has_ended = False
+        self._unneeded_since: Optional[float] = None
         context.log("the image is complete here; its target is finished when nobody below needs the image any more")
 
     @property
@@ -62,7 +63,11 @@ class Finalizer:
         """Begin, if nobody below needs anything; to be called whenever that may have changed."""
         if self._has_begun or self._has_ended:
             return
-        if self._downstream.is_needed or self._is_looked_at():
+        if self._downstream.is_needed:
+            self._unneeded_since = None
+            return
+        if self._downstream.is_left_reading or self._is_looked_at():
+            self._watch_readers()
             return
         self._has_begun = True
         # From now on the target is not the image: whoever asks for a parent has to ask somebody else.
@@ -82,6 +87,14 @@ class Finalizer:
         self._downstream.bye(reason, error)
         self._context.reactor.after(_LET_GO_S, self._cut_off)
         self.look()
+
+    def _watch_readers(self) -> None:
+        """Nobody above or below can see that a thread here hangs in a read, and nobody is to wait for it."""
+        now = self._context.reactor.now()
+        if self._unneeded_since is None:
+            self._unneeded_since = now
+        elif now - self._unneeded_since > self._context.timeouts.stall:
+            self.hurry("failed", None)
 
     def cancel(self) -> None:
         """The node has failed: its target stays as it is."""

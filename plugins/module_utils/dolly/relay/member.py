@@ -356,6 +356,8 @@ class Member(Node):
         elif not self.downstream.is_ending:  # what was read back, and flushed, is good all the same
             self.store.notes.append(unreadable(error))
             self.downstream.give_away(as_fields(error))
+            if self._finalizer is not None and self._finalizer.is_pending:  # a thread may hang in the read for good
+                self._finalizer.hurry("failed", as_fields(error))
 
     def act_as_child(self, action: heal.Action) -> None:
         """Look for a parent, or give up."""

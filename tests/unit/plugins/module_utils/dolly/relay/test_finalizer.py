@@ -61,6 +61,22 @@ class HangsInFinalize(FinalizingStore):
         super().finalize()
 
 
+class HangsInSend(FinalizingStore):
+    """A disk that gives nothing from `hang_at` on until it is let go."""
+
+    def __init__(self, size: int, hang_at: int) -> None:
+        super().__init__(size)
+        self.hang_at = hang_at
+        self.hanging = threading.Event()
+        self.released = threading.Event()
+
+    def send(self, lane, offset: int, length: int) -> None:
+        if offset + length > self.hang_at:
+            self.hanging.set()
+            self.released.wait(PATIENCE_S)
+        super().send(lane, offset, length)
+
+
 def target(kind=FinalizingStore, **more):
     return MemoryTarget(lambda size: kind(size, **more))
 
@@ -175,6 +191,22 @@ def test_a_disk_that_cannot_be_read_any_more_gives_its_children_away(ring):
     bench.join()
     assert bench.states == ["done"] * 2 and is_final(bench, 1)
     assert "could not be read any more" in member_result(node)["notes"][0]
+
+
+@pytest.mark.parametrize("is_child_alive", [True, False])
+def test_a_disk_that_hangs_while_it_is_read_for_others_ends_the_node_alone(ring, is_child_alive):
+    hung = target(HangsInSend, hang_at=3 * CHUNK)
+    bench = ring(count=2, targets={1: hung}, timeouts=dataclasses.replace(_quick(), stall=4))
+    until(lambda: hung.store is not None and hung.store.hanging.is_set() and bench.states[0] == "serving")
+    if not is_child_alive:
+        bench.members[2].kill()
+    until(lambda: bench.state_of(1) == "failed")
+    hung.store.released.set()
+    bench.join()
+    assert bench.root.node.error is None
+    assert bench.states == ["failed", "done" if is_child_alive else "lost"]
+    error = member_result(bench.members[1].node)["error"]
+    assert error["kind"] == "TableNotMoved" and "still reads" in error["message"]
 
 
 @pytest.fixture(autouse=True)
