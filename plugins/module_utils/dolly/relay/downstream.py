@@ -317,7 +317,8 @@ class Downstream:
     def _makes_detour(self, link: ChildLink) -> bool:
         """A broken connection to a child with further addresses may be one of its cables: try the others first."""
         detours = self._detours[link.rank]
-        if not (link.was_cut and link.node.extra) or self._is_ending or detours >= _MAX_DETOURS:
+        is_parent = not self._is_ending and not self.healer.is_leaf
+        if not (link.was_cut and link.node.extra) or not is_parent or detours >= _MAX_DETOURS:
             return False
         self._detours[link.rank] += 1
         self._links[link.rank] = ChildLink(

@@ -55,6 +55,11 @@ class Finalizer:
         context.log("the image is complete here; its target is finished when nobody below needs the image any more")
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the target may not be the image any more."""
+        return self._has_begun
+
+    @property
     def is_pending(self) -> bool:
         """Whether the end is still to come."""
         return not self._has_ended

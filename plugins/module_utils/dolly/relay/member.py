@@ -251,7 +251,8 @@ class Member(Node):
 
     def repair_wanted(self, need: Need) -> None:
         """A child got chunks wrong that may be verified here."""
-        if self._repairs is not None:
+        is_image = self._finalizer is None or not self._finalizer.has_begun
+        if self._repairs is not None and is_image:  # a table that was moved is no damage of this node's disk
             self._repairs.wanted(need)
 
     def _work_ended(self, error: Optional[BaseException]) -> None:

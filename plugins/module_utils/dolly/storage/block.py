@@ -85,14 +85,10 @@ class BlockStore(DescriptorStore):
         self._uncover(offset, length)
 
     def _uncover(self, offset: int, length: int) -> None:
-        """What is written is read back as it is: it is part of a chunk that comes as a whole."""
+        """What is written is read back as it is. What a piece has beside that is of another chunk, which may be right."""
         if self._overlay:
             with self._overlay_lock:
-                self._overlay = [
-                    (start, piece)
-                    for start, piece in self._overlay
-                    if start + len(piece) <= offset or offset + length <= start
-                ]
+                self._overlay = gpt.without(self._overlay, offset, length)
 
     def _zero_step(self, fd: int, offset: int, length: int) -> None:
         self._before_write(fd, offset, length)

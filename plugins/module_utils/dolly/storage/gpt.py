@@ -128,6 +128,21 @@ def laid_over(pieces: Writes, offset: int, data: bytes) -> bytes:
     return bytes(found)
 
 
+def without(pieces: Writes, offset: int, length: int) -> Writes:
+    """`pieces` but for the bytes of a range."""
+    found, end = [], offset + length
+    for start, piece in pieces:
+        stop = start + len(piece)
+        if stop <= offset or end <= start:
+            found.append((start, piece))
+            continue
+        if start < offset:
+            found.append((start, piece[: offset - start]))
+        if end < stop:
+            found.append((end, piece[end - start :]))
+    return found
+
+
 def moved_backup(read: Read, block: int, disk_size: int) -> Optional[Writes]:
     """What to write so that the backup lies at the end of a disk of `disk_size` bytes with blocks of `block` bytes.
 

@@ -16,6 +16,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
 )
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import finalizer
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import Need
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import PATIENCE_S
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     CHUNK,
@@ -191,6 +192,19 @@ def test_a_disk_that_cannot_be_read_any_more_gives_its_children_away(ring):
     bench.join()
     assert bench.states == ["done"] * 2 and is_final(bench, 1)
     assert "could not be read any more" in member_result(node)["notes"][0]
+
+
+def test_a_target_that_was_finalized_is_no_damaged_one(ring):
+    """A child that lacks nothing asks for a repair all the same."""
+    hung = target(HangsInFinalize)
+    bench = ring(count=2, targets={1: target(), 2: hung})
+    until(lambda: hung.store is not None and hung.store.finalizing.is_set() and bench.states[0] == "done")
+    first, whole = bench.members[1], ((0, CHUNK),)
+    first.call(lambda: first.node.repair_wanted(Need(1, whole, whole, {}, 0, 0)))
+    until(lambda: not first.call(lambda: first.node._repairs.is_looking))
+    hung.store.released.set()
+    bench.join()
+    assert bench.states == ["done"] * 2 and bench.state_of(1) == "done"
 
 
 @pytest.mark.parametrize("is_child_alive", [True, False])

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import linux
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.block import BlockStore
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.gpt import (
     as_in_image,
     laid_over,
@@ -170,3 +173,42 @@ def test_a_disk_without_room_for_the_entries():
     disk[512:1024] = header(1, 299, 34, 298, 2, bytes(disk[1024 : 1024 + ENTRIES])).ljust(512, b"\0")
     with pytest.raises(ValueError, match="this one has 302"):
         move(disk + bytearray(2 * 512))
+
+
+@pytest.fixture
+def moved_disk(tmp_path, monkeypatch):
+    """A store on a disk that is two blocks larger than the image, with its table moved; and the image."""
+    image = make_disk(200)
+    (table,) = tables(reader(image))
+    disk = bytearray(image) + bytearray(1024)
+    move(disk)
+    path = tmp_path / "disk"
+    path.write_bytes(disk)
+    monkeypatch.setattr(linux, "block_size", lambda fd: 512)
+    monkeypatch.setattr(linux, "device_size", lambda fd: len(disk))
+    store = BlockStore(os.open(path, os.O_RDWR), str(path), len(image), True)
+    store.moves_gpt = True
+    store.compare([table])
+    yield store, bytes(image)
+    store.close()
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_what_is_written_beside_a_moved_table_leaves_the_rest_of_it_as_in_the_image(moved_disk, data):
+    """The backup of the entries may lie in two chunks, and one of them be right."""
+    store, image = moved_disk
+    buffer = memoryview(bytearray(len(image)))
+    assert store.read(0, buffer) == len(image) and bytes(buffer) == image
+    start = data.draw(st.integers(0, len(image) - 1))
+    end = data.draw(st.integers(start + 1, len(image)))
+    overlay = list(store._overlay)
+    with store._descriptor as fd:
+        before = os.pread(fd, end - start, start)
+        store._before_write(fd, start, end - start)
+        os.pwrite(fd, image[start:end], start)
+        store.read(0, buffer)
+        os.pwrite(fd, before, start)
+    store._overlay = overlay
+    is_image = bytes(buffer) == image
+    assert is_image  # and not both, which would fill the screen
