@@ -80,6 +80,7 @@ class SimSending(_Thread):
         self._claims = claims
         self._machine: Machine = lane.end.machine
         self._is_busy = False
+        self._is_reading = False
         self._unread = 0
 
     def run_simulated(self, on_end: Ended) -> None:
@@ -95,10 +96,17 @@ class SimSending(_Thread):
 
     def take(self, kind: str, item: Any) -> None:
         if kind == "end":
-            self.lose()
+            self._lose_when_read()
         else:  # the receiver has taken a piece out of its socket
             self._unread -= 1
             self._look()
+
+    def _lose_when_read(self) -> None:
+        """A thread that hangs in a read does not come back because its lane has ended."""
+        if self._is_reading and self._machine.is_hung and not self.is_over:
+            self._machine.world.after(_LOOK_S, self._machine, self._lose_when_read)
+        else:
+            self.lose()
 
     def _look(self) -> None:
         if not self._is_busy and not self.is_over:
@@ -119,7 +127,7 @@ class SimSending(_Thread):
         if self._machine.is_unreadable:
             self.finish(TargetError(self._store.path, "read", piece.start, errno.EIO))
             return
-        self._is_busy = True
+        self._is_busy = self._is_reading = True
         self._unread += 1
         receiver = self.lane.end.peer.machine
         self._machine.sending += 1
@@ -136,6 +144,9 @@ class SimSending(_Thread):
         self.lane.is_waiting_for_file = self._machine.is_hung
         if self._machine.is_hung and not self.is_over:
             self._machine.world.after(_LOOK_S, self._machine, lambda: self._deliver(piece))
+            return
+        self._is_reading = False
+        if self.is_over:
             return
         if getattr(self._store, "is_final", False):
             self._machine.world.violate("%s was served from after it was finalized" % self._machine)

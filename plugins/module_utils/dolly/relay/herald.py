@@ -28,7 +28,7 @@ class Herald:
 
     def tell(self, board: Board) -> None:
         """Send what is new, now."""
-        if not self._upstream.has_parent:
+        if not self._upstream.is_heard:
             return
         self._next_at = self._context.reactor.now() + _PAUSE_S
         news = board.changed_since(self._told)

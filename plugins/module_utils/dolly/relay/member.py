@@ -345,9 +345,8 @@ class Member(Node):
         is_late = self.context.reactor.now() > self._part_by or self._is_run_over or self.plan is None
         if not is_late and self.downstream is not None and not self.downstream.is_finished:
             return
-        if self._upstream.has_parent:
+        if self._upstream.is_heard or is_late:
             self._upstream.bye("failed", self.word.error)
-        if self._upstream.has_parent or is_late:
             self.leave()
 
     def storage_failed(self, error: BaseException) -> None:
@@ -382,7 +381,7 @@ class Member(Node):
             self._finalizer.look()
         if self.word.state != "done" or downstream is None or not downstream.is_finished or self.is_leaving:
             return
-        if self._upstream.has_parent and not self._upstream.has_said_bye:
+        if self._upstream.is_heard and not self._upstream.has_said_bye:
             self._word.close_account(self.context.reactor.now())
             self._spread()
             # It leaves when the parent has answered. One that falls silent now may have told nobody that this node

@@ -72,6 +72,8 @@ class ParentLink:
         self._laggards = Laggards(context.timeouts.dead_after)
         self._serial = 0
         self.has_said_bye = False
+        #: Whether it has sent the plan: before that it takes no news, only a goodbye.
+        self.is_set_up = False
         channel.handle(self._on_data, self._on_closed)
 
     def begin(self, leftover: bytes) -> None:
@@ -179,6 +181,7 @@ class ParentLink:
 
     def _on_message(self, message: Any) -> None:
         if isinstance(message, Setup):
+            self.is_set_up = True
             self._owner.parent_setup(self, message)
         elif isinstance(message, Start):
             self._owner.parent_start(self, message)

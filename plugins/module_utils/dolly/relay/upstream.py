@@ -85,6 +85,11 @@ class Upstream:
         return self._link is not None
 
     @property
+    def is_heard(self) -> bool:
+        """Whether the parent takes news: one that has not sent the plan yet would hear a goodbye alone."""
+        return self._link is not None and self._link.is_set_up
+
+    @property
     def has_said_bye(self) -> bool:
         """Whether the parent was told that this node leaves it."""
         return self._link is not None and self._link.has_said_bye

@@ -15,6 +15,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
     TargetError,
 )
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import finalizer
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.child import ChildLink
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import Need
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import PATIENCE_S
@@ -192,6 +193,27 @@ def test_a_disk_that_cannot_be_read_any_more_gives_its_children_away(ring):
     bench.join()
     assert bench.states == ["done"] * 2 and is_final(bench, 1)
     assert "could not be read any more" in member_result(node)["notes"][0]
+
+
+def test_a_new_parent_hears_that_it_is_done_before_the_goodbye(ring, monkeypatch):
+    """It is done between the greeting of the new parent and the plan, before which that one takes no news."""
+    hung = target(HangsInFinalize)
+    bench = ring(count=2, targets={1: target(), 2: hung})
+    until(lambda: hung.store is not None and hung.store.finalizing.is_set())
+    send = ChildLink._send
+
+    def send_later(link, message):
+        link._context.reactor.after(0.5, lambda: send(link, message))
+
+    monkeypatch.setattr(ChildLink, "_send", send_later)
+    node = bench.members[2].node
+    first = node._upstream.epoch
+    bench.members[1].kill()
+    until(lambda: node._upstream.epoch > first)
+    hung.store.released.set()
+    bench.members[2].join()
+    bench.root.join()
+    assert bench.state_of(2) == "done" and bench.states[1] == "done"
 
 
 def test_a_target_that_was_finalized_is_no_damaged_one(ring):
