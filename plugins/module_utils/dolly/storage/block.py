@@ -85,7 +85,7 @@ class BlockStore(DescriptorStore):
         self._uncover(offset, length)
 
     def _uncover(self, offset: int, length: int) -> None:
-        """What is written is read back as it is. What a piece has beside that is of another chunk, which may be right."""
+        """What is written is read back as it is. The rest of a piece may be of another chunk, and right."""
         if self._overlay:
             with self._overlay_lock:
                 self._overlay = gpt.without(self._overlay, offset, length)
