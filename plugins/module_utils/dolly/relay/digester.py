@@ -51,6 +51,8 @@ class Digester:
         self._whole: Optional["hashlib._Hash"] = None
         self._whole_end = 0
         self._reads = 0
+        #: How often the source has given anything.
+        self.answers = 0
 
     def digest_all(self, wants_sha256: bool) -> None:
         """Digest every chunk that has no digest yet; and the whole image once, where that is asked for.
@@ -154,6 +156,7 @@ class Digester:
     def _read(self, offset: int, view: memoryview) -> int:
         self._watch.turn_to("read")
         length = self._source.read(offset, view)
+        self.answers += 1
         self._watch.turn_to("hash")
         return length
 

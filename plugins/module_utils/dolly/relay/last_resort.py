@@ -39,20 +39,22 @@ class LastResort:
         self._source_hung_at = now
 
     def beat(
-        self, snapshots: List[Snapshot], is_digesting: bool, is_source_slow: bool, now: float
+        self, snapshots: List[Snapshot], read: Optional[int], is_source_slow: bool, now: float
     ) -> Optional[TimedOut]:
         """Since START: look at what the nodes say, and part with those that stand still.
 
-        Returned is a reason to end the run, None where there is none.
+        `read`: how often the source has given something to be digested, None while nothing is. Returned is a reason to
+        end the run, None where there is none.
         """
-        progress = tuple((one.rank, sight_of(one).progress) for one in snapshots)
-        if progress != self._progress or is_digesting:
+        progress = (read, tuple((one.rank, sight_of(one).progress) for one in snapshots))
+        if progress != self._progress:
             self._progress, self._since = progress, now
+        is_source_slow = is_source_slow or read is not None
         limit, option = self._patience(snapshots, is_source_slow)
         if now - self._since <= limit:
             return None
         self._since = now
-        if now - self._source_hung_at < _FRESH_S:
+        if is_source_slow or now - self._source_hung_at < _FRESH_S:
             return TimedOut("waiting for the source to give anything", limit, option)
         remedy = self._standstill.look(map(_standing, (one for one in snapshots if one.state not in _WANT_NOTHING)))
         if not remedy.take_over and not remedy.give_up:

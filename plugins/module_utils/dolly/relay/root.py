@@ -331,7 +331,8 @@ class Root(Node):
         if self.state != "streaming" or self.is_leaving:
             return
         self._look_for_latecomers(snapshots, now)
-        error = self._last_resort.beat(snapshots, self._is_digesting, self._is_source_slow, now)
+        read = self._digester.answers if self._is_digesting else None
+        error = self._last_resort.beat(snapshots, read, self._is_source_slow, now)
         if error is not None:
             self.fail(error)
 
