@@ -94,7 +94,8 @@ class OutLanes:
         for number in self._laggards.look(sights, not is_waited_for, now):
             self._context.log("data connection %d to %s holds the others up and is closed" % (number, self._node.name))
             self._sending[number].lane.abort()
-        lanes = [sending.lane for sending in self._sending.values()]
+        busy = [number for number, sight in sights.items() if sight.pending]  # the others wait for work
+        lanes = [self._sending[number].lane for number in busy]
         is_waiting = bool(lanes) and all(lane.is_waiting_for_file for lane in lanes)
         hung = self._giver.look([lane.sent for lane in lanes] if is_waiting else (), now)
         if hung is not None:
