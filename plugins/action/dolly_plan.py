@@ -113,7 +113,11 @@ class ActionModule(ActionBase):
         told = {"run": plan, "runs": runs, "steps": steps, "lost": plan["lost"], "holds_back": "on_failure" in hooks}
         if plan["is_dummy"]:
             told["holds_back"] = False
-        if steps[0]["file"] != "refused.yml":
+        if steps[0]["file"] == "refused.yml":
+            results, summary = ring_results.of_refused(plan, plan["hosts"], "the hosts of one ring must agree")
+            told_of = {host: {"result": said, "results": [dict(said, image="")]} for host, said in results.items()}
+            run_store.tell(plan["id"], plan["id"], told_of, summary)
+        else:
             for run in runs:
                 run_store.put(run["id"], "secret", secrets.token_hex(SECRET_BYTES))
             if not {step["file"] for step in steps} & {"look.yml", "preflight.yml"}:

@@ -240,6 +240,21 @@ def said_of_run(heard: Heard) -> str:
     return str(heard.ring.get("problem") or heard.stream.get("msg") or heard.image.get("msg") or "nothing was sent")
 
 
+def of_refused(
+    plan: Said, hosts: t.Sequence[str], otherwise: str
+) -> t.Tuple[t.Dict[str, t.Dict[str, t.Any]], t.Dict[str, t.Any]]:
+    """The results by host and the summary of a run that was never begun. *otherwise*: why, where the plan says nothing.
+
+    Without them what became of the hosts would be what was told of a run before it.
+    """
+    common = {"run_id": plan["id"], "state": "failed"}
+    reasons = {host: printable(plan["problem"] or plan["problems"].get(host) or otherwise) for host in hosts}
+    results = {host: dict(BLANK, **common, name=host, reason=reason) for host, reason in reasons.items()}
+    image = {"msg": str(plan["problem"] or otherwise)}
+    heard = Heard(plan, image, ring={}, stream={}, started={}, collected={}, cleaned={}, causes={})
+    return results, summary_of(heard, results)
+
+
 def summary_of(heard: Heard, results: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
     """Return the result of the run. A host that was lost before it came here has said nothing at all."""
     stream = heard.stream

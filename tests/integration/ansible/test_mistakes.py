@@ -161,3 +161,18 @@ def test_hosts_that_do_not_come_are_not_said_to_be_lost(lab):
     assert outcome.failed() == {"n1", "n2", "n4"} and lab.copies() == set() and lab.left_over() == []
     assert "missing: n3. n3: did not come here with the others: apply the role to" in outcome.summary()["msg"]
     assert outcome.results()["n3"]["state"] == "failed" and "did not come here" in outcome.results()["n3"]["reason"]
+
+
+@pytest.mark.parametrize("mistake, sentence", [
+    ({"dolly_ring_min_nodes": 9}, "dolly_ring_min_nodes is 9, but"),
+    ({"dolly_ring_fanout": "{{ 1 if inventory_hostname == 'n1' else 2 }}"}, "have different values of dolly_ring_fanout"),
+    ({"dolly_ring_verify": "never"}, "value of dolly_ring_verify must be one of"),
+])
+def test_what_is_known_after_a_refused_run_is_not_that_of_the_run_before(lab, mistake, sentence):
+    role = {"ansible.builtin.include_role": {"name": "dolly.ring.dolly_ring", "rolespec_validate": False}}
+    told = "{{ dolly_ring_result.state }}: {{ dolly_ring_result.reason }} {{ dolly_ring_summary.state }}"
+    rescue = [{"name": "Rescued", "ansible.builtin.debug": {"msg": told}}]
+    outcome = lab.play({"hosts": "rack3", "tasks": [role, {"block": [{**role, "vars": mistake}], "rescue": rescue}]})
+    said = {host: result["msg"] for host, result in outcome.task("Rescued").items()}
+    assert set(said) == lab.copies() == {"n1", "n2", "n3", "n4"}
+    assert all(text.startswith("failed: ") and sentence in text and text.endswith(" failed") for text in said.values())
