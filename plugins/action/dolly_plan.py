@@ -99,7 +99,8 @@ class ActionModule(ActionBase):
         invited = None
         if named is not None:
             name = "ansible.builtin.inventory_hostnames"
-            invited = lookup_loader.get(name, loader=self._loader, templar=self._templar).run([named], task_vars)
+            terms = list(named) if isinstance(named, (list, tuple)) else [named]
+            invited = lookup_loader.get(name, loader=self._loader, templar=self._templar).run(terms, task_vars)
         servers = [wish["agreed"]["dolly_ring_server"] for wish in wishes.values()]
         limit = str(task_vars.get("ansible_limit") or "")
         hosts = task_vars["ansible_play_hosts_all"]

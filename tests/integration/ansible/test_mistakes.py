@@ -165,7 +165,7 @@ def test_hosts_that_do_not_come_are_not_said_to_be_lost(lab):
 
 @pytest.mark.parametrize("mistake, sentence", [
     ({"dolly_ring_min_nodes": 9}, "dolly_ring_min_nodes is 9, but"),
-    ({"dolly_ring_fanout": "{{ 1 if inventory_hostname == 'n1' else 2 }}"}, "have different values of dolly_ring_fanout"),
+    ({"dolly_ring_fanout": "{{ 1 if inventory_hostname == 'n1' else 2 }}"}, "different values of dolly_ring_fanout"),
     ({"dolly_ring_verify": "never"}, "value of dolly_ring_verify must be one of"),
 ])
 def test_what_is_known_after_a_refused_run_is_not_that_of_the_run_before(lab, mistake, sentence):
@@ -176,3 +176,8 @@ def test_what_is_known_after_a_refused_run_is_not_that_of_the_run_before(lab, mi
     said = {host: result["msg"] for host, result in outcome.task("Rescued").items()}
     assert set(said) == lab.copies() == {"n1", "n2", "n3", "n4"}
     assert all(text.startswith("failed: ") and sentence in text and text.endswith(" failed") for text in said.values())
+
+
+def test_hosts_may_be_named_as_a_list(lab):
+    outcome = lab.clone("-e", '{"dolly_ring_hosts": ["rack3", "!n1", "!n2"]}', "--check")
+    assert {node["name"] for node in outcome.summary()["nodes"]} == {"n3", "n4"}
