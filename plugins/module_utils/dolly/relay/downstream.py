@@ -156,8 +156,15 @@ class Downstream:
         """Pass on the size of the image, now and to those who come later."""
         self._size = size
         for link in list(self._links.values()):
-            if link.is_linked:
-                link.end(size)
+            self._tell_end(link)
+
+    def _tell_end(self, link: ChildLink) -> None:
+        """Where the end says that the source has not changed, it is about the bytes that came before it alone."""
+        is_verdict = self._plan.verify == "none" and self._plan.image.size is not None
+        if self._size is None or not link.is_linked or link.is_told_end:
+            return
+        if not is_verdict or link.claims.has_everything:
+            link.end(self._size)
 
     @property
     def unconfirmed(self) -> List[ChildLink]:
@@ -225,8 +232,7 @@ class Downstream:
             self._start_link(link)
         with self._ledger.changed:
             slices = list(self._ledger.manifest.slices())
-        if self._size is not None:
-            link.end(self._size)
+        self._tell_end(link)
         link.manifest(slices)
         self._owner.subtree_changed()
 
@@ -250,6 +256,7 @@ class Downstream:
 
     def child_need(self, link: ChildLink) -> None:
         """Hand on."""
+        self._tell_end(link)
         self._owner.need_changed()
 
     def child_repair(self, link: ChildLink, need: Need) -> None:

@@ -289,6 +289,22 @@ class TestSource:
         assert [bench.state_of(rank) for rank in bench.members] == ["failed"] * count
         assert not any("commit" in bench.targets[rank].store.events for rank in bench.members)
 
+    def test_without_digests_no_node_is_good_that_got_bytes_after_the_last_look(self, ring):
+        """Its parent was told that the source is as it was, and died; the rest comes from a source that changed."""
+        late = slow(2 * CHUNK)
+        bench = ring(count=2, verify="none", targets={2: late})
+        until(lambda: bench.state_of(1) == "done" and late.store is not None and late.store.reached.is_set())
+        time.sleep(0.2)  # what the parent has to pass on is here by now
+        with open(bench.path, "r+b") as file:
+            file.seek(4 * CHUNK)
+            file.write(b"changed")
+        bench.members[1].kill()
+        until(lambda: bench.members[2].node._upstream.epoch > 1)
+        late.store.released.set()
+        bench.members[2].join()
+        bench.root.join()
+        assert bench.state_of(2) == "failed" and bench.root.node.error.to_dict()["kind"] == "SourceChanged"
+
     def test_without_digests_one_that_is_through_waits_for_no_other(self, ring):
         stuck = slow(CHUNK)
         bench = ring(count=2, fanout=2, verify="none", targets={2: stuck})

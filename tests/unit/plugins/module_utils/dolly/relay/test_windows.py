@@ -383,7 +383,7 @@ def test_a_child_that_dies_of_what_is_passed_on_keeps_it_from_nobody(pass_on):
     heard = []
 
     class Dying:
-        is_linked = True
+        is_linked, is_told_end = True, False
 
         def __init__(self, rank):
             self.rank = rank
