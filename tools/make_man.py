@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "man" / "dolly.1"
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
-from dolly.run import options, version  # noqa: E402
+from dolly.cli import options  # noqa: E402
+from dolly.run import version  # noqa: E402
 
 JSON_KEYS = """\
 With --json one document is printed on standard output, also when the run is refused.

@@ -403,18 +403,23 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dolly.ring.plugins.module_utils import (
-    classic_ring,
-    engine_process,
-    ring_options,
-    ring_streams,
-    ring_target,
-)
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import others
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import target_conflicts
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import target
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.dummy import DummyTarget
-from ansible_collections.dolly.ring.plugins.module_utils.node_address import choose_address, extra_addresses
+from ansible_collections.dolly.ring.plugins.module_utils.ring import (
+    classic,
+    engine_process,
+    options,
+    streams,
+)
+from ansible_collections.dolly.ring.plugins.module_utils.ring import (
+    target as ring_target,
+)
+from ansible_collections.dolly.ring.plugins.module_utils.ring.node_address import (
+    choose_address,
+    extra_addresses,
+)
 
 #: How long a receiver may go on waiting for its start after the server has ended.
 GRACE_S = 5.0
@@ -423,8 +428,8 @@ NOT_STARTED = ("waiting", "ready")
 
 
 def argument_spec():
-    spec = ring_options.shared_spec()
-    spec.update(classic_ring.spec())
+    spec = options.shared_spec()
+    spec.update(classic.spec())
     spec["run_id"] = {"type": "str", "required": True}
     spec.update(
         state={"type": "str", "choices": ["started", "finished", "absent"], "default": "started"},
@@ -457,16 +462,16 @@ def argument_spec():
 
 def start(params, folder, check_mode):
     """Check everything, then start the receiver unless *check_mode*."""
-    ring_streams.check_dummy_client(params)
-    classic_ring.require_native(params, ("secret",) if params["dummy"] else ("source", "secret"))
-    is_classic = classic_ring.is_classic(params)
-    secret = b"" if is_classic else ring_options.decode_secret(params["secret"])
-    timeouts = ring_options.check_seconds(params)
-    port = ring_options.check_ports(params["port"])[0]
+    streams.check_dummy_client(params)
+    classic.require_native(params, ("secret",) if params["dummy"] else ("source", "secret"))
+    is_classic = classic.is_classic(params)
+    secret = b"" if is_classic else options.decode_secret(params["secret"])
+    timeouts = options.check_seconds(params)
+    port = options.check_ports(params["port"])[0]
     if is_classic:
-        classic_ring.check_client(params)
+        classic.check_client(params)
     else:
-        ring_options.check_verify(params["verify"])
+        options.check_verify(params["verify"])
     source = ring_target.source_facts(params["source"]) if params["source"] else None
     address, rule = choose_address(
         params["name"], params["address"], params["interface"], params["ansible_host"]
@@ -475,10 +480,10 @@ def start(params, folder, check_mode):
     if params["dummy"]:
         found = DummyTarget().facts
     else:
-        others.refuse_taken(folder.base, params["dest"], params["run_id"])
+        target_conflicts.refuse_taken(folder.base, params["dest"], params["run_id"])
         found = ring_target.check_dest(params, source)
     if not check_mode:
-        port = listen(folder, receiver_config(params, timeouts, found), secret, classic_ring.mode(params, "client"))
+        port = listen(folder, receiver_config(params, timeouts, found), secret, classic.mode(params, "client"))
     return {
         "changed": not (check_mode and params["dummy"]),
         "msg": "%s %s" % ("would" if check_mode else "is ready to", ring_target.describe_write(found)),
@@ -492,7 +497,7 @@ def start(params, folder, check_mode):
 
 def receiver_config(params, timeouts, found=None):
     """What the receiver is told; all else comes with the plan of the server."""
-    port, last_port = ring_options.check_ports(params["port"])
+    port, last_port = options.check_ports(params["port"])
     config = {
         "run_id": params["run_id"],
         "name": params["name"],
@@ -507,7 +512,7 @@ def receiver_config(params, timeouts, found=None):
         "state_dir": params["state_dir"] or "",
     }
     config.update(timeouts)
-    config.update(classic_ring.process_options(params))
+    config.update(classic.process_options(params))
     return config
 
 
@@ -520,7 +525,7 @@ def listen(folder, config, secret, mode="receiver"):
     # Two hosts of the play that are one machine come at the same time, and see each other only when one has started.
     with folder.one_at_a_time(engine_process.TURN_TIMEOUT_S):
         if config["target"]:
-            others.refuse_taken(folder.base, config["target"], config["run_id"])
+            target_conflicts.refuse_taken(folder.base, config["target"], config["run_id"])
         return engine_process.start(folder, mode, config, secret)["port"]
 
 
@@ -533,7 +538,7 @@ def finish(params, folder, check_mode):
         return {"changed": False, "msg": "check mode: no receiver was started, there is no result to collect"}
     result = await_result(folder, params["timeout"], params["reported"])
     returned = result_fields(result)
-    verifies = not params["dummy"] and not classic_ring.is_classic(params)
+    verifies = not params["dummy"] and not classic.is_classic(params)
     syncs = params["sync"] and not params["dummy"]
     reason = shortcoming(result, params["verify"] if verifies else "none", syncs)
     if reason:
@@ -577,7 +582,7 @@ def hopeless(folder, is_running, waited_s, timeout_s, reported):
         return "the receiver ended without a result"
     state = (folder.read_status() or {}).get("state", "unknown")
     if reported is not None and state in NOT_STARTED and waited_s >= min(GRACE_S, timeout_s):
-        said = ring_options.sentence_of(reported.get("error")) or "the server ended without starting this node"
+        said = options.sentence_of(reported.get("error")) or "the server ended without starting this node"
         return "nothing was written: %s" % said
     if waited_s >= timeout_s:
         return "no result after %g s (timeout); the receiver's state is %s" % (timeout_s, state)
@@ -586,7 +591,7 @@ def hopeless(folder, is_running, waited_s, timeout_s, reported):
 
 def result_fields(result):
     return {
-        **ring_options.result_fields(result),
+        **options.result_fields(result),
         "changed": bool(result.get("changed")),
         "equal_bytes": int(result.get("equal_bytes") or 0),
         "position": result.get("position"),
@@ -608,7 +613,7 @@ def result_fields(result):
 def shortcoming(result, verify, sync=True):
     """Return what *result* lacks to be a success, or the empty string."""
     if result.get("state") != "done":
-        said = ring_options.sentence_of(result.get("error"))
+        said = options.sentence_of(result.get("error"))
         return said or "the receiver ended in the state %s" % result.get("state")
     if verify != "none" and not result.get("verified"):
         return "the receiver says that it is done, but not that the image was verified"

@@ -570,27 +570,31 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.dolly.ring.plugins.module_utils import (
-    classic_ring,
-    engine_process,
-    ring_causes,
-    ring_options,
-    ring_progress,
-    ring_sender,
-    ring_source,
-    ring_streams,
-)
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.ring import (
+    causes as ring_causes,
+)
+from ansible_collections.dolly.ring.plugins.module_utils.ring import (
+    classic,
+    engine_process,
+    options,
+    sender,
+    source,
+    streams,
+)
+from ansible_collections.dolly.ring.plugins.module_utils.ring import (
+    progress as ring_progress,
+)
 
 POLL_FIRST_S = 0.1
 POLL_LAST_S = 1.0
 
 
 def argument_spec():
-    spec = ring_options.shared_spec()
-    spec.update(classic_ring.spec())
-    spec.update(ring_streams.spec())
-    spec.update(ring_sender.spec())
+    spec = options.shared_spec()
+    spec.update(classic.spec())
+    spec.update(streams.spec())
+    spec.update(sender.spec())
     node = {
         "name": {"type": "str", "required": True},
         "host": {"type": "str", "required": True},
@@ -629,25 +633,25 @@ def argument_spec():
 
 def finish(params, folder, check_mode):
     """Start the sender unless it runs already, and wait for its end. Raises TaskFailed."""
-    timeout_s = ring_options.check_timeout(params["timeout"])
+    timeout_s = options.check_timeout(params["timeout"])
     if check_mode or not folder.exists():
-        absent = [name for name in ring_sender.needed_to_start(params) if not params[name]]
+        absent = [name for name in sender.needed_to_start(params) if not params[name]]
         if absent:
             raise UsageError(absent[0], params[absent[0]], "a value: this run has no sender here yet")
-        secret = b"" if classic_ring.is_classic(params) else ring_options.decode_secret(params["secret"])
-        config = ring_sender.config_of(params, check_mode)
+        secret = b"" if classic.is_classic(params) else options.decode_secret(params["secret"])
+        config = sender.config_of(params, check_mode)
         if check_mode:
-            return ring_source.predict(params)
-        engine_process.start(folder, classic_ring.mode(params, "server"), config, secret)
+            return source.predict(params)
+        engine_process.start(folder, classic.mode(params, "server"), config, secret)
     result = await_result(folder, timeout_s, params["wait"], age_of(folder))
     if result is None:
         progress = ring_progress.aggregate(folder.read_status() or {})
         return {"changed": False, "state": "running", "msg": "the sender is at work", "progress": progress}
     returned = result_fields(result)
-    if ring_streams.is_dummy(params):
+    if streams.is_dummy(params):
         returned["changed"] = False
     if returned["state"] not in ("done", "partial"):
-        reason = ring_options.sentence_of(result.get("error"))
+        reason = options.sentence_of(result.get("error"))
         if not reason:  # the run went its way, and no node came to its end
             causes = ring_causes.of_nodes(returned["nodes"])
             reason = "%s %s" % (ring_causes.NO_NODE, ring_causes.together(causes))
@@ -655,7 +659,7 @@ def finish(params, folder, check_mode):
             returned["error"] = result["error"]
         raise engine_process.TaskFailed(reason, log=folder.log_tail(engine_process.LOG_LINES), **returned)
     returned["msg"] = summary(returned, params["compare"])
-    if ring_streams.is_dummy(params):
+    if streams.is_dummy(params):
         returned["msg"] += "; %.1f MB/s, nothing written" % returned["rate_mb_s"]
     return returned
 
@@ -702,7 +706,7 @@ def last_words(folder, status):
 def result_fields(result):
     nodes = [node_fields(node) for node in result.get("nodes") or ()]
     return {
-        **ring_options.result_fields(result),
+        **options.result_fields(result),
         "changed": any(is_changed(node) for node in nodes),
         "state": result.get("state") or "failed",
         "sha256": result.get("sha256") or "",
@@ -722,7 +726,7 @@ def is_changed(node):
 def node_fields(node):
     """Return *node* with its rate in MB/s."""
     fields = {name: value for name, value in node.items() if name != "rate"}
-    fields["rate_mb_s"] = ring_options.megabytes_per_second(node.get("rate"))
+    fields["rate_mb_s"] = options.megabytes_per_second(node.get("rate"))
     return fields
 
 
@@ -765,7 +769,7 @@ ACTIONS = {"finished": finish, "recorded": recall, "absent": remove}
 def act(params, common, check_mode):
     """Carry out the state; *common* gets what is returned in any case as soon as it is known."""
     if params["state"] == "inspected":
-        return ring_source.inspect(params)
+        return source.inspect(params)
     folder = engine_process.folder_of(params, common)
     return ACTIONS[params["state"]](params, folder, check_mode)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import typing as t
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly import bottleneck
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.status import bottleneck
 
 Said = t.Mapping[str, t.Any]
 

@@ -13,9 +13,9 @@ import html
 import time
 import typing as t
 
-from ansible_collections.dolly.ring.plugins.module_utils import ring_causes
 from ansible_collections.dolly.ring.plugins.module_utils.dolly import units
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.happened import happened
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.status.notes import happened
+from ansible_collections.dolly.ring.plugins.module_utils.ring import causes as ring_causes
 from ansible_collections.dolly.ring.plugins.plugin_utils import report_pictures as pictures
 from ansible_collections.dolly.ring.plugins.plugin_utils import ring_results
 from ansible_collections.dolly.ring.plugins.plugin_utils.ring_words import digest_cell, duration, printable

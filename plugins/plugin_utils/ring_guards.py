@@ -10,8 +10,8 @@ import os
 import tempfile
 import typing as t
 
-from ansible_collections.dolly.ring.plugins.module_utils import ring_numbers, ring_options
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.ring import numbers, options
 
 PREFIX = "dolly_ring_"
 _PRIVATE = "dolly_ring__"
@@ -80,13 +80,13 @@ def bad_number(wishes: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
             return "%s%s of %s" % (PREFIX, option, host)
 
         try:
-            ring_numbers.check_all({**agreed, **own}, called)
-            ring_options.check_seconds(own, called)
-            ring_options.check_timeout(own.get("timeout", 0), called("timeout"))
-            ring_options.check_ports(own.get("server_port", 0), called("server_port"))
+            numbers.check_all({**agreed, **own}, called)
+            options.check_seconds(own, called)
+            options.check_timeout(own.get("timeout", 0), called("timeout"))
+            options.check_ports(own.get("server_port", 0), called("server_port"))
             for image in wish["images"]:
                 place = "%%s of the image %s of %s" % (image.get("name") or "", host)
-                ring_numbers.check_all(image, lambda option, place=place: place % option)  # type: ignore[misc]
+                numbers.check_all(image, lambda option, place=place: place % option)  # type: ignore[misc]
         except UsageError as error:
             return error.sentence
     return ""

@@ -12,7 +12,7 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.dolly.ring.plugins.module_utils import ring_causes
+from ansible_collections.dolly.ring.plugins.module_utils.ring import causes as ring_causes
 
 LOCKSTEP = ("linear", "debug", "mitogen_linear")
 #: Compressed images and images in parts; what an image does not say of them the role says, by its default.

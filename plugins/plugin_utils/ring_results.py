@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.dolly.ring.plugins.module_utils import ring_causes
+from ansible_collections.dolly.ring.plugins.module_utils.ring import causes as ring_causes
 from ansible_collections.dolly.ring.plugins.plugin_utils import host_words
 from ansible_collections.dolly.ring.plugins.plugin_utils.ring_words import printable
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import textwrap
 import typing as t
 
-from ansible_collections.dolly.ring.plugins.module_utils import ring_causes
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.happened import happened
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.status.notes import happened
+from ansible_collections.dolly.ring.plugins.module_utils.ring import causes
 
 #: Callbacks whose output a program reads; a line between would spoil it.
 FOR_PROGRAMS = ("json", "jsonl", "null", "oneline", "tap", "junit", "ndjson")
@@ -96,7 +96,7 @@ def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
     good = len(nodes) - len(bad)
     # The server counts the nodes of the ring, which not all hosts have come to.
     does = "could be measured" if summary["source"].get("kind") == "dummy" else "hold it"
-    count = "; %d of %d hosts %s, not %s" % (good, len(nodes), does, ring_causes.names(bad)) if bad and good else ""
+    count = "; %d of %d hosts %s, not %s" % (good, len(nodes), does, causes.names(bad)) if bad and good else ""
     lines = folded(printable(title_of(summary) + count))
     if summary["digest"]:
         lines.append("digest %s" % summary["digest"])
@@ -118,7 +118,7 @@ def notes_of(summary: t.Mapping[str, t.Any]) -> t.List[str]:
     for node in summary["nodes"]:
         for note in node.get("notes") or ():
             about.setdefault(printable(note), []).append(printable(node["name"]))
-    told = ["note: %s: %s" % (ring_causes.names(names), note) for note, names in about.items()]
+    told = ["note: %s: %s" % (causes.names(names), note) for note, names in about.items()]
     return [line for note in told for line in folded(note)]
 
 

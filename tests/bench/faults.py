@@ -21,7 +21,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import conftest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.resume import INTERVAL_S
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.image.resume import INTERVAL_S
 from ansible_collections.dolly.ring.tests.integration.ring.images import MIB
 from ansible_collections.dolly.ring.tests.integration.ring.networks import Namespaces, why_no_namespaces
 from ansible_collections.dolly.ring.tests.integration.ring.rack import Rack, build_engine

@@ -20,7 +20,7 @@ from typing import List
 
 ENGINE = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
 #: Without site-packages: the engine needs none, and looking for them takes time that is not measured here.
-COMMAND = [sys.executable, "-S", "-c", "import sys; sys.path.insert(0, %r)\nfrom dolly.run.entry import main\n"
+COMMAND = [sys.executable, "-S", "-c", "import sys; sys.path.insert(0, %r)\nfrom dolly.cli.entry import main\n"
            "sys.exit(main(sys.argv[1:]))" % str(ENGINE)]  # fmt: skip
 PATIENCE_S = 60.0
 

@@ -9,7 +9,7 @@ import errno
 from typing import Any, Callable, Deque, List, Optional, Tuple
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import DollyError, PeerLost, TargetError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery.laggards import LaneSight
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery.slow_lane import LaneSight
 from ansible_collections.dolly.ring.tests.simulator.machine import Ended, Machine
 from ansible_collections.dolly.ring.tests.simulator.network import End
 from ansible_collections.dolly.ring.tests.simulator.world import WouldWait
@@ -70,8 +70,8 @@ class _Thread:
         self.finish(PeerLost(self.lane.peer, "the lane ended"))
 
 
-class SimSending(_Thread):
-    """As `relay.lanes.Sending`."""
+class SimSendLane(_Thread):
+    """As `relay.lanes.SendLane`."""
 
     def __init__(self, number: int, lane: SimLane, _sealer: Any, store: Any, claims: Any) -> None:
         super().__init__(lane)
@@ -160,8 +160,8 @@ class SimSending(_Thread):
         return bool(piece.start < end and start < piece.end)
 
 
-class SimReceiving(_Thread):
-    """As `relay.lanes.Receiving`."""
+class SimReceiveLane(_Thread):
+    """As `relay.lanes.ReceiveLane`."""
 
     def __init__(self, lane: SimLane, _opener: Any, store: Any, ledger: Any) -> None:
         super().__init__(lane)

@@ -9,8 +9,8 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import TargetError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.digester import Digester
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.recheck import Recheck
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.work.digester import Digester
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.work.recheck import Recheck
 from ansible_collections.dolly.ring.tests.simulator.network import End, Network, SimListener
 from ansible_collections.dolly.ring.tests.simulator.world import World, WouldWait
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, Callable, FrozenSet, List, Optional, Set, Tuple
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import AuthError
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire import auth
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.auth import Established
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire import handshake
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.greeting import Hello
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.handshake import Established
 from ansible_collections.dolly.ring.tests.simulator.world import World
 
 LATENCY_S = 0.001
@@ -180,7 +180,7 @@ class SimListener:
                     current.append(self._judge(item))
                     channel.write(current[0])
                     return
-                auth._check_epoch(hello[0].kind, item, current[0])
+                handshake._check_epoch(hello[0].kind, item, current[0])
             except AuthError:
                 self.refused += 1
                 channel.abort()
@@ -254,7 +254,7 @@ class SimDialer:
         assert channel is not None
         epoch = self._choose_epoch(current)
         try:
-            auth._check_epoch(self._hello.kind, epoch, current)
+            handshake._check_epoch(self._hello.kind, epoch, current)
         except AuthError as error:
             channel.abort()
             self._fail(error.sentence)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A ring of real nodes (`relay.member.Member`, `relay.root.Root`, and all that decides) on simulated machines.
+"""A ring of real nodes (`relay.member.Client`, `relay.root.Server`, and all that decides) on simulated machines.
 
 Simulated are: time, connections, lanes, disks, digesting, verifying and flushing. `seams` puts these in the places
 of the real ones.
@@ -14,25 +14,22 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly import progress
+from ansible_collections.dolly.ring.plugins.module_utils.dolly import workers
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image, NodeSpec, Plan, Timeouts
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.transport import Transport
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Snapshot
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import (
-    child,
-    claims,
-    downstream,
-    ledger,
-    member,
-    node,
-    outlanes,
-    parent,
-    repairs,
-    root,
-    subtree,
-    threads,
-)
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import client, node, repairs, server
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.context import Context
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.down import (
+    child,
+    downstream,
+    lane_pool,
+    scheduler,
+    subtree,
+)
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.image import ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.up import parent
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.status import snapshot as progress
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.status.snapshot import Snapshot
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire import session
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import NEED_MORE
 from ansible_collections.dolly.ring.tests.simulator import lanes, machine
@@ -107,7 +104,7 @@ class _Plans:
 
 
 class _NoSettler:
-    """Stands in for `relay.settler.Settler`: there is no page cache."""
+    """Stands in for `relay.work.writeback.Writeback`: there is no page cache."""
 
     is_needed = False
 
@@ -151,12 +148,12 @@ def seams(world: World, network: Network, shape: Shape) -> Iterator[None]:
     worker = functools.partial(machine.SimWorker, world)
     dialer = functools.partial(SimDialer, network)
     places = [
-        (node, {"Dialer": dialer, "Listener": SimListener, "Settler": _NoSettler, "BEAT_S": shape.beat_s}),
-        (threads, {"Worker": worker}),
-        (member, {"Finisher": machine.SimFinisher, "Plan": _Plans}),
+        (node, {"Dialer": dialer, "Listener": SimListener, "Writeback": _NoSettler, "BEAT_S": shape.beat_s}),
+        (workers, {"Worker": worker}),
+        (client, {"Finisher": machine.SimFinisher, "Plan": _Plans}),
         (repairs, {"Recheck": machine.SimRecheck}),
-        (root, {"Worker": worker, "Digester": machine.SimDigester}),
-        (claims, {"MAX_DATA": CHUNK}),
+        (server, {"Worker": worker, "Digester": machine.SimDigester}),
+        (scheduler, {"MAX_DATA": CHUNK}),
         (ledger, {"threading": Threading}),
         (Plan, {"to_dict": _plan_to_dict}),
         # Snapshots travel as they are: parsing them is checked in tests of its own, and half of the time here.
@@ -169,9 +166,9 @@ def seams(world: World, network: Network, shape: Shape) -> Iterator[None]:
         (progress, {"_canonical": repr}),
     ]
     lane = {"Lane": lanes.SimLane, "Worker": worker, "sockets": _Sockets}
-    sending = dict(lane, Dialer=dialer, Sending=lanes.SimSending, Sealer=lambda key: None)
-    receiving = dict(lane, Session=SimSession, Receiving=lanes.SimReceiving, LaneOpener=lambda key, peer: None)
-    places += [(child, {"Dialer": dialer, "Session": SimSession}), (outlanes, sending), (parent, receiving)]
+    sending = dict(lane, Dialer=dialer, SendLane=lanes.SimSendLane, Sealer=lambda key: None)
+    receiving = dict(lane, Session=SimSession, ReceiveLane=lanes.SimReceiveLane, LaneOpener=lambda key, peer: None)
+    places += [(child, {"Dialer": dialer, "Session": SimSession}), (lane_pool, sending), (parent, receiving)]
     saved = [(place, name, getattr(place, name, None)) for place, names in places for name in names]
     for place, names in places:
         for name, value in names.items():
@@ -236,12 +233,12 @@ class Ring:
     def _begin(self, machine: Machine, context: Context) -> None:
         sock: Any = machine
         if machine.rank == 0:
-            policy = root.Policy(self.shape.min_nodes)
+            policy = server.Policy(self.shape.min_nodes)
             source: Any = SimSource(self.plan.image.size or 0)
-            machine.node = root.Root(context, sock, lambda node: None, self.plan, source, policy)
+            machine.node = server.Server(context, sock, lambda node: None, self.plan, source, policy)
         else:
             target: Any = SimTarget(machine)
-            machine.node = member.Member(context, sock, functools.partial(self._heard, machine), lambda plan: target)
+            machine.node = client.Client(context, sock, functools.partial(self._heard, machine), lambda plan: target)
         reactor: Any = context.reactor
         first_s = self._phase_random.random() * self.shape.beat_s
         reactor.every(self.shape.beat_s, machine.node._beat, first_s)

@@ -36,7 +36,7 @@ def test_what_is_compiled_beforehand_is_what_runs(tmp_path: Path) -> None:
     """Nothing is compiled at the start, which is what it is for."""
     path = tmp_path / "dolly.pyz"
     _make(path)
-    program = "import sys, zipimport; sys.path.insert(0, %r); zipimport._compile_source = None; import dolly.run.cli"
+    program = "import sys, zipimport; sys.path.insert(0, %r); zipimport._compile_source = None; import dolly.cli.main"
     command = [sys.executable, "-I", "-c", program % str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

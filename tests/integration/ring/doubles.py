@@ -69,7 +69,7 @@ def slow_digest(rate):
 
 
 def slow_target(rate):
-    from dolly.storage.descriptor import DescriptorStore
+    from dolly.storage.descriptor_store import DescriptorStore
 
     receive = DescriptorStore.receive
 
@@ -82,7 +82,7 @@ def slow_target(rate):
 
 
 def halt(limit):
-    from dolly.storage.descriptor import DescriptorStore
+    from dolly.storage.descriptor_store import DescriptorStore
 
     receive, end = DescriptorStore.receive, int(limit)
 
@@ -105,7 +105,7 @@ def flip_always(place):
 
 
 def _flip(place, times):
-    from dolly.storage.descriptor import DescriptorStore
+    from dolly.storage.descriptor_store import DescriptorStore
 
     receive = DescriptorStore.receive
     left = [times]
@@ -132,7 +132,7 @@ def no_library(_nothing):
 
 
 def slow_look(seconds):
-    from dolly.relay.verifier import Verifier
+    from dolly.relay.work.verifier import Verifier
 
     run = Verifier.run
 
@@ -156,7 +156,7 @@ def late_news(seconds):
 
 
 def record_writes(path):
-    from dolly.storage.descriptor import DescriptorStore
+    from dolly.storage.descriptor_store import DescriptorStore
 
     receive = DescriptorStore.receive
 
@@ -177,7 +177,7 @@ def lying_zeros(_nothing):
 
 def blind(_nothing):
     from dolly.errors import TargetError
-    from dolly.storage.descriptor import DescriptorStore
+    from dolly.storage.descriptor_store import DescriptorStore
 
     send, read = DescriptorStore.send, DescriptorStore.read
     place = os.path.abspath("blind")
@@ -286,7 +286,7 @@ def main(arguments):
     while arguments and arguments[0].partition("=")[0] in FAULTS:
         name, _equals, value = arguments.pop(0).partition("=")
         FAULTS[name](value)
-    from dolly.run.entry import main as engine
+    from dolly.cli.entry import main as engine
 
     return engine(arguments)
 

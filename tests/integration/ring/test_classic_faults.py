@@ -12,7 +12,7 @@ import struct
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.classic import pack_length
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.classic.protocol import pack_length
 from ansible_collections.dolly.ring.tests.integration.ring import images
 from ansible_collections.dolly.ring.tests.integration.ring.images import MIB
 from ansible_collections.dolly.ring.tests.integration.ring.processes import until

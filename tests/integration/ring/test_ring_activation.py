@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.activation import SERVICE_PORT
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.options import DEFAULT_PORT, make_parser
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.cli.activation import SERVICE_PORT
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.cli.options import DEFAULT_PORT, make_parser
 from ansible_collections.dolly.ring.tests.integration.ring.images import MIB
 from ansible_collections.dolly.ring.tests.integration.ring.networks import missing_programs
 from ansible_collections.dolly.ring.tests.integration.ring.processes import PATIENCE_S, Program

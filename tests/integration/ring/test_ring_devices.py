@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.others import refuse_taken
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.rundir import RunDir
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.target_conflicts import refuse_taken
 from ansible_collections.dolly.ring.tests.integration.ring import images
 from ansible_collections.dolly.ring.tests.integration.ring.images import CHUNK, MIB
 from ansible_collections.dolly.ring.tests.integration.ring.networks import call, missing_programs

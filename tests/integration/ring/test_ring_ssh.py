@@ -87,7 +87,7 @@ class Cluster:
         self.rack.server = program
         return program
 
-    def leftovers(self, index):
+    def left_over(self, index):
         return sorted(path.name for path in (self.rack.node_folder(index) / "tmp").iterdir())
 
 
@@ -105,7 +105,7 @@ def test_nothing_but_a_fresh_key_and_python(cluster):
     assert [(node["state"], node["own"]["verified"]) for node in result["nodes"]] == [("done", True)] * 2
     for index in (1, 2):
         assert digest(cluster.rack.target(index)) == digest(cluster.rack.image(IMAGE_SIZE))
-        assert cluster.leftovers(index) == []
+        assert cluster.left_over(index) == []
 
 
 def test_a_host_that_nobody_knows_is_not_trusted(cluster):
@@ -116,7 +116,7 @@ def test_a_host_that_nobody_knows_is_not_trusted(cluster):
     told = ("not found in known_hosts", "Host key verification failed")
     assert any(text in server.log for text in told) and cluster.rack.address(2) in server.log
     assert json.loads(server.out)["error"]["kind"] == "NotEnoughNodes"
-    assert cluster.leftovers(1) == [] and not cluster.rack.target(1).exists()
+    assert cluster.left_over(1) == [] and not cluster.rack.target(1).exists()
     until(lambda: not receivers(cluster), "the receiver that was started to end")
 
 

@@ -24,10 +24,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.streams impo
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage import linux
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.registry import open_source
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import (
-    Source,
-    inspect_source,
-)
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import Source, inspect_source
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import (
     check_target,
     inspect_target,

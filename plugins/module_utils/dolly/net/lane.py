@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A data connection: blocking, one thread to an end, bytes moved by the kernel where it can.
 
-Receiving into a file goes socket -> pipe -> file with splice, sending goes file -> socket with sendfile.
+ReceiveLane into a file goes socket -> pipe -> file with splice, sending goes file -> socket with sendfile.
 Where either is missing the plain loop runs, and it is what the tests compare the fast ways against.
 
 The socket stays blocking on purpose: `settimeout` would make sendfile return EAGAIN at once. A thread that is
@@ -22,7 +22,7 @@ from typing import Optional
 
 from ..buffers import make_buffer
 from ..errors import PeerLost
-from ..profile import Stopwatch
+from ..status.profile import Stopwatch
 from . import sockets
 
 #: The plain loop's piece: fits the L2 cache (1 MiB pieces were 20 % slower).

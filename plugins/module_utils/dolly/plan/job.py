@@ -14,8 +14,8 @@ from typing import Any, Dict, Iterable, List, Optional, Pattern, Tuple
 
 from ..ranges import Range, RangeSet, is_integer
 from . import topology
+from .field_error import FieldError
 from .interfaces import MAX_EXTRA
-from .misfit import Misfit
 from .streams import PLAIN_IN, PLAIN_OUT, Infile, Outfile
 from .transport import UNTOUCHED, Transport
 
@@ -52,7 +52,7 @@ class NodeSpec:
     def __post_init__(self) -> None:
         _check_name("name", self.name)
         if "/" in self.name:
-            raise Misfit("name", self.name, "a name without '/'")
+            raise FieldError("name", self.name, "a name without '/'")
         if self.host != "":
             _check_name("host", self.host)
         _check_int("port", self.port, 0, 65535)
@@ -60,7 +60,7 @@ class NodeSpec:
         for host in self.extra:
             _check_name("extra", host)
         if len(self.extra) > MAX_EXTRA or len({self.host, *self.extra}) <= len(self.extra):
-            raise Misfit("extra", self.extra, "at most %d addresses, each another one" % MAX_EXTRA)
+            raise FieldError("extra", self.extra, "at most %d addresses, each another one" % MAX_EXTRA)
 
     @property
     def hosts(self) -> Tuple[str, ...]:
@@ -99,11 +99,11 @@ class Image:
             _check_int("size", self.size, 0, MAX_SIZE)
         _check_int("chunk_size", self.chunk_size, 1, MAX_CHUNK_SIZE)
         if self.sha256 is not None and not _is_match(_SHA256, self.sha256):
-            raise Misfit("sha256", self.sha256, "64 lower-case hexadecimal digits")
+            raise FieldError("sha256", self.sha256, "64 lower-case hexadecimal digits")
         if self.mapped is not None:
             _check_type("mapped", self.mapped, RangeSet, "a set of ranges")
             if self.size is None or self.mapped.span_end > self.size or len(list(self.mapped)) > MAX_MAPPED:
-                raise Misfit("mapped", self.mapped, "at most %d ranges of an image of known size" % MAX_MAPPED)
+                raise FieldError("mapped", self.mapped, "at most %d ranges of an image of known size" % MAX_MAPPED)
 
     @property
     def chunk_count(self) -> Optional[int]:
@@ -229,37 +229,37 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not _is_match(_RUN_ID, self.run_id):
-            raise Misfit("run_id", self.run_id, "1 to 64 of the characters A-Z a-z 0-9 . _ -")
+            raise FieldError("run_id", self.run_id, "1 to 64 of the characters A-Z a-z 0-9 . _ -")
         self._check_nodes()
         _check_int("fanout", self.fanout, 1, MAX_NODES)
         _check_type("image", self.image, Image, "an image")
         if self.verify not in VERIFY_LEVELS:
-            raise Misfit("verify", self.verify, "one of " + ", ".join(VERIFY_LEVELS))
+            raise FieldError("verify", self.verify, "one of " + ", ".join(VERIFY_LEVELS))
         _check_type("sync", self.sync, bool, "true or false")
         _check_type("timeouts", self.timeouts, Timeouts, "limits")
         _check_type("output", self.output, str, "a path")
         if len(self.output) > MAX_PATH or "\0" in self.output:
-            raise Misfit("output", self.output, "a path of at most %d characters" % MAX_PATH)
+            raise FieldError("output", self.output, "a path of at most %d characters" % MAX_PATH)
         _check_type("source", self.source, dict, "an object")
         _check_type("infile", self.infile, Infile, "a description of the source")
         _check_type("outfile", self.outfile, Outfile, "a description of the output")
         _check_type("transport", self.transport, Transport, "numbers of the transport")
         _check_type("compare", self.compare, bool, "true or false")
         if self.compare and (self.verify == "none" or self.image.size is None):
-            raise Misfit("compare", True, "false where there are no digests or no size to compare with")
+            raise FieldError("compare", True, "false where there are no digests or no size to compare with")
 
     def _check_nodes(self) -> None:
         _check_type("nodes", self.nodes, tuple, "a tuple of nodes")
         if not 1 <= len(self.nodes) <= MAX_NODES:
-            raise Misfit("nodes", self.nodes, "1 to %d nodes" % MAX_NODES)
+            raise FieldError("nodes", self.nodes, "1 to %d nodes" % MAX_NODES)
         for rank, node in enumerate(self.nodes):
             _check_type("nodes[%d]" % rank, node, NodeSpec, "a node")
             if node.name in self._ranks:
-                raise Misfit("nodes[%d].name" % rank, node.name, "a name that no other node has")
+                raise FieldError("nodes[%d].name" % rank, node.name, "a name that no other node has")
             if not node.host and rank != 0:
-                raise Misfit("nodes[%d].host" % rank, "", "an address, for only the server's may be unknown")
+                raise FieldError("nodes[%d].host" % rank, "", "an address, for only the server's may be unknown")
             if node.port == 0 and rank != 0:
-                raise Misfit("nodes[%d].port" % rank, 0, "1 to 65535, for only the server's may be unknown")
+                raise FieldError("nodes[%d].port" % rank, 0, "1 to 65535, for only the server's may be unknown")
             self._ranks[node.name] = rank
 
     @property
@@ -279,7 +279,7 @@ class Plan:
     def parent(self, rank: int) -> int:
         """Return the rank that feeds ``rank``. ValueError: the server, or no such rank."""
         if rank >= len(self.nodes):
-            raise Misfit("rank", rank, "less than %d" % len(self.nodes))
+            raise FieldError("rank", rank, "less than %d" % len(self.nodes))
         return topology.parent(rank, self.fanout)
 
     def children(self, rank: int) -> range:
@@ -311,7 +311,7 @@ class Plan:
         members = _members("plan", data, names, ("output", "source", "infile", "outfile", "transport", "compare"))
         nodes = members["nodes"]
         if not isinstance(nodes, list) or len(nodes) > MAX_NODES:
-            raise Misfit("nodes", nodes, "a list of 1 to %d nodes" % MAX_NODES)
+            raise FieldError("nodes", nodes, "a list of 1 to %d nodes" % MAX_NODES)
         members["nodes"] = tuple(NodeSpec.from_dict(node) for node in nodes)
         members["image"] = Image.from_dict(members["image"])
         members["timeouts"] = Timeouts.from_dict(members["timeouts"])
@@ -340,31 +340,31 @@ def chunk_size_of(asked: int, size: Optional[int]) -> int:
     least = -(-(size or 0) // MAX_CHUNKS)
     if asked < least:
         expected = "at least %d for an image of %d bytes, which has at most %d chunks" % (least, size or 0, MAX_CHUNKS)
-        raise Misfit("chunk_size", asked, expected)
+        raise FieldError("chunk_size", asked, expected)
     return asked
 
 
 def _members(what: str, data: Any, required: Iterable[str], optional: Iterable[str] = ()) -> Dict[str, Any]:
     if not isinstance(data, dict):
-        raise Misfit(what, data, "an object")
+        raise FieldError(what, data, "an object")
     for name in required:
         if name not in data:
             raise ValueError("%s.%s is missing" % (what, name))
     allowed = {*required, *optional}
     for name in data:
         if name not in allowed:
-            raise Misfit(what, name, "only the fields " + ", ".join(sorted(allowed)))
+            raise FieldError(what, name, "only the fields " + ", ".join(sorted(allowed)))
     return dict(data)
 
 
 def _check_int(name: str, value: Any, lowest: int, highest: int) -> None:
     if not is_integer(value) or not lowest <= value <= highest:
-        raise Misfit(name, value, "an integer from %d to %d" % (lowest, highest))
+        raise FieldError(name, value, "an integer from %d to %d" % (lowest, highest))
 
 
 def _check_type(name: str, value: Any, kind: type, expected: str) -> None:
     if not isinstance(value, kind):
-        raise Misfit(name, value, expected)
+        raise FieldError(name, value, expected)
 
 
 def _is_match(pattern: Pattern[str], value: Any) -> bool:
@@ -374,9 +374,9 @@ def _is_match(pattern: Pattern[str], value: Any) -> bool:
 def _check_seconds(name: str, value: Any) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 < value <= MAX_SECONDS:  # false for NaN, too
-        raise Misfit(name, value, "seconds above 0 and up to %d" % MAX_SECONDS)
+        raise FieldError(name, value, "seconds above 0 and up to %d" % MAX_SECONDS)
 
 
 def _check_name(name: str, value: Any) -> None:
     if not isinstance(value, str) or not 1 <= len(value) <= 255 or CONTROL.search(value):
-        raise Misfit(name, value, "1 to 255 characters, none of them a control character")
+        raise FieldError(name, value, "1 to 255 characters, none of them a control character")

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Dict, Optional, Type, TypeVar
 
 from ..ranges import is_integer
-from .misfit import Misfit
+from .field_error import FieldError
 
 KINDS = ("plain", "compressed", "dummy")
 #: What a compressed source turned out to be, by its first bytes.
@@ -112,7 +112,7 @@ def _part(kind: Type[Part], what: str, data: Any) -> Part:
 
 def _expect(name: str, found: Any, is_good: bool, expected: str) -> None:
     if not is_good:
-        raise Misfit(name, found, expected)
+        raise FieldError(name, found, expected)
 
 
 PLAIN_IN = Infile()

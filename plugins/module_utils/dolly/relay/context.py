@@ -5,14 +5,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Callable, Dict, Optional, Protocol
 
-from ..integrity import Hashing, hashing_of
+from ..integrity.manifest import Hashing, hashing_of
 from ..net.reactor import Reactor
 from ..plan.job import Plan, Timeouts
 from ..plan.transport import UNTOUCHED, Transport
-from ..profile import Profile
-from .attempts import Attempts
+from ..status.profile import Profile
+
+
+class Attempt(Protocol):
+    """One of them."""
+
+    def cancel(self) -> None:
+        """Give up."""
+
+
+class Attempts:
+    """Whoever leaves ends all of them and waits for their threads: a socket must not outlive its node."""
+
+    def __init__(self) -> None:
+        self._open: Dict[Attempt, None] = {}
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any is still under way, or has a thread that has not come back."""
+        return bool(self._open)
+
+    def begun(self, attempt: Attempt) -> None:
+        """It has begun."""
+        self._open[attempt] = None
+
+    def over(self, attempt: Attempt) -> None:
+        """It has come to its end, and so has its thread. Harmless when that was said before."""
+        self._open.pop(attempt, None)
+
+    def cancel(self) -> None:
+        """Give all of them up; `is_busy` tells when the last thread is back."""
+        for attempt in list(self._open):
+            attempt.cancel()
 
 
 @dataclass

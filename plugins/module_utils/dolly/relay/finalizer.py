@@ -13,9 +13,9 @@ from typing import Any, Callable, Dict, Optional
 from ..errors import TableNotMoved
 from ..recovery import healer as heal
 from ..storage.base import Store
+from ..workers import Crew
 from .context import Context
-from .downstream import Downstream
-from .threads import Crew
+from .down.downstream import Downstream
 
 #: How long threads that read for children may take to come back once those were let go.
 _LET_GO_S = 5.0

@@ -8,8 +8,8 @@ from typing import Callable
 
 from ..errors import DollyError
 from ..wire.messages import Manifest
-from .downstream import Downstream
-from .ledger import Ledger
+from .down.downstream import Downstream
+from .image.ledger import Ledger
 
 
 class Lessons:

@@ -11,20 +11,20 @@ from typing import Any, Callable, Dict, Optional
 from ..errors import Aborted, AuthError, DollyError, from_dict
 from ..net.channel import Channel
 from ..plan.job import Plan
-from ..progress import Board, Snapshot
 from ..recovery import healer as heal
+from ..status.snapshot import Board, Snapshot
 from ..storage.base import Readable
-from ..wire.auth import Established
 from ..wire.greeting import Hello
+from ..wire.handshake import Established
 from ..wire.messages import Bye, Need
+from ..workers import Crew
 from . import log_text
+from .accept import Listener
 from .context import Context
-from .dialer import Dialer
-from .downstream import Downstream
-from .ledger import Ledger
-from .listener import Listener
-from .settler import Settler, is_large
-from .threads import Crew
+from .dial import Dialer
+from .down.downstream import Downstream
+from .image.ledger import Ledger
+from .work.writeback import Writeback, is_large
 
 BEAT_S = 0.5
 _JOIN_PAUSE_S = 0.02
@@ -163,9 +163,9 @@ class Node:
         if self.downstream is None or self.ledger is None:
             return
         self.downstream.open(store)
-        settler = Settler(store, self.ledger, is_large(store.size))
-        if settler.is_needed:
-            self._crew.run("settle", settler.run, self._settled)
+        writeback = Writeback(store, self.ledger, is_large(store.size))
+        if writeback.is_needed:
+            self._crew.run("settle", writeback.run, self._settled)
 
     def _settled(self, error: Optional[BaseException]) -> None:
         if error is not None and not self.is_leaving:

@@ -7,15 +7,15 @@ from __future__ import annotations
 from typing import Optional, Protocol
 
 from ..errors import BitRot, DamagedOnTheWay, DollyError
-from ..progress import Snapshot
+from ..status.snapshot import Snapshot
 from ..storage.base import Store
 from ..wire.messages import Need
+from ..workers import Crew
 from .context import Context
-from .ledger import Ledger
-from .recheck import Recheck
-from .threads import Crew
-from .upstream import Upstream
-from .verifier import MAX_TRIES
+from .image.ledger import Ledger
+from .up.upstream import Upstream
+from .work.recheck import Recheck
+from .work.verifier import MAX_TRIES
 
 
 def unreadable(error: BaseException) -> str:

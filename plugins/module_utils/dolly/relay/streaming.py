@@ -14,13 +14,13 @@ from ..storage.stream import Stream
 from ..storage.window import Ring, window_length
 from ..wire.messages import Need
 from .context import Context
-from .intake import Intake, WindowSource
-from .ledger import Ledger
+from .image.ledger import Ledger
 from .node import Reporter
-from .root import Policy, Root
+from .server import Policy, Server
+from .work.stream_reader import StreamReader, WindowSource
 
 
-class Unsized(Root):
+class Unsized(Server):
     """A server that says the size at the end."""
 
     @property
@@ -39,7 +39,7 @@ class Unsized(Root):
             self.downstream.end(size)
 
 
-class StreamRoot(Unsized):
+class StreamServer(Unsized):
     """A server whose source is read once."""
 
     def __init__(
@@ -54,7 +54,7 @@ class StreamRoot(Unsized):
             raise RuntimeError("a server without a ledger")
         ledger.open_window(ring.length)
         call = context.reactor.call
-        self._intake = Intake(
+        self._intake = StreamReader(
             stream,
             ring,
             ledger,

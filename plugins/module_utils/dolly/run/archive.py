@@ -17,7 +17,7 @@ if sys.version_info < (3, 9):
     found = "%d.%d" % tuple(sys.version_info[:2])
     raise SystemExit("dolly: this is Python %s, and 3.9 or later is needed: start dolly with such a one" % found)
 
-from dolly.run.entry import run
+from dolly.cli.entry import run
 
 run()
 """

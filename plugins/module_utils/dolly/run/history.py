@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from ..progress import Board, Snapshot
+from ..status.snapshot import Board, Snapshot
 
 MOST_SAMPLES = 600
 MOST_NUMBERS = 60_000

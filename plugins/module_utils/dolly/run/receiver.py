@@ -13,8 +13,8 @@ from ..errors import Refused, UsageError
 from ..net import sockets
 from ..plan.job import Plan
 from ..plan.streams import server_compresses
+from ..relay.client import Client
 from ..relay.context import Context
-from ..relay.member import Member
 from ..relay.node import Reporter
 from ..storage.base import Target
 from ..storage.block import BlockTarget
@@ -124,23 +124,23 @@ def make_member(
     choose: Callable[[Plan], Target],
     last_port: int = 0,
     sock: Optional[socket.socket] = None,
-) -> Member:
+) -> Client:
     """A member that listens on `port`, or the first free one up to `last_port`; or on `sock`, which listens already.
 
     Raises UsageError when none can be had.
     """
     if sock is None:
         sock = sockets.listen_within(bind, port, max(port, last_port))
-    return Member(context, sock, report, choose)
+    return Client(context, sock, report, choose)
 
 
-def describe(member: Member) -> Dict[str, Any]:
+def describe(member: Client) -> Dict[str, Any]:
     """The status of a receiver, for its status file."""
     word = member.word
     return {"state": word.state, "port": member.port, "pid": os.getpid(), "node": word.to_dict()}
 
 
-def result_of(member: Member, choose: Optional[TargetChooser] = None) -> Dict[str, Any]:
+def result_of(member: Client, choose: Optional[TargetChooser] = None) -> Dict[str, Any]:
     """How it went on this node; `done` only when every byte is there, verified where asked for, and synced."""
     word = member.word
     is_done = word.state == "done"

@@ -10,17 +10,17 @@ import time
 from typing import Any, Dict, List, Optional, cast
 
 from ..errors import UsageError
-from ..integrity import hashing_of, parse_checksum
+from ..integrity.manifest import hashing_of, parse_checksum
 from ..net import sockets
 from ..plan.blockmap import BlockMap, Checker
+from ..plan.field_error import mistake
 from ..plan.job import Image, NodeSpec, Plan, chunk_size_of
-from ..plan.misfit import mistake
 from ..plan.streams import Infile, Outfile
 from ..plan.transport import Transport
 from ..relay.context import Context
 from ..relay.node import Node, Reporter
-from ..relay.root import Policy, Root
-from ..relay.streaming import StreamRoot, TimedRoot
+from ..relay.server import Policy, Server
+from ..relay.streaming import StreamServer, TimedRoot
 from ..storage.facts import SourceFacts
 from ..storage.registry import ARCHIVE_REFUSED, STANDARD, Opened, open_source
 from ..storage.source import Source, read_block_map
@@ -60,7 +60,7 @@ def _send(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str, An
     return result
 
 
-def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Root:
+def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Server:
     """The server of a run. Raises UsageError for options that make no sense, SourceError for the source."""
     policy = policy_of(config)
     port, last_port = (int(config.get(name) or 0) for name in ("port", "last_port"))
@@ -82,8 +82,8 @@ def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Roo
     if block_map is not None:
         policy = dataclasses.replace(policy, checker=Checker(block_map, str(config["source"]), str(config["bmap"])))
     if source.stream is not None:
-        return StreamRoot(context, sock, report, plan, source.stream, policy)
-    kind = TimedRoot if plan.infile.dummy_seconds is not None else Root
+        return StreamServer(context, sock, report, plan, source.stream, policy)
+    kind = TimedRoot if plan.infile.dummy_seconds is not None else Server
     return kind(context, sock, report, plan, cast(Source, source.source), policy)
 
 
@@ -176,7 +176,7 @@ def plan_of(
     )
 
 
-def caution_of(root: Root) -> str:
+def caution_of(root: Server) -> str:
     """What a user should know of the source before it is sent; empty: nothing."""
     source = root.plan.source if root.plan is not None else {}
     if not source:
@@ -190,7 +190,7 @@ def caution_of(root: Root) -> str:
     return ""
 
 
-def describe(root: Root) -> Dict[str, Any]:
+def describe(root: Server) -> Dict[str, Any]:
     """The status of a sender, for its status file."""
     snapshots = [snapshot.to_dict() for snapshot in root.board.all()]
     return {
@@ -205,12 +205,12 @@ def describe(root: Root) -> Dict[str, Any]:
     }
 
 
-def _digests(root: Root) -> Dict[str, str]:
+def _digests(root: Server) -> Dict[str, str]:
     """The digest of the whole image by the names that it has in results, empty until all of it was digested."""
     return root.image_check.manifest.told_root(root.image_check.root)
 
 
-def percent(root: Root) -> float:
+def percent(root: Server) -> float:
     """How much of all that they are to hold the nodes hold that are still in the run; 0 to 100."""
     size = root.source_size
     snapshots = [one for one in root.board.all() if one.state not in ("lost", "unreachable", "excluded", "failed")]
@@ -221,7 +221,7 @@ def percent(root: Root) -> float:
     return round(100.0 * sum(one.held for one in snapshots) / (size * len(snapshots)), 1)
 
 
-def result_of(root: Root) -> Dict[str, Any]:
+def result_of(root: Server) -> Dict[str, Any]:
     """How it went: `done` on all nodes, `partial`, or `failed`."""
     nodes: List[Dict[str, Any]] = root.nodes()
     return {

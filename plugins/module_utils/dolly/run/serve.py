@@ -20,7 +20,7 @@ from ..plan.job import MAX_SECONDS, Timeouts
 from ..relay.context import Context
 from ..relay.node import as_fields
 from . import core_dumps, output
-from .names import own_names
+from .own_names import own_names
 from .rundir import RunDir
 
 _STATUS_INTERVAL_S = 0.4

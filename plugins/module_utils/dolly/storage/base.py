@@ -20,13 +20,11 @@ store names, the fastest way it knows.
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Callable, List, Optional, Protocol
+from typing import Callable, List, Optional, Protocol
 
 from ..ranges import RangeSet
 from .facts import TargetFacts
-
-if TYPE_CHECKING:
-    from .record import Record
+from .record import Record
 
 
 class Lane(Protocol):

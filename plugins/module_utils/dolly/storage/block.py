@@ -16,7 +16,7 @@ from ..errors import Refused, TableNotMoved, TargetError
 from ..recovery.journal import Shape
 from . import gpt, linux
 from .base import Lane, Target
-from .descriptor import DescriptorStore
+from .descriptor_store import DescriptorStore
 from .facts import TargetFacts
 from .record import Record, device_identity, device_record
 

@@ -21,7 +21,8 @@ from ..ranges import RangeSet
 from ..recovery.journal import Shape
 from . import linux, walk
 from .base import Lane, Store, Target
-from .descriptor import Descriptor, DescriptorStore
+from .descriptor import Descriptor
+from .descriptor_store import DescriptorStore
 from .facts import TargetFacts
 from .record import Record, file_record
 

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly import gmac
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Refused, UsageError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.integrity import gmac
 from ansible_collections.dolly.ring.plugins.modules import dolly_client
 from ansible_collections.dolly.ring.tests.unit.plugins.modules.run_doubles import Clock, Folder
 
@@ -178,7 +178,7 @@ def test_purge_needs_to_know_of_what(dest):
 def test_every_option_of_the_receiver_is_passed_on():
     params = {name: spec.get("default") for name, spec in dolly_client.argument_spec().items()}
     params.update(run_id="r", name="n1", dest="/a.img")
-    config = dolly_client.receiver_config(params, dolly_client.ring_options.check_seconds(params))
+    config = dolly_client.receiver_config(params, dolly_client.options.check_seconds(params))
     assert config["target"] == "/a.img" and config["port"] == 9998
     assert config["resume"] is True and config["state_dir"] == "" and config["seen"] is None
     assert {name: config[name] for name in ("join_timeout", "orphan_timeout", "dead_after", "stall_timeout")} == {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils import ring_progress
+from ansible_collections.dolly.ring.plugins.module_utils.ring import progress as ring_progress
 from ansible_collections.dolly.ring.plugins.plugin_utils import ring_words
 
 

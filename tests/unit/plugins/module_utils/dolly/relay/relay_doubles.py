@@ -17,9 +17,9 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.net import socket
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.net.reactor import Reactor
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image, NodeSpec, Plan, Timeouts
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.client import Client
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.context import Context
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.member import Member
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy, Root
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.server import Policy, Server
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.base import Target
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.memory import MemoryStore
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import Source
@@ -345,7 +345,7 @@ class RingBench:
             if rank:
                 self.members[rank] = self._member(rank, socks[rank], timeouts)
         context = make_context("n0", timeouts=timeouts)
-        self.root = Running(Root(context, socks[0], lambda node: None, self.plan, source, policy))
+        self.root = Running(Server(context, socks[0], lambda node: None, self.plan, source, policy))
 
     def _member(self, rank: int, sock: Any, timeouts: Timeouts) -> Running:
         def report(node: Any) -> None:
@@ -353,7 +353,7 @@ class RingBench:
                 self.words[rank].append(node.word.state)
 
         context = make_context("n%d" % rank, timeouts=timeouts)
-        return Running(Member(context, sock, report, lambda plan: self.targets[rank]))
+        return Running(Client(context, sock, report, lambda plan: self.targets[rank]))
 
     def join(self) -> "RingBench":
         for running in [self.root, *self.members.values()]:

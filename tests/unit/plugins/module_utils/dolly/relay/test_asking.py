@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.upstream import first_of
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.up.upstream import first_of
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import MAX_RANGES
 
 

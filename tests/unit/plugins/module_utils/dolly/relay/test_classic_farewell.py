@@ -9,10 +9,10 @@ import struct
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.classic_child import HopOptions
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.classic_client import ClassicClient
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.classic_parent import Parent
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire import classic
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.classic import protocol
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.classic.child import HopOptions
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.classic.client import ClassicClient
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.classic.parent import Parent
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import tcp_pair
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     MemoryTarget,
@@ -42,7 +42,7 @@ def test_a_parent_that_resets_during_the_farewell(is_first):
     options = HopOptions(0, 0)
     client = ClassicClient("127.0.0.1", options, None, None, log.append, lambda client: None)
     near, far = tcp_pair()
-    parent = client._parent = Parent(near, classic.FromParent("parent"), options)
+    parent = client._parent = Parent(near, protocol.FromParent("parent"), options)
     store = client.store = MemoryTarget().begin(len(IMAGE))
     client.flow.end(len(IMAGE))
     client.flow.add(len(IMAGE))

@@ -7,10 +7,10 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image, NodeSpec, Plan
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Board
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.recovery import healer as heal
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import downstream
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.down import downstream
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.image.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.status.snapshot import Board
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     CHUNK,
     RUN_ID,

@@ -13,19 +13,19 @@ import time
 
 import pytest
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.classic.child import HopOptions
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.classic.parent import Door as ClassicDoor
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.cli import activation
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import AuthError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.net import sockets
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import NodeSpec
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import dialer as dialer_module
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import listener as listener_module
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.classic_child import HopOptions
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.classic_parent import Door as ClassicDoor
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.dialer import Dialer
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.listener import Listener
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import accept as listener_module
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import dial as dialer_module
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.accept import Listener
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.dial import Dialer
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.node import Node
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.upstream import Upstream
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import activation
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.auth import (
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.up.upstream import Upstream
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.handshake import (
     DialerHandshake,
     Hello,
     HelloReceived,

@@ -15,7 +15,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
     TargetError,
 )
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import finalizer
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.child import ChildLink
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.down.child import ChildLink
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import Need
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import PATIENCE_S

@@ -16,10 +16,11 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.net.lane import Lane
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.claims import Claims
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.lanes import Receiving, Sending
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.resume import settle
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.down.scheduler import Scheduler
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.down.send_lane import SendLane
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.image.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.image.resume import settle
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.up.receive_lane import ReceiveLane
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import LaneOpener, Sealer
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import DATA, ZERO, Need
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import (
@@ -47,7 +48,7 @@ class Bench:
         self.lane = Lane(near, "parent")
         self.ledger = Ledger(Image(SIZE, CHUNK, mapped=mapped), True)
         self.store = store or WatchedStore(SIZE)
-        self.receiving = Receiving(self.lane, LaneOpener(KEY, "parent"), self.store, self.ledger)
+        self.receiving = ReceiveLane(self.lane, LaneOpener(KEY, "parent"), self.store, self.ledger)
         self.sealer = Sealer(KEY)
         self.run = Background(self.receiving.run)
 
@@ -221,13 +222,13 @@ class Link:
         self.upper.hold_all(RangeSet(zeros))
         for start, end in zeros:
             source.zero(start, end - start)
-        self.claims = Claims(self.upper)
+        self.claims = Scheduler(self.upper)
         self.claims.open_lane(1)
         self.source = source
-        self.sending = Sending(1, Lane(near, "child"), Sealer(KEY), source, self.claims)
+        self.sending = SendLane(1, Lane(near, "child"), Sealer(KEY), source, self.claims)
         self.lower = Ledger(Image(SIZE, CHUNK), True)
         self.store = WatchedStore(SIZE)
-        self.receiving = Receiving(Lane(far, "parent"), LaneOpener(KEY, "parent"), self.store, self.lower)
+        self.receiving = ReceiveLane(Lane(far, "parent"), LaneOpener(KEY, "parent"), self.store, self.lower)
         self.threads = [Background(self.sending.run), Background(self.receiving.run)]
 
     def close(self):

@@ -18,12 +18,12 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.blockmap import Checker, parse
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.claims import Claims
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.digester import Digester
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.upstream import wanted
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.verifier import Verifier
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.down.scheduler import Scheduler
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.image.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.server import Policy
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.up.upstream import wanted
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.work.digester import Digester
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.work.verifier import Verifier
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import result_of as root_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import Source
@@ -127,7 +127,7 @@ def test_nobody_is_served_what_is_not_mapped(mapped, held, wanted):
     ledger = Ledger(Image(SIZE, SMALL, mapped=mapped), True)
     for start, end in RangeSet(held) & mapped:
         ledger.add(start, end)
-    claims = Claims(ledger)
+    claims = Scheduler(ledger)
     claims.open_lane(1)
     claims.replace(Need(1, tuple(RangeSet(wanted))))
     served = set()

@@ -9,14 +9,14 @@ import time
 
 import pytest
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.cli.ssh_ring import outweighed
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image, NodeSpec, Plan
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Board, Snapshot
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.subtree import MAX_EXTRAS, Subtree
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.word import Word
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.down.subtree import MAX_EXTRAS, Subtree
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.own_status import OwnStatus
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import describe
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import result_of as root_result
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sshring import outweighed
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.status.snapshot import Board, Snapshot
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     CHUNK,
     IMAGE,
@@ -207,7 +207,7 @@ def test_a_node_outbids_what_others_have_made_up_of_it(ring):
 
 class TestStartedAnew:
     def test_a_later_process_counts_for_more_whatever_the_clock_says(self):
-        word = Word("n1", None)
+        word = OwnStatus("n1", None)
         for told in (None, snapshot(1, state="failed"), {**snapshot(1), "version": 2 ** 40}):
             word.outbid(told, True)
         board = Board(0)
@@ -216,7 +216,7 @@ class TestStartedAnew:
         assert board.merge(word.snapshot) and board.get(1).state == "waiting"
 
     def test_a_new_parent_changes_nothing_for_who_was_here_all_along(self):
-        word = Word("n1", None)
+        word = OwnStatus("n1", None)
         for _unused in range(9):
             word.change(held=word.snapshot.held + 1)
         before = word.snapshot
@@ -226,7 +226,7 @@ class TestStartedAnew:
 
     @pytest.mark.parametrize("changes", [{"incarnation": 2}, {"version": 99}, {"state": "done"}])
     def test_what_it_never_said_is_outbid(self, changes):
-        word = Word("n1", None)
+        word = OwnStatus("n1", None)
         for _unused in range(9):
             word.change(held=word.snapshot.held + 1)
         told = {**snapshot(1), **changes}

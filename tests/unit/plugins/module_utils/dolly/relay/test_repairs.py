@@ -9,8 +9,8 @@ import pytest
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import BadChunk, BitRot, DamagedOnTheWay
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import recheck
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.image.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.work import recheck
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.memory import MemoryStore
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import Source
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (

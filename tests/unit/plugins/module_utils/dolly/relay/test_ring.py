@@ -11,10 +11,10 @@ import time
 
 import pytest
 
+from ansible_collections.dolly.ring.plugins.module_utils.dolly import workers
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import SourceChanged
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay import threads
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy, Root
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.server import Policy, Server
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import result_of as root_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import Source
@@ -120,7 +120,7 @@ class TestWrongBytes:
         assert bench.members[1].node.word.repaired == 2
 
     def test_nothing_is_sent_again_before_the_server_has_heard_that_it_was_wrong(self, ring, monkeypatch):
-        wanted, send, sent, early = Root.repair_wanted, Source.send, [], []
+        wanted, send, sent, early = Server.repair_wanted, Source.send, [], []
 
         def send_noted(source, lane, offset, length):
             sent.extend([offset] if offset <= 2 * CHUNK < offset + length else [])
@@ -133,7 +133,7 @@ class TestWrongBytes:
             wanted(root, need)
 
         monkeypatch.setattr(Source, "send", send_noted)
-        monkeypatch.setattr(Root, "repair_wanted", hear_slowly)
+        monkeypatch.setattr(Server, "repair_wanted", hear_slowly)
         assert_all_done(ring(count=1, targets={1: flipping(2 * CHUNK + 5)}).join())
         assert early[0] == 0 and len(sent) == 2
 
@@ -354,7 +354,7 @@ class TheSame(WatchedStore):
 
 def test_what_is_there_already_is_not_asked_for_before_its_claims_are_known(ring, monkeypatch):
     """A node asks twice a second, and its own thread may hear late that the target is open."""
-    start = threads.Worker.start
+    start = workers.Worker.start
 
     def start_and_tell_late(worker):
         work = worker._work
@@ -362,7 +362,7 @@ def test_what_is_there_already_is_not_asked_for_before_its_claims_are_known(ring
             worker._work = lambda: (work(), time.sleep(0.7))
         start(worker)
 
-    monkeypatch.setattr(threads.Worker, "start", start_and_tell_late)
+    monkeypatch.setattr(workers.Worker, "start", start_and_tell_late)
     target = MemoryTarget(TheSame)
     bench = ring(count=1, targets={1: target}).join()
     assert_all_done(bench)

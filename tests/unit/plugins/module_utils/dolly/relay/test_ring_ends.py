@@ -16,8 +16,8 @@ import time
 import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import Aborted
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.dialer import Dialer
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.dial import Dialer
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.server import Policy
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.net.net_doubles import PATIENCE_S
 from ansible_collections.dolly.ring.tests.unit.plugins.module_utils.dolly.relay.relay_doubles import (
     CHUNK,

@@ -10,9 +10,9 @@ import pytest
 
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import Image
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.ranges import RangeSet
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.resume import check_claim, claim
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.image.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.image.resume import check_claim, claim
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.server import Policy
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import result_of as root_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.memory import MemoryStore

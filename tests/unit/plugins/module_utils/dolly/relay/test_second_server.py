@@ -13,7 +13,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import N
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.streams import Infile, Outfile
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.transport import Transport
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.node import check_plan
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.root import Policy, Root
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.server import Policy, Server
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.receiver import result_of as member_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.sender import result_of as root_result
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.source import Source
@@ -46,7 +46,8 @@ def second_server():
         sock = sockets.listen("127.0.0.1", 0)
         server = NodeSpec("n0", "127.0.0.1", sock.getsockname()[1])
         plan = dataclasses.replace(bench.plan, nodes=(server, *bench.plan.nodes[1:]), **changes)
-        made.append(Running(Root(make_context("n0"), sock, lambda node: None, plan, Source(str(bench.path)), Policy())))
+        source = Source(str(bench.path))
+        made.append(Running(Server(make_context("n0"), sock, lambda node: None, plan, source, Policy())))
         return made[-1]
 
     yield begin

@@ -21,14 +21,14 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import (
     Plan,
     Timeouts,
 )
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.profile import Stopwatch
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Board
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.claims import Claims
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.downstream import Downstream
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.drain import Drain
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.intake import Intake
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.lanes import Receiving
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.down.downstream import Downstream
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.down.scheduler import Scheduler
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.image.ledger import Ledger
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.up.receive_lane import ReceiveLane
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.work.drain import Drain
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.relay.work.stream_reader import StreamReader
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.status.profile import Stopwatch
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.status.snapshot import Board
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.window import Ring, WindowStore
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import LaneOpener, Sealer
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import DATA, Need
@@ -156,7 +156,7 @@ class LateLane:
             opener = LaneOpener(bytes(32), "parent")
             self.fars.append(far)
             self.sealers.append(Sealer(bytes(32)))
-            self.receiving.append(Receiving(Lane(near, "parent"), opener, self.store, self.ledger))
+            self.receiving.append(ReceiveLane(Lane(near, "parent"), opener, self.store, self.ledger))
             self.runs.append(Background(self.receiving[-1].run))
 
     def piece(self, lane, start, end):
@@ -245,7 +245,7 @@ def test_news_comes_by_steps_of_a_window():
 
 def test_a_child_holds_the_window_until_it_says_otherwise():
     ledger = windowed()
-    claims = Claims(ledger)
+    claims = Scheduler(ledger)
     ledger.sink(20)
     ledger.keep(12, 0)
     assert ledger.base == 12 and claims.kept(True) == 12
@@ -261,7 +261,7 @@ def test_only_what_is_in_the_window_is_sent():
     ledger.add(0, 30)
     ledger.sink(25)
     ledger.keep(18, 18)
-    claims = Claims(ledger)
+    claims = Scheduler(ledger)
     claims.open_lane(1)
     claims.replace(Need(1, ((0, 40),)))
     piece = claims.claim(1)
@@ -293,7 +293,7 @@ def take_in(data, step=7, checksum="", wants=True):
     ledger, said = windowed(), []
     ring = Ring(WINDOW)
     ledger.keep(MAX_SIZE, MAX_SIZE)
-    intake = Intake(
+    intake = StreamReader(
         Reading(data, step), ring, ledger, lambda first, digests: said.append((first, digests)),
         said.append, checksum, Stopwatch(),
     )

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Board, Snapshot
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import history
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.status.snapshot import Board, Snapshot
 
 
 def say(board, rank, version, state="receiving", held=0, parent=0, **more):

@@ -14,8 +14,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import outcome, output, rundir, serve
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.console import LiveLine
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.cli import outcome
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.cli.console import LiveLine
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import output, rundir, serve
 
 NOT_LONG_S = 10.0
 

@@ -17,9 +17,10 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan.job import (
     Timeouts,
     default_chunk_size,
 )
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.progress import Snapshot
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import classic_receiver, receiver
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run import receiver
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.classic import receiver as classic_receiver
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.run.rundir import RunDir
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.status.snapshot import Snapshot
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.facts import TargetFacts, TargetPolicy
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.storage.target import inspect_target
 
@@ -112,7 +113,7 @@ def test_a_disk_is_half_written_as_soon_as_a_write_was_tried(kind, is_written, h
 
 
 def test_a_defect_in_the_middle_of_a_run_does_not_hide_that_the_disk_is_half_written(tmp_path, monkeypatch):
-    class Member:
+    class Client:
         word = Snapshot(1, "node", 1, 1, "receiving", held=4096)
         plan = ledger = None
         store = types.SimpleNamespace(is_written=True, notes=[])
@@ -124,7 +125,7 @@ def test_a_defect_in_the_middle_of_a_run_does_not_hide_that_the_disk_is_half_wri
 
     def make(context, bind, port, report, choose, last_port):
         choose.facts = {"kind": "block"}
-        return Member()
+        return Client()
 
     monkeypatch.setattr(receiver, "make_member", make)
     monkeypatch.setattr(receiver, "stop_on_signals", lambda member: None)

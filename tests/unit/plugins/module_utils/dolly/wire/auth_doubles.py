@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import struct
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.auth import (
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.handshake import (
     DialerHandshake,
     Established,
     Hello,

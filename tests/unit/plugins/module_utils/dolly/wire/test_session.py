@@ -10,14 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import (
-    IllegalTransition,
-    ProtocolError,
-)
-from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import (
-    NEED_MORE,
-    Sealer,
-)
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import IllegalTransition, ProtocolError
+from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.codec import NEED_MORE, Sealer
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.messages import (
     Bye,
     End,

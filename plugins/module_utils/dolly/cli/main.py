@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: a client by default, the server with options that describe what is sent."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from typing import List, Optional
+
+from ..errors import DollyError, UsageError
+from ..run import output
+from . import activation, classic_options, foreground, option_sides
+from .argtypes import joined
+from .options import is_server, make_parser
+from .outcome import EXIT_OK, EXIT_REFUSED, print_json, warn
+
+#: By which option somebody says what the engine has another name for.
+_OPTIONS = {
+    "checksum": "--checksum", "bmap": "--bmap", "compare": "--compare", "min_nodes": "--min-nodes", "port": "--port",
+    "bind": "--bind", "dummy": "--dummy", "source": "-I",
+}  # fmt: skip
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run the command; the exit status."""
+    began_at = time.monotonic()
+    is_service = "LISTEN_FDS" in os.environ and activation.take_knocks()
+    with output.in_background():
+        status = _main(sys.argv[1:] if argv is None else argv)
+    if is_service and status != EXIT_OK:
+        activation.rest(began_at)
+    return status
+
+
+def _main(arguments: List[str]) -> int:
+    is_json = "--json" in arguments  # also when the rest of them cannot be read
+    try:
+        parser = make_parser()
+        return _run(parser.parse_args(joined(parser, arguments)), parser)
+    except SystemExit as error:  # argparse has said why
+        return EXIT_OK if not error.code else EXIT_REFUSED
+    except KeyboardInterrupt:  # while it looks up names or starts clients; a run that has begun hears of it itself
+        warn("ended by Ctrl-C before the run began: nothing was written")
+        return EXIT_REFUSED
+    except DollyError as error:
+        told = _in_words_of_options(error)
+        if is_json:
+            print_json({"state": "failed", "error": told.to_dict()}, told.exit_code)
+        warn(told.sentence)
+        return told.exit_code
+
+
+def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    if options.is_classic:
+        from . import classic  # here, because no other run needs it
+
+        return classic.serve(options) if is_server(options) else classic.receive(options)
+    classic_options.check_unused(options)
+    option_sides.check(options, is_server(options), parser.get_default, warn)
+    return foreground.serve(options) if is_server(options) else foreground.receive(options)
+
+
+def _in_words_of_options(error: DollyError) -> DollyError:
+    """What the engine and the modules call by one name has another one here."""
+    option = _OPTIONS.get(str(error.fields.get("option", "")))
+    if option is None or not isinstance(error, UsageError):
+        return error
+    return UsageError(option, error.fields["value"], str(error.fields["expected"]))

@@ -1,0 +1,237 @@
+# SPDX-FileCopyrightText: 2026 The dolly.ring authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A child's link to its parent: what it is told, what it asks for, and the lanes that fill its store."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, Optional, Protocol, Tuple
+
+from ...errors import DollyError, ProtocolError
+from ...net import sockets
+from ...net.channel import Channel
+from ...net.lane import Lane
+from ...ranges import RangeSet
+from ...recovery.slow_lane import SlowLaneWatch
+from ...storage.base import Store
+from ...wire.codec import NEED_MORE, LaneOpener
+from ...wire.handshake import Established
+from ...wire.messages import Bye, Demotion, End, Gone, Manifest, Need, Ping, Pong, Setup, Start, Status
+from ...wire.session import Session
+from ...workers import Worker
+from ..context import Context
+from ..image.ledger import Ledger
+from .receive_lane import ReceiveLane
+
+
+class ParentOwner(Protocol):
+    """What hears of the link; every call comes on the reactor."""
+
+    def parent_setup(self, link: "ParentLink", message: Setup) -> None:
+        """The plan of the run."""
+
+    def parent_start(self, link: "ParentLink", message: Start) -> None:
+        """Go, or an abort."""
+
+    def parent_manifest(self, link: "ParentLink", message: Manifest) -> None:
+        """Digests."""
+
+    def parent_end(self, link: "ParentLink", size: int) -> None:
+        """The size of the image, where it was unknown."""
+
+    def parent_demotes(self, link: "ParentLink") -> None:
+        """This node is too slow to have children."""
+
+    def parent_lacks(self, link: "ParentLink", offset: int) -> None:
+        """A byte that is wanted and that the parent does not have any more."""
+
+    def parent_bye(self, link: "ParentLink", message: Bye) -> None:
+        """The parent ends the link, or answers our goodbye."""
+
+    def parent_lost(self, link: "ParentLink", reason: str) -> None:
+        """The link broke."""
+
+    def storage_failed(self, error: BaseException) -> None:
+        """The target cannot be written."""
+
+
+class ParentLink:
+    """From the handshake to goodbye. Runs on the reactor; only its lanes have threads."""
+
+    def __init__(self, context: Context, established: Established, channel: Channel, owner: ParentOwner) -> None:
+        self.name = established.hello.sender
+        self.epoch = established.epoch
+        self._context = context
+        self._owner = owner
+        self._channel: Optional[Channel] = channel
+        self._session = Session("child", established.send_key, established.receive_key, self.name)
+        self._waiting: Dict[int, Tuple[Established, Channel]] = {}
+        self._receiving: Dict[int, ReceiveLane] = {}
+        self._received: Dict[int, int] = {}
+        self._store: Optional[Store] = None
+        self._ledger: Optional[Ledger] = None
+        self._slow_lanes = SlowLaneWatch(context.timeouts.dead_after)
+        self._serial = 0
+        self.has_said_bye = False
+        #: Whether it has sent the plan: before that it takes no news, only a goodbye.
+        self.is_set_up = False
+        channel.handle(self._on_data, self._on_closed)
+
+    def begin(self, leftover: bytes) -> None:
+        """Take what came right behind the handshake; apart from the constructor, as it calls the owner."""
+        self._on_data(leftover)
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether a lane's thread still runs, which may be writing."""
+        return bool(self._receiving)
+
+    @property
+    def is_waiting_for_parent(self) -> bool:
+        """Whether every lane waits for bytes, rather than for the target."""
+        return all(receiving.lane.is_waiting_for_peer for receiving in self._receiving.values())
+
+    def open(self, store: Store, ledger: Ledger) -> None:
+        """The target is open: lanes may fill it."""
+        self._store, self._ledger = store, ledger
+        for number, (established, channel) in list(self._waiting.items()):
+            del self._waiting[number]
+            self._start_lane(number, established, channel)
+
+    def add_lane(self, established: Established, channel: Channel) -> None:
+        """A data connection of this link came; it waits until the target is open."""
+        number = established.hello.lane
+        if number in self._received or number in self._waiting:
+            channel.abort()
+            return
+        if self._store is None:
+            channel.handle(lambda data: channel.abort(), lambda reason: None)
+            self._waiting[number] = (established, channel)
+        else:
+            self._start_lane(number, established, channel)
+
+    def need(self, wanted: RangeSet, repair: RangeSet, safe: int, below: int) -> None:
+        """Tell the parent what is missing, and how many pieces came on each lane so far.
+
+        To be called under the ledger's condition together with the computing of `wanted`.
+        """
+        self._serial += 1
+        counts = {number: receiving.received for number, receiving in self._receiving.items()}
+        self._received.update(counts)
+        self.send(Need(self._serial, tuple(wanted), tuple(repair), dict(self._received), safe, below))
+
+    def send(self, message: Any) -> None:
+        """Any other message up."""
+        # As at the other end: a message may race with a goodbye.
+        if self._channel is not None and self._session.may_send(message):
+            self._channel.write(self._session.send(message))
+
+    def status(self, snapshots: Iterable[Dict[str, Any]]) -> None:
+        """News of this node's subtree."""
+        self.send(Status(tuple(snapshots)))
+
+    def bye(self, reason: str, error: Optional[Dict[str, Any]] = None) -> None:
+        """Say goodbye, once."""
+        if not self.has_said_bye:
+            self.has_said_bye = True
+            self.send(Bye(reason, error))
+
+    def beat(self, now: float) -> None:
+        """Once a second: keep the link warm, and notice silence."""
+        channel = self._channel
+        if channel is None:
+            return
+        if now - channel.heard_at > self._context.timeouts.dead_after:
+            self._lose("silent for %.1f s" % (now - channel.heard_at))
+        elif now - channel.sent_at >= 0.9 and not self.has_said_bye:
+            self.send(Ping())
+        self._drop_dead_lanes(now)
+
+    def _drop_dead_lanes(self, now: float) -> None:
+        """A chunk is not verified while somebody writes into it, and a cable that was pulled ends no lane."""
+        sights = {number: receiving.sight for number, receiving in self._receiving.items()}
+        for number in self._slow_lanes.look(sights, False, now):
+            told = "data connection %d from %s is silent while others are not, and is closed"
+            self._context.log(told % (number, self.name))
+            self._receiving[number].lane.abort()
+
+    def abort(self) -> None:
+        """Close now, tell nobody. Lanes end soon after; `is_receiving` tells when."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            if self.has_said_bye:
+                channel.finish()
+            else:
+                channel.abort()
+        for _established, waiting in self._waiting.values():
+            waiting.abort()
+        self._waiting.clear()
+        for receiving in self._receiving.values():
+            receiving.lane.abort()
+
+    def _on_data(self, data: bytes) -> None:
+        try:
+            self._session.feed(data)
+            while self._channel is not None:
+                message = self._session.next()
+                if message is NEED_MORE:
+                    return
+                self._on_message(message)
+        except ProtocolError as error:
+            self._lose(error.sentence)
+
+    def _on_message(self, message: Any) -> None:
+        if isinstance(message, Setup):
+            self.is_set_up = True
+            self._owner.parent_setup(self, message)
+        elif isinstance(message, Start):
+            self._owner.parent_start(self, message)
+        elif isinstance(message, Manifest):
+            self._owner.parent_manifest(self, message)
+        elif isinstance(message, End):
+            self._owner.parent_end(self, message.size)
+        elif isinstance(message, Gone):
+            if self._ledger is not None and self._ledger.missing().overlaps(message.start, message.end):
+                self._owner.parent_lacks(self, message.start)
+        elif isinstance(message, Demotion):
+            self._owner.parent_demotes(self)
+        elif isinstance(message, Ping):
+            self.send(Pong())
+        elif isinstance(message, Bye):
+            self.bye(message.reason)
+            self._owner.parent_bye(self, message)
+
+    def _on_closed(self, reason: str) -> None:
+        self._lose(reason)
+
+    def _lose(self, reason: str) -> None:
+        self.abort()
+        self._owner.parent_lost(self, reason)
+
+    def _start_lane(self, number: int, established: Established, channel: Channel) -> None:
+        if self._store is None or self._ledger is None:
+            return
+        try:
+            sock = channel.detach()
+        except OSError:
+            return  # it went away while it waited; the parent dials another
+        sockets.tune(sock)
+        lane = Lane(sock, self.name, watch=self._context.profile.incoming())
+        receiving = ReceiveLane(lane, LaneOpener(established.receive_key, self.name), self._store, self._ledger)
+        self._receiving[number] = receiving
+        call = self._context.reactor.call
+        Worker(
+            "receive-%d" % number,
+            receiving.run,
+            lambda error: call(lambda: self._lane_ended(number, error)),
+        ).start()
+
+    def _lane_ended(self, number: int, error: Optional[BaseException]) -> None:
+        receiving = self._receiving.pop(number)
+        receiving.lane.close()
+        self._received[number] = receiving.received
+        if error is None:
+            return
+        if isinstance(error, DollyError) and error.fault == "peer":
+            self._context.log("a data connection from %s ended: %s" % (self.name, error.sentence))
+        else:
+            self._owner.storage_failed(error)
