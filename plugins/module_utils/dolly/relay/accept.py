@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lets in whoever holds the run's secret, and nobody else, at bounded cost."""
+"""Accepts connections from peers that hold the run's secret, and from no others, at bounded cost."""
 
 from __future__ import annotations
 
@@ -18,40 +18,41 @@ from ..wire.greeting import Hello
 from ..wire.handshake import Established, HelloReceived, ListenerHandshake
 from .context import Context
 
-#: Unfinished handshakes: in all, and from one address. Beyond either the oldest has to go, so that strangers who
-#: say nothing cannot keep a parent out. Who has named this run and this node is no stranger any more, and counts among
-#: its own kind: a flood from many addresses does not push out a parent in the middle of its handshake.
+#: Limits on unfinished handshakes: in all, and from one address. Beyond either, the oldest is closed, so that
+#: silent strangers cannot keep a parent out. A caller that has named this run and this node is counted apart
+#: from strangers: a flood from many addresses does not push out a parent in the middle of its handshake.
 MAX_UNFINISHED = 128
 MAX_PER_ADDRESS = 64
-#: Connections taken at once: a flood must not fill the kernel's queue, in which a parent waits, too.
+#: Connections accepted at once: a flood must not fill the kernel's queue, in which a parent waits too.
 _AT_ONCE = 64
-#: How long everybody has to say whom he calls before he may have to go: a HELLO comes right behind its connection.
+#: How long a caller may take for its HELLO before it may be closed; a HELLO comes right behind its
+#: connection.
 _MOMENT_S = 0.05
 
-#: The part of this process's descriptors that unfinished handshakes may have: targets and lanes need some too.
+#: Unfinished handshakes may use this fraction (1/4) of the descriptors: targets and lanes need some too.
 _SHARE = 4
-#: How long nobody is let in when there is no descriptor left. Whoever waits at the door would wake the reactor all
+#: How long nothing is accepted when no descriptor is left. A waiting connection would wake the reactor all
 #: the time.
 _PAUSE_S = 0.2
 
-#: Which epoch is current for the node that says Hello; raises AuthError for what has no business here.
+#: Returns the current epoch for the sender of a HELLO; raises AuthError for a caller that may not connect.
 Judge = Callable[[Hello], int]
 OnEstablished = Callable[[Established, Channel], None]
 
 
 def _descriptors() -> int:
-    """How many this process may have."""
+    """How many descriptors this process may open."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return limit if limit != resource.RLIM_INFINITY else MAX_UNFINISHED * _SHARE
 
 
 def _room() -> int:
-    """How many unfinished handshakes there may be of either kind."""
+    """How many unfinished handshakes of either kind are allowed."""
     return max(1, min(MAX_UNFINISHED, _descriptors() // _SHARE))
 
 
 class _Caller:
-    """One connection that has not proved anything yet."""
+    """A connection whose peer has not authenticated yet."""
 
     def __init__(self, listener: "Listener", sock: socket.socket) -> None:
         context = listener.context
@@ -64,7 +65,7 @@ class _Caller:
         self._timer = context.reactor.after(context.timeouts.handshake, lambda: self.refuse("it took too long"))
 
     def refuse(self, why: str) -> None:
-        """Close without a word."""
+        """Close without sending anything."""
         self.channel.abort()
         self._end()
         self._listener.count_refused(self.channel.peer, why)
@@ -99,7 +100,7 @@ class _Caller:
 
 
 class Listener:
-    """Owns the listening socket. `on_established` gets each connection whose peer proved itself."""
+    """Owns the listening socket. Gives `on_established` each connection whose peer has authenticated."""
 
     def __init__(
         self, context: Context, sock: socket.socket, judge: Judge, on_established: OnEstablished
@@ -110,7 +111,7 @@ class Listener:
         self.refused = 0
         self._last_refusal = ""
         self.port: int = sock.getsockname()[1]
-        # Sets that keep the order of arrival: those who have said nothing yet, and those who know what they call.
+        # Ordered sets, oldest first: callers without a HELLO so far, and callers whose HELLO was right.
         self._callers: Dict[_Caller, None] = {}
         self._known: Dict[_Caller, None] = {}
         self._sock = sock
@@ -120,14 +121,14 @@ class Listener:
         self._watch()
 
     def shape(self, transport: Transport) -> None:
-        """Have the connections that come from now on made as the run wants it."""
+        """Apply the run's socket options to connections that come from now on."""
         try:
             sockets.shape(self._sock, transport)
         except OSError as error:
             self.context.log("socket options cannot be set: %s" % error.strerror)
 
     def close(self) -> None:
-        """Listen no more, and drop whoever has not finished."""
+        """Stop listening, and close unfinished handshakes."""
         self._timer.cancel()
         self.context.reactor.forget(self._sock)
         self._sock.close()
@@ -136,25 +137,25 @@ class Listener:
 
     @property
     def turned_away(self) -> str:
-        """What somebody should know who waits for a caller in vain; empty where there was none."""
+        """Text about refused callers for the error of a node that nobody reached; empty if there were none."""
         if not self.refused:
             return ""
         callers = "1 caller was" if self.refused == 1 else "%d callers were" % self.refused
         return " (%s turned away, the last one because: %s)" % (callers, self._last_refusal)
 
     def forget(self, caller: _Caller) -> None:
-        """A handshake came to its end."""
+        """A handshake has ended."""
         self._callers.pop(caller, None)
         self._known.pop(caller, None)
 
     def is_known(self, caller: _Caller) -> None:
-        """A caller has named this run and this node: strangers take no room from it any more."""
+        """The caller has named this run and this node, and no longer counts as a stranger."""
         self.forget(caller)
         self._known[caller] = None
         self._make_room(self._known, caller.host)
 
     def count_refused(self, peer: str, why: str) -> None:
-        """Note a connection that came to nothing. Only the first ones are logged: a scan must not fill a disk."""
+        """Count a refused connection. Only the first ones are logged: a port scan must not fill a disk."""
         self.refused += 1
         self._last_refusal = why.rstrip(".")
         if self.refused <= 20:
@@ -167,7 +168,7 @@ class Listener:
             try:
                 sock, _address = self._sock.accept()
             except OSError as error:
-                if number == 0 and sockets.is_exhausted(error):  # later on nobody may be left who waits for one
+                if number == 0 and sockets.is_exhausted(error):  # from the second on, the queue may be empty
                     self._pause(error)
                 return
             sockets.tune(sock)
@@ -179,7 +180,7 @@ class Listener:
         self.context.reactor.watch(self._sock, self._on_ready, read=True, write=False)
 
     def _pause(self, error: OSError) -> None:
-        """The oldest that has not proved anything yet has to give its descriptor back; else wait for one."""
+        """Out of descriptors: refuse the oldest unfinished handshake, or accept nothing for a while."""
         if not self._has_complained:
             self._has_complained = True
             self.context.log("a caller has to wait: %s" % error.strerror)
@@ -194,7 +195,7 @@ class Listener:
         self._timer = self.context.reactor.after(seconds, self._watch)
 
     def _is_full(self) -> bool:
-        """Whether the next caller has to wait until the oldest stranger has had its moment."""
+        """Whether the next caller has to wait because the oldest stranger may still send its HELLO."""
         if len(self._callers) < _room():
             return False
         left = next(iter(self._callers)).since + _MOMENT_S - self.context.reactor.now()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A node that receives the image: from waiting for a parent to the word `done`."""
+"""A node that receives the image: from waiting for a parent to the state `done`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from .work.opening import Opening
 
 
 class Client(Node):
-    """Receives, passes on, verifies, reports. All of it on the reactor, but for lanes and the finisher."""
+    """Receives, passes on, verifies and reports. Runs on the reactor; lanes and disk work have threads."""
 
     def __init__(
         self,
@@ -71,16 +71,16 @@ class Client(Node):
 
     @property
     def word(self) -> Snapshot:
-        """What this node last said of itself."""
+        """The newest snapshot that this node has made of itself."""
         return self._word.snapshot
 
     @property
     def is_whole(self) -> bool:
-        """Whether every byte of the image is in its place, whatever became of this node after that."""
+        """Whether every byte of the image is in place, whatever happened to this node after that."""
         is_lost = self.error is not None and not isinstance(self.error, TableNotMoved)
         return self._finisher is not None and self._finisher.is_published and not is_lost
 
-    # --- the door -----------------------------------------------------------------------------------
+    # --- connections --------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         limit = self.context.timeouts.join
@@ -104,10 +104,10 @@ class Client(Node):
             self._word.change(name=self.context.name)
             self._upstream.begin(established.leftover)
 
-    # --- what the parent says -----------------------------------------------------------------------
+    # --- messages from the parent -------------------------------------------------------------------
 
     def upstream_setup(self, parent: str, message: Setup) -> None:
-        """The plan; the first time it says who this node is."""
+        """Take the plan; the first plan also tells this node its rank."""
         try:
             parsed = Plan.from_dict(message.plan)
             rank = parsed.rank_of(self.context.name)
@@ -134,7 +134,7 @@ class Client(Node):
         ledger = Ledger(plan.image, plan.verify != "none", self.context.reactor.now, self.context.hashing(plan))
         downstream = self.set_up(plan, rank, ledger)
         self._lessons = Lessons(ledger, downstream, self.context.log)
-        if is_late:  # its children have got other parents meanwhile
+        if is_late:  # its children have other parents by now
             self._word.change(late=True)
             downstream.handle(heal.MadeLeaf())
         else:
@@ -152,7 +152,7 @@ class Client(Node):
             self._try_to_start()
 
     def upstream_start(self, message: Start) -> None:
-        """Go, or not."""
+        """START: begin, or abort."""
         if message.abort is not None:
             self._called_off(message.abort)
             return
@@ -194,30 +194,30 @@ class Client(Node):
         self.ask()
 
     def upstream_manifest(self, parent: str, message: Manifest) -> bool:
-        """Digests, for this node and for those below."""
+        """Store digests and pass them on. False when they cannot be right."""
         return self._lessons is None or self._lessons.manifest(parent, message)
 
     def upstream_end(self, parent: str, size: int) -> bool:
-        """The size of the image, for this node and for those below."""
+        """Store the size of the image and pass it on. False when it cannot be right."""
         if self._lessons is not None and not self._lessons.end(parent, size):
             return False
         self._say(total=size)
         return True
 
     def upstream_demotes(self) -> None:
-        """This node is too slow to have children."""
+        """The parent demotes this node, which is too slow to have children."""
         self._say(demoted=True)
         if self.downstream is not None:
             self.downstream.handle(heal.MadeLeaf())
 
     def upstream_lacks(self, parent: str, offset: int) -> bool:
-        """A window above has let go of bytes: look further up; the server is the last that may have them."""
+        """The parent's window has dropped wanted bytes: look further up; fail if the parent is the server."""
         if self.word.parent == 0:
             self.fail(BytesGone(parent, offset))
         return self.word.parent != 0
 
     def upstream_gone(self, parent: str, reason: str, goodbye: Optional[Bye]) -> None:
-        """Without a parent: wait to be adopted, unless the run is over."""
+        """The parent is gone: wait for adoption, unless the run is over."""
         self._tell_parent_gone(parent, reason, goodbye)
         self._interrupt()
         if goodbye is not None and goodbye.reason == "aborted":
@@ -250,9 +250,9 @@ class Client(Node):
             self._upstream.ask(self.store, self.ledger)
 
     def repair_wanted(self, need: Need) -> None:
-        """A child got chunks wrong that may be verified here."""
+        """A child asks again for chunks that failed verification; they may be verified here."""
         is_image = self._finalizer is None or not self._finalizer.has_begun
-        if self._repairs is not None and is_image:  # a table that was moved is no damage of this node's disk
+        if self._repairs is not None and is_image:  # a moved partition table is not disk damage
             self._repairs.wanted(need)
 
     def _work_ended(self, error: Optional[BaseException]) -> None:
@@ -289,7 +289,7 @@ class Client(Node):
             self.leave()
 
     def _called_off(self, error: Optional[Dict[str, Any]]) -> None:
-        """The server's word: the run is over for everybody, or goes on without this node."""
+        """The server ends the run for everybody, or goes on without this node."""
         if not (error or {}).get("is_left_out"):
             self._is_run_over = True
         self.fail(as_aborted(error, self.has_begun))
@@ -298,14 +298,14 @@ class Client(Node):
             self.leave()
 
     def fail(self, error: BaseException) -> None:
-        """This node cannot get the image. Its children look for, or are given, another parent."""
+        """This node cannot get the image. Its children look for another parent, or are given one."""
         if self._finalizer is not None and self._finalizer.is_pending:
             self._finalizer.hurry("aborted" if self._is_run_over else "failed", as_fields(error))
         elif self.word.state != "done":
             self.retract(error)
 
     def retract(self, error: BaseException) -> None:
-        """This node has not got the image, whatever it has said."""
+        """This node does not have the image, even if it has reported `done`."""
         if self._finalizer is not None:
             self._finalizer.cancel()
         if self.word.state == "failed":
@@ -315,7 +315,7 @@ class Client(Node):
         self.error = error if isinstance(error, DollyError) else from_dict(fields)
         self._update()
         self._say(state="failed", error=fields, blocked_on="")
-        # Only what the server called off is over for the children too.
+        # The run is over for the children too only if the server has ended it.
         reason = "aborted" if self._is_run_over else "failed"
         if isinstance(error, PeerLost):
             reason = "orphaned"
@@ -335,9 +335,9 @@ class Client(Node):
             self.fail(error)
 
     def _part(self) -> None:
-        """Say goodbye as failed: after the children's last words, and to whoever is the parent then.
+        """Say goodbye as failed, after the children's goodbyes, to the parent of that moment.
 
-        A node that fails while it has no parent waits for one to adopt it, so that its reason is heard.
+        A node that fails without a parent waits for adoption, so that its reason is reported.
         """
         if self.word.state != "failed" or self.is_leaving:
             return
@@ -350,7 +350,7 @@ class Client(Node):
             self.leave()
 
     def storage_failed(self, error: BaseException) -> None:
-        """The target cannot be written, or not be read back."""
+        """The target cannot be written or read back."""
         if not self.word.is_served or self.downstream is None or self.store is None:
             self.fail(error)
         elif not self.downstream.is_ending:  # what was read back, and flushed, is good all the same
@@ -366,10 +366,10 @@ class Client(Node):
         elif isinstance(action, heal.GiveUp):
             self._stop(PeerLost("the node before this one", action.reason + " (orphan_timeout)"))
 
-    # --- telling ------------------------------------------------------------------------------------
+    # --- status -------------------------------------------------------------------------------------
 
     def subtree_changed(self) -> None:
-        """Pass news up, and go when nothing is left to do."""
+        """Pass news up, and leave when nothing is left to do."""
         super().subtree_changed()
         self._status_uplink.tell_soon(self.board)
         self._leave_if_idle()
@@ -419,7 +419,7 @@ class Client(Node):
         self._upstream.beat(now)
 
     def _update(self) -> None:
-        """Bring the figures of this node's own word up to date."""
+        """Update the figures of this node's own snapshot."""
         if self.ledger is None or self.word.is_served or self.store is None:
             return
         now, is_waiting = self.context.reactor.now(), self._upstream.is_waiting

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every part of one node needs to know, made once and handed around."""
+"""What all parts of a node share; created once and passed around."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from ..status.profile import Profile
 
 
 class Attempt(Protocol):
-    """One of them."""
+    """A connection attempt."""
 
     def cancel(self) -> None:
         """Give up."""
 
 
 class Attempts:
-    """Whoever leaves ends all of them and waits for their threads: a socket must not outlive its node."""
+    """Attempts in progress. A node that leaves cancels all and waits for their threads, so no socket leaks."""
 
     def __init__(self) -> None:
         self._open: Dict[Attempt, None] = {}
 
     @property
     def is_busy(self) -> bool:
-        """Whether any is still under way, or has a thread that has not come back."""
+        """Whether an attempt is in progress or its thread has not ended."""
         return bool(self._open)
 
     def begun(self, attempt: Attempt) -> None:
-        """It has begun."""
+        """Register an attempt."""
         self._open[attempt] = None
 
     def over(self, attempt: Attempt) -> None:
-        """It has come to its end, and so has its thread. Harmless when that was said before."""
+        """Remove an attempt whose thread has ended. Harmless when repeated."""
         self._open.pop(attempt, None)
 
     def cancel(self) -> None:
-        """Give all of them up; `is_busy` tells when the last thread is back."""
+        """Cancel all attempts; `is_busy` turns False when the last thread has ended."""
         for attempt in list(self._open):
             attempt.cancel()
 
 
 @dataclass
 class Context:
-    """The node's run and name, its reactor, and where time, nonces and log lines come from.
+    """The run and the name of this node, its reactor, and its sources of time, nonces and log lines.
 
-    `name` may be empty until a parent has proved itself and said what it calls this node; the plan that it
-    brings replaces the limits and says how bytes travel.
+    `name` may be empty until a parent has authenticated and said what it calls this node. The parent's plan
+    replaces the timeouts and says how bytes travel.
     """
 
     run_id: str
@@ -67,7 +67,7 @@ class Context:
     attempts: Attempts = field(default_factory=Attempts)
 
     def is_called(self, name: str) -> bool:
-        """Whether a caller that looks for `name` is right here; as long as there is no name, `answers_to` decides."""
+        """Whether a caller looking for `name` is right here; `answers_to` decides if this node has no name."""
         if self.name:
             return name == self.name
         return self.answers_to is None or self.answers_to(name)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node is told about the image: kept for itself, and passed on to those below."""
+"""What the parent tells about the image: stored in the ledger, and passed on to the children."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .image.ledger import Ledger
 
 
 class Lessons:
-    """Each answer says whether what a parent told can be; if not, that parent is not to be trusted."""
+    """Each method returns False for a message that cannot be right; its sender is not to be trusted then."""
 
     def __init__(self, ledger: Ledger, downstream: Downstream, log: Callable[[str], None]) -> None:
         self._ledger = ledger
@@ -22,14 +22,14 @@ class Lessons:
         ledger.await_end()
 
     def manifest(self, parent: str, message: Manifest) -> bool:
-        """Digests."""
+        """Digests of chunks."""
         if not self._learns(parent, lambda: self._ledger.learn(message.first, message.digests)):
             return False
         self._downstream.manifest(message.first, message.digests)
         return True
 
     def end(self, parent: str, size: int) -> bool:
-        """The size of the image; without digests also that the server sent what lay there from the beginning."""
+        """The size of the image. In a run without digests it also says that the source has not changed."""
         if not self._learns(parent, lambda: self._ledger.end(size)):
             return False
         self._downstream.end(size)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the server and the members have in common: a door, children, a heartbeat, a way to leave."""
+"""What server and client share: a listener, children, a heartbeat, an orderly exit."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from .work.writeback import Writeback, is_large
 
 BEAT_S = 0.5
 _JOIN_PAUSE_S = 0.02
-#: How long a node that has nothing more to do waits for goodbyes and for its own threads.
+#: How long a node that has nothing more to do waits for goodbyes and for its own threads to end.
 LEAVE_PATIENCE_S = 5.0
 
 Reporter = Callable[["Node"], None]
 
 
 class Node:
-    """The half that both kinds share. `run` returns when the node's part in the run is over."""
+    """The part that server and client share. `run` returns when the node's part in the run is over."""
 
     def __init__(self, context: Context, sock: socket.socket, report: Reporter) -> None:
         self.context = context
@@ -50,22 +50,22 @@ class Node:
         self._listener = Listener(context, sock, self._judge, self._on_established)
         self._leave_by: Optional[float] = None
         self._has_left = False
-        #: Whether another node has tried to reach this one, and could.
+        #: Whether another node has tried to reach this one, and succeeded.
         self.is_reachable = False
         self.port = self._listener.port
 
     @property
     def refused(self) -> int:
-        """Connections that came to nothing because nobody proved anything on them."""
+        """Connections that were closed before the peer had authenticated."""
         return self._listener.refused
 
     def run(self) -> None:
-        """Serve until the end, whatever the end is."""
+        """Run the reactor until this node has left. Call once; blocks."""
         reactor = self.context.reactor
         reactor.every(BEAT_S, self._beat)
         try:
             self._begin()
-            self._report(self)  # whoever started this node waits to hear its port
+            self._report(self)  # the process that started this node waits for the port in this report
             reactor.run()
         finally:
             self._listener.close()
@@ -81,11 +81,11 @@ class Node:
         """Called twice a second."""
 
     def _current_epoch(self, hello: Hello) -> int:
-        """The epoch to answer a parent or a lane with; raises AuthError where none is expected."""
+        """The epoch to answer a parent or a lane with. Raises AuthError where none is expected."""
         raise AuthError("this node takes no parent")
 
     def _link_established(self, established: Established, channel: Channel) -> None:
-        """A parent, or one of its lanes, proved itself."""
+        """A parent or one of its lanes has authenticated."""
 
     def _end_links(self) -> None:
         """Close every connection; threads that use the storage end soon after."""
@@ -98,31 +98,31 @@ class Node:
         return self._crew.is_busy or (self.downstream is not None and self.downstream.is_sending)
 
     def _release(self) -> None:
-        """Close the storage; nobody uses it any more."""
+        """Close the storage, which no thread uses any more."""
 
     def need_changed(self) -> None:
-        """A child has said anew what it wants: a window may move on."""
+        """A child has sent a new NEED; the window may move on."""
         if self.ledger is not None and self.downstream is not None and self.plan is not None:
-            # What a pipe has brought cannot be had again, so the death of one child must lose nothing.
+            # A pipe cannot be read again, and a child may die: keep what its children lack as well.
             with_grandchildren = not self.plan.infile.is_seekable
             self.ledger.keep(self.downstream.kept(with_grandchildren), self.downstream.kept(False))
 
     def repair_wanted(self, need: Need) -> None:
-        """A child lacks chunks that came out wrong; they are served as soon as they are verified here."""
+        """A child asks again for chunks that failed verification; served as soon as they are verified here."""
 
     def act_as_child(self, action: heal.Action) -> None:
-        """Decisions about a parent: the server has none."""
+        """Carry out the healer's decision about a parent. The server has no parent."""
 
     def storage_failed(self, error: BaseException) -> None:
-        """The node's own storage is no good any more."""
+        """This node's own storage has failed."""
         raise NotImplementedError
 
     def fail(self, error: BaseException) -> None:
-        """This node cannot do its part."""
+        """This node cannot complete its part in the run."""
         raise NotImplementedError
 
     def stop(self, error: BaseException) -> None:
-        """End, whatever this node is doing; from any thread or a signal handler's."""
+        """End whatever this node is doing. May be called from any thread and from a signal handler."""
 
         def stop() -> None:
             is_early = isinstance(error, Aborted) and not self.has_begun
@@ -132,7 +132,7 @@ class Node:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the server's word to go has come here: from then on targets may be written."""
+        """Whether START has arrived; from then on targets may be written."""
         return self.downstream is not None and self.downstream.has_started
 
     def _tell_parent_gone(self, parent: str, reason: str, goodbye: Optional[Bye]) -> None:
@@ -143,14 +143,14 @@ class Node:
         self.leave()
 
     def subtree_changed(self) -> None:
-        """News from below, or a link has come or gone."""
+        """The board has news from below, or a link was opened or closed."""
         self.need_changed()
         self._try_to_leave()
 
     # --- shared -------------------------------------------------------------------------------------
 
     def set_up(self, plan: Plan, rank: int, ledger: Ledger) -> Downstream:
-        """Take a place in the plan."""
+        """Take the place `rank` in the plan; creates the board and the downstream part."""
         self.plan, self.rank, self.ledger = plan, rank, ledger
         self.context.transport = plan.transport
         self._listener.shape(plan.transport)
@@ -159,7 +159,7 @@ class Node:
         return self.downstream
 
     def serve(self, store: Readable) -> None:
-        """Pass on bytes, from now on, out of `store`."""
+        """Serve children from `store` from now on."""
         if self.downstream is None or self.ledger is None:
             return
         self.downstream.open(store)
@@ -172,19 +172,19 @@ class Node:
             self.storage_failed(error)
 
     def leave(self) -> None:
-        """End as soon as goodbyes are said and threads are back, at the latest after a few seconds."""
+        """Leave when goodbyes are said and threads have ended, after LEAVE_PATIENCE_S at the latest."""
         if self._leave_by is None:
             self._leave_by = self.context.reactor.now() + LEAVE_PATIENCE_S
             self.context.reactor.call(self._try_to_leave)
 
     @property
     def is_working(self) -> bool:
-        """Whether it is busy with something of which the board tells nothing."""
+        """Whether this node does work that no snapshot shows."""
         return False
 
     @property
     def is_leaving(self) -> bool:
-        """Whether only goodbyes are left."""
+        """Whether the node is shutting down, with only goodbyes outstanding."""
         return self._leave_by is not None
 
     def _has_said_goodbye(self) -> bool:
@@ -203,7 +203,7 @@ class Node:
         if (is_busy or self.context.attempts.is_busy) and not is_late:
             self.context.reactor.after(_JOIN_PAUSE_S, self._try_to_leave)
             return
-        if not is_busy:  # else a thread hangs in a system call, and the end of the process has to do
+        if not is_busy:  # else a thread hangs in a system call; the end of the process closes the storage
             self._release()
         self._has_left = True
         self.context.reactor.stop()
@@ -245,7 +245,7 @@ class Node:
         kind: str = "adopt",
         on_heard: Callable[[], None] = lambda: None,
     ) -> Optional[Dialer]:
-        """Ask another node to dial this one; or just see whether that could be done, with the kind `probe`."""
+        """Connect to another node: `adopt` asks it to dial this one, `probe` only tests the connection."""
         if self.plan is None:
             return None
         node = self.plan.nodes[rank]
@@ -260,7 +260,7 @@ class Node:
         return Dialer(self.context, node, kind, lambda current: 0, heard, on_failed)
 
     def ask_for_help(self, rank: int) -> None:
-        """Knock at an ancestor, and let the healer know if that leads to nothing."""
+        """Knock at an ancestor; the healer is told when the knock fails."""
 
         def failed(why: str) -> None:
             name = self.plan.nodes[rank].name if self.plan is not None else "an ancestor"
@@ -271,23 +271,23 @@ class Node:
         self.knock(rank, failed)
 
     def say(self, snapshot: Snapshot) -> None:
-        """Put this node's own word on the board."""
+        """Put this node's own snapshot on the board."""
         if self.board.merge(snapshot):
             self._report(self)
 
 
 def as_fields(error: BaseException) -> Dict[str, Any]:
-    """An error as it travels; one that is none of ours is a bug, and says so."""
+    """An error as a dictionary for the wire. An exception that is not a DollyError is reported as a bug."""
     if isinstance(error, DollyError):
         return error.to_dict()
     return {"kind": type(error).__name__, "message": "Unexpected: %r" % error, "fault": "bug"}
 
 
 def check_plan(plan: Plan, known: Optional[Plan], rank: int, parent_rank: int) -> None:
-    """Raise ValueError for a parent that cannot be one, or a plan that is not the one `known` before.
+    """Raise ValueError if the parent's rank is not lower, or the plan differs from `known`, the first one.
 
-    All of it has to agree but the address of the server: a node does what its first plan says, and a second server that
-    says something else, even if only where the image goes or whether it is verified, would tell of what nobody did.
+    Everything but the server's address has to agree. A node does what its first plan says, so the report of a
+    second server with, say, another target path or another `verify` would be wrong.
     """
     if parent_rank >= rank:
         raise ValueError("its sender comes after this node in the ring")
@@ -308,8 +308,8 @@ def _agree(name: str, plan: Plan, known: Plan) -> bool:
 
 
 def as_aborted(error: Optional[Dict[str, Any]], has_begun: bool = True) -> Aborted:
-    """The server's reason as this node's own failure."""
+    """The server's reason for ending the run, as this node's own error."""
     known = from_dict(error)
     if isinstance(known, Aborted):
-        return known  # in its own words, however many nodes it came through
+        return known  # keeps its wording, however many nodes passed it on
     return Aborted(known.sentence if error else "the server gave no reason", has_begun)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a member says of itself: one snapshot, with a new version for each change."""
+"""A client's snapshot of itself, with a new version for each change."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class OwnStatus:
         self._started_at = 0.0
 
     def start(self, now: float) -> None:
-        """From `now` on the seconds count."""
+        """Count the seconds from `now` on."""
         self._started_at = now
 
     def change(self, **changes: Any) -> bool:
-        """Say something new; False when it is what was said before."""
+        """Change fields of the snapshot. False when nothing differs."""
         changed = replace(self.snapshot, **changes)
         if changed == self.snapshot:
             return False
@@ -37,10 +37,11 @@ class OwnStatus:
         return True
 
     def outbid(self, known: Optional[Dict[str, Any]], is_new: bool) -> None:
-        """Have what is said from now on count for more than what a parent knows. ValueError: that is no snapshot.
+        """Outrank the snapshot that a parent knows of this node. Raises ValueError if `known` is no snapshot.
 
-        That may be of a process before this one (`is_new`: this one has said nothing yet), or something that this node
-        has never said. No clock decides it: one that was set back would have a process that was started anew unheard.
+        `known` may come from an earlier process of this node (`is_new`: this one has said nothing yet), or
+        may be something that this node never said. No clock is used: after a clock was set back, a restarted
+        process would be ignored.
         """
         told = Snapshot.from_dict(known) if known is not None else None
         mine = self.snapshot
@@ -51,7 +52,7 @@ class OwnStatus:
             self.change(incarnation=told.incarnation + 1)
 
     def measure(self, now: float, ledger: Ledger, is_waiting: bool, finisher: Optional[Finisher]) -> bool:
-        """Bring the figures up to date. `is_waiting`: for bytes from above, rather than for the own target."""
+        """Update the figures. `is_waiting`: for bytes from the parent, rather than for the own target."""
         with ledger.changed:
             held, verified, repaired = ledger.arrived, ledger.confirmed, ledger.repaired
             is_whole = ledger.held.total == ledger.image.size
@@ -86,7 +87,7 @@ class OwnStatus:
         )
 
     def close_account(self, now: float) -> bool:
-        """The image is here and the children have got theirs too: what that took. False when there is no news."""
+        """Update the times when the children have the image, too. False when nothing differs."""
         return self.change(detail=self._detail(now, True))
 
     def _detail(self, now: float, is_whole: bool) -> Dict[str, Any]:

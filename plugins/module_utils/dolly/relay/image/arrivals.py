@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How chunks came that had been wrong before: looked at before they are written, so that the right one is blamed.
+"""Keeps the incoming bytes of chunks that were wrong before, to tell damage on the way from a bad target.
 
-What is read back wrong was damaged by the target, or came damaged. Bytes go from the socket to the target without
-being looked at, so the first time nobody knows which; from then on they are kept beside until the verdict.
+A chunk that reads back wrong was damaged by the target or on the way. Bytes go from the socket to the target
+unchecked, so the first failure does not tell which. After it, the chunk's bytes are kept in memory until the
+verdict.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from ...net.lane import Lane
 from ...ranges import RangeSet
 from ...storage import linux
 
-#: Bytes that are kept at a time, unless one chunk alone is larger.
+#: Bytes kept at a time, unless a single chunk is larger.
 _MOST = 32 * 1024 * 1024
-#: A chunk that is larger than this is not kept at all. Only images of many TiB have such.
+#: A chunk larger than this is not kept at all. Only images of many TiB have such chunks.
 _LARGEST = 256 * 1024 * 1024
 
 
 class _Arrival:
-    """One chunk: what came of it, and who sent the last of that."""
+    """One chunk: the bytes that came, and the sender of the last of them."""
 
     def __init__(self, start: int, end: int) -> None:
         self.start = start
@@ -35,7 +36,7 @@ class _Arrival:
 
 
 class Arrivals:
-    """Chunks by index. Safe to use from every thread."""
+    """Kept chunks by index. Safe to use from every thread."""
 
     def __init__(self, chunk_size: int) -> None:
         self._chunk_size = chunk_size
@@ -45,7 +46,7 @@ class Arrivals:
         self._lock = threading.Lock()
 
     def expect(self, index: int, start: int, end: int) -> None:
-        """Chunk `index`, from `start` to `end` of the image, was wrong: keep what comes of it from now on."""
+        """Chunk `index`, from `start` to `end` of the image, was wrong: keep its bytes from now on."""
         with self._lock:
             self._kept.pop(index, None)
             taken = sum(len(one.data) for one in self._kept.values())
@@ -53,7 +54,7 @@ class Arrivals:
                 self._kept[index] = _Arrival(start, end)
 
     def forget(self, first: int, end: int) -> None:
-        """Chunks `first` to `end` are right."""
+        """Forget chunks `first` to `end`, which are right."""
         if self._kept or self._damaged:
             with self._lock:
                 for index in [index for index in {*self._kept, *self._damaged} if first <= index < end]:
@@ -61,7 +62,7 @@ class Arrivals:
                         found.pop(index, None)
 
     def note(self, offset: int, data: memoryview, sender: str) -> None:
-        """These bytes came from `sender`, and are about to be written at `offset`."""
+        """Note bytes from `sender` that are about to be written at `offset`."""
         end = offset + len(data)
         with self._lock:
             for index in range(offset // self._chunk_size, -(-end // self._chunk_size)):
@@ -73,15 +74,15 @@ class Arrivals:
                     kept.sender = sender
 
     def keeps(self, index: int) -> bool:
-        """Whether a chunk is looked at when it comes; not while too many others are, and not the largest ones."""
+        """Whether a chunk's bytes are kept as they come. Not while too many are; never the largest."""
         return index in self._kept
 
     def can_keep(self, index: int, length: int) -> bool:
-        """Whether a chunk of that length will be looked at some time."""
+        """Whether a chunk of `length` bytes is kept, or will be at some time."""
         return self.keeps(index) or length <= _LARGEST
 
     def read(self, index: int, parts: RangeSet) -> Optional[memoryview]:
-        """The bytes of a chunk as they came, from its first on; None where not all of `parts` came since `expect`."""
+        """The bytes of a chunk as they came, from its start; None unless all `parts` came since `expect`."""
         with self._lock:
             kept = self._kept.get(index)
             if kept is None or not all(kept.came.covers(start, end) for start, end in parts):
@@ -89,7 +90,7 @@ class Arrivals:
             return kept.data
 
     def blame(self, index: int) -> None:
-        """What came of a chunk was wrong when it came."""
+        """The bytes of a chunk were wrong when they came: count that against their sender."""
         with self._lock:
             kept = self._kept.get(index)
             if kept is not None:
@@ -97,9 +98,9 @@ class Arrivals:
                 self._blamed[index] = kept.sender
 
     def take_blame(self, index: int) -> Tuple[str, int]:
-        """From whom a chunk came damaged the last time, and how often it did from there; ("", 0) from nobody.
+        """The last sender of a damaged chunk, and how often that sender damaged it; ("", 0) if none did.
 
-        Each time is told of once.
+        Each case is returned once.
         """
         with self._lock:
             sender = self._blamed.pop(index, "")
@@ -109,7 +110,7 @@ class Arrivals:
 class Watched:
     """A lane whose bytes are noted on their way into a store. `offset`: where in the image they begin.
 
-    With `is_zero` nothing comes on the lane: it gives zeros, so that a store writes them itself.
+    With `is_zero` nothing comes on the lane: it yields zeros, so that a store writes them itself.
     """
 
     def __init__(self, lane: Lane, arrivals: Arrivals, offset: int, is_zero: bool) -> None:
@@ -119,17 +120,17 @@ class Watched:
         self._is_zero = is_zero
 
     def to_file(self, fd: int, offset: int, length: int) -> int:
-        """Socket to file: between 1 and `length` bytes; the count."""
+        """Socket to file: between 1 and `length` bytes. Returns the count."""
         buffer = make_buffer(min(length, PIECE))
         count = 0
-        while count < len(buffer):  # whole pages: a device reads those first that are written in parts
+        while count < len(buffer):  # whole pages: a device first reads a page that is written in part
             count += self.to_view(buffer[count:])
         self._lane.watch.turn_to("write")
         linux.write_all(fd, buffer, offset)
         return count
 
     def to_view(self, view: memoryview) -> int:
-        """Socket to memory: between 1 and `len(view)` bytes; the count."""
+        """Socket to memory: between 1 and `len(view)` bytes. Returns the count."""
         if self._is_zero:
             view[:] = make_buffer(len(view))
             count = len(view)
@@ -140,9 +141,9 @@ class Watched:
         return count
 
     def from_file(self, fd: int, offset: int, length: int) -> int:
-        """As the lane's."""
+        """As `Lane.from_file`."""
         return self._lane.from_file(fd, offset, length)
 
     def from_view(self, view: memoryview) -> None:
-        """As the lane's."""
+        """As `Lane.from_view`."""
         self._lane.from_view(view)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a node that is done holds the image of the server: its digest has to be the server's own."""
+"""Whether a node that is done holds the server's image: its digest has to be the server's own."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class ImageCheck:
 
     @property
     def root(self) -> str:
-        """The digest of the server's image, in hex; empty as long as not all of it was digested."""
-        if not self._root:  # of 65,536 chunks it takes 20 ms
+        """The digest of the server's image in hex; empty until all of the image is digested."""
+        if not self._root:  # takes 20 ms for 65,536 chunks
             self._root = self.manifest.run_root()
         return self._root
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a node holds: the one piece of state that its threads share.
 
-Lane threads add what arrived and wait for what they may send, the verifier takes chunks that are whole,
-the reactor asks for what is missing. All of it happens under one condition.
+Lane threads add what arrived and wait for what they may send, the verifier takes whole chunks, the reactor
+computes what is missing. All of it happens under one condition.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from .window import Window
 
 
 class Ledger:
-    """Byte ranges of the image by what is known about them; safe to use from every thread.
+    """Byte ranges of the image by what is known about them. Safe to use from every thread.
 
     held:     in the store, may be sent on
-    zeros:    known to be nothing but zeros; held, but for holes of the source that were not digested yet
+    zeros:    known to be zeros; held, except for holes of the source that are not digested yet
     verified: held, and read back with the right digest
-    rejected: came out wrong, and have to come again from a node that has verified them
-    claimed:  in the store by the word of an earlier run; neither held nor missing until it was digested
+    rejected: failed verification, and have to come again from a node that has verified them
+    claimed:  in the store according to an earlier run; neither held nor missing until digested
 
     What a block map leaves out counts as held from the beginning, so that a chunk is whole when the rest of it
-    is; nobody is sent it, because `Scheduler` serve mapped bytes alone.
+    is. It is never sent: `Scheduler` serves mapped bytes alone.
 
-    In a node whose store is a window these say what has been there; what is there still begins at `base`.
+    In a node whose store is a window these say what has been there; what is still there begins at `base`.
     """
 
     def __init__(
@@ -46,39 +46,39 @@ class Ledger:
         lock = threading.RLock()
         #: Held while anything here is used; notified when there may be something new to send.
         self.changed = threading.Condition(lock)
-        # Apart from it, or each step of data would wake the verifier too, for nothing.
+        # Separate from `changed`, or each arriving piece would wake the verifier too, for nothing.
         self._whole = threading.Condition(lock)
         self.held = image.unmapped()
         self.zeros = RangeSet()
         self.verified = RangeSet()
         self.claimed = RangeSet()
-        # Told in the same breath as that they are missing, or a parent gives what it has not verified itself.
+        # Sent together with the missing ranges, or a parent would give what it has not verified itself.
         self.rejected = RangeSet()
-        #: Verified chunks that somebody below got wrong: nobody gets them as a repair before they were read again.
+        #: Verified chunks that a child got wrong: not sent as a repair until they have been read again.
         self.doubtful = RangeSet()
-        #: How chunks come that were wrong before.
+        #: Keeps the bytes of incoming chunks that were wrong before.
         self.arrivals = Arrivals(image.chunk_size)
-        #: Whether this node asks for nothing any more, because the image is about to take its place.
+        #: Whether this node requests nothing any more, because the image is about to be published.
         self.is_sealed = False
         self.repaired = 0
-        #: Scheduler that were right, as far as they are cloned: bytes that nobody had to send.
+        #: Claimed ranges that proved right, as far as they are cloned: bytes that nobody had to send.
         self.spared = RangeSet()
-        #: Bytes of claims that were looked at, or moved to be: progress that no other figure shows.
+        #: Bytes of claims that were digested, or moved before that: progress that no other figure shows.
         self.checked = 0
-        #: Bytes that came in pieces, without zeros, repeated ones counted again.
+        #: Bytes that came in pieces, without zeros; repeated bytes count again.
         self.received = 0
-        #: The same for what went to children.
+        #: Bytes that went to children, counted likewise.
         self.sent = 0
         self.is_closed = False
-        #: The chunk that is being read back, None while the verifier waits for one.
+        #: The chunk that is being read back; None while the verifier waits for one.
         self.verifying: Optional[int] = None
         self._verifies = verifies
         self._awaits_end = False
-        #: Called on any thread when every byte is held, where nothing is verified.
+        #: Called on any thread when every byte is held, in a run without verification.
         self.on_full: Callable[[], None] = lambda: None
         self._given = self.held.total
         self._given_verified = 0
-        #: A chunk that is read just now where it will not be any more: the verdict on it does not count.
+        #: The chunk that is being read at a place where it does not stay: its verdict does not count.
         self.stale: Optional[int] = None
         self._backlog = VerifyQueue()
         self._window = Window()
@@ -90,7 +90,7 @@ class Ledger:
 
     @property
     def limit(self) -> int:
-        """Where the bytes end that may be stored now."""
+        """The end of the bytes that may be stored now."""
         end = MAX_SIZE if self.image.size is None else self.image.size
         return end if self._window.length is None else min(end, self.base + self._window.length)
 
@@ -101,29 +101,29 @@ class Ledger:
 
     @property
     def below(self) -> int:
-        """The children of this node will never want a byte below it."""
+        """The children of this node will never want a byte below this offset."""
         return self._window.below
 
     @property
     def resumed(self) -> int:
-        """Bytes that were in the store already."""
+        """Bytes that were in the store already, and right."""
         with self.changed:
             return self.spared.total
 
     @property
     def arrived(self) -> int:
-        """Bytes that are held and part of what is cloned."""
+        """Held bytes that are part of what is cloned."""
         with self.changed:
             return self.held.total - self._given
 
     @property
     def confirmed(self) -> int:
-        """Bytes that are verified and part of what is cloned."""
+        """Verified bytes that are part of what is cloned."""
         with self.changed:
             return self.verified.total - self._given_verified
 
     def add(self, start: int, end: int, is_zero: bool = False) -> None:
-        """Bytes that arrived in the store."""
+        """Add bytes that arrived in the store."""
         with self.changed:
             self.held.add(start, end)
             self.pulse.beat()
@@ -140,7 +140,7 @@ class Ledger:
                     self.on_full()
 
     def hold(self, data: RangeSet, zeros: RangeSet) -> None:
-        """For the node that has the source: these ranges may go out, those in `zeros` by name alone."""
+        """On the server: these ranges may be sent, those in `zeros` without their bytes."""
         with self.changed:
             self.held.update(data)
             self.held.update(zeros)
@@ -148,16 +148,16 @@ class Ledger:
             self.changed.notify_all()
 
     def know_zeros(self, zeros: RangeSet) -> None:
-        """For the node that has the source: these ranges are its holes; that they may go out is said later."""
+        """On the server: these ranges are holes; `hold` says later that they may be sent."""
         with self.changed:
             self.zeros.update(zeros)
 
     def hold_all(self, zeros: RangeSet) -> None:
-        """For the node that has the source: everything is here, `zeros` are its holes."""
+        """On the server: every byte may be sent; `zeros` are holes."""
         self.hold(RangeSet([(0, self.size)]) if self.size else RangeSet(), zeros)
 
     def end(self, size: int) -> None:
-        """The size of the image, where it was unknown. Raises ProtocolError when that cannot be."""
+        """Set the size of the image, where it was unknown. Raises ProtocolError if it cannot be right."""
         with self.changed:
             if self.image.size is None and size < self.held.span_end:
                 raise ProtocolError("The parent", "an image that ends at %d, before bytes that came from it" % size)
@@ -172,17 +172,17 @@ class Ledger:
             self._whole.notify_all()
 
     def begin_write(self, start: int, end: int) -> RangeSet:
-        """Take bytes for writing, but for those of chunks that are held whole, which nobody writes into.
+        """Reserve bytes for writing, without those of chunks that are whole already. Returns what is reserved.
 
-        A chunk that is being written is not verified before `end_write`, or a late duplicate could change it
-        between the digest and the word "verified".
+        A reserved chunk is not verified before `end_write`, or a late duplicate could change it between its
+        digest and the mark "verified".
         """
         image = self.image
         chunks = (start // image.chunk_size, (end - 1) // image.chunk_size + 1)
         bounds = (image.chunk_bounds(chunks[0])[0], image.chunk_bounds(chunks[1] - 1)[1])
         with self.changed:
             free = RangeSet.span(*chunks)
-            for taken in (self.held, self.claimed):  # a claimed one may be read just now, and nobody has asked for it
+            for taken in (self.held, self.claimed):  # a claimed chunk may be being read, and was not requested
                 if taken.overlaps(*bounds):
                     free.difference_update(image.whole_chunks(taken.within(*bounds)))
             self._backlog.begin(free)
@@ -201,7 +201,7 @@ class Ledger:
                 self.changed.notify_all()
 
     def runs(self, start: int, end: int) -> List[Tuple[int, int, bool]]:
-        """A range in parts that may be written, and in a window also parts that were: (start, end, is_held)."""
+        """Split a range into (start, end, is_held). In a window, held parts are not written again."""
         if self._window.length is None:
             return [(start, end, False)]
         with self.changed:
@@ -216,14 +216,14 @@ class Ledger:
             return found
 
     def learn(self, first: int, digests: bytes) -> None:
-        """Digests of chunks from `first` on. Raises ProtocolError when they contradict known ones."""
+        """Add digests of chunks from `first` on. Raises ProtocolError when they contradict known ones."""
         with self.changed:
             self.manifest.add(first, digests)
             if digests:
                 self._offer(first, first + len(digests) // DIGEST_SIZE)
 
     def next_chunk(self, timeout_s: Optional[float] = None) -> Optional[int]:
-        """Wait for a chunk that is whole, has a digest and was not verified; None when closed or in vain."""
+        """Wait for a chunk to verify: whole, with a digest. None when closed, complete or timed out."""
         with self.changed:
             self.verifying = None
             self._whole.wait_for(lambda: self.is_closed or bool(self._backlog) or self.is_complete, timeout_s)
@@ -232,7 +232,7 @@ class Ledger:
             return self.verifying
 
     def accept(self, index: int, count: int = 1) -> None:
-        """Chunk `index` was read back and matched; and those behind it, `count` in all."""
+        """`count` chunks from `index` on were read back and matched."""
         with self.changed:
             self._end_verifying(index)
             start, end = self.image.chunk_bounds(index)[0], self.image.chunk_bounds(index + count - 1)[1]
@@ -248,7 +248,7 @@ class Ledger:
             self.changed.notify_all()
 
     def reject(self, index: int) -> None:
-        """Chunk `index` was read back and did not match: it is not held any more."""
+        """Chunk `index` was read back and did not match: it is no longer held."""
         with self.changed:
             self._end_verifying(index)
             bounds = self.image.chunk_bounds(index)
@@ -264,13 +264,13 @@ class Ledger:
             self.changed.notify_all()
 
     def suspect(self, chunks: RangeSet) -> None:
-        """These whole chunks are not verified any more."""
+        """These whole chunks are no longer verified."""
         with self.changed:
             self._given_verified -= (self.verified & chunks & self.image.unmapped()).total
             self.verified.difference_update(chunks)
 
     def doubt(self, chunks: RangeSet) -> None:
-        """These whole chunks are neither held nor verified any more."""
+        """These whole chunks are no longer held or verified."""
         with self.changed:
             self.suspect(chunks)
             self.held.difference_update(chunks - self.image.unmapped())
@@ -278,12 +278,12 @@ class Ledger:
             self.spared.difference_update(chunks)
 
     def tick(self, count: int) -> None:
-        """So many bytes were looked at, or moved, inside the target."""
+        """Count bytes that were read or moved inside the target."""
         with self.changed:
             self.checked += count
 
     def missing(self) -> RangeSet:
-        """What has to be sent, and has room: neither held nor claimed."""
+        """Bytes that have to be sent and that the store has room for: neither held nor claimed."""
         with self.changed:
             return RangeSet.span(self.base, max(self.base, self.limit)) - self.held - self.claimed
 
@@ -305,13 +305,13 @@ class Ledger:
         size = self.image.chunk_size
         with self.changed:
             if self.image.mapped is not None:
-                return 0  # there a digest covers other bytes in each chunk
+                return 0  # a digest covers different bytes in each chunk
             start, end = index * size, min(index + most, self.size // size) * size
             gap = self.zeros.first_gap(start, end) if start < end else (start, end)
             return (end if gap is None else gap[0]) // size - index
 
     def zero_run(self, index: int, digest: bytes, most: int) -> int:
-        """How many chunks from `index` on, at most `most`, are held as zeros and have this digest by the server."""
+        """How many chunks from `index` on, up to `most`, are held as zeros and have the server's `digest`."""
         with self.changed:
             count = self.zero_chunks(index, most)
             for number in range(count):
@@ -320,7 +320,7 @@ class Ledger:
             return count
 
     def digest(self, index: int) -> Optional[bytes]:
-        """The server's digest of a chunk, where it has come."""
+        """The server's digest of a chunk; None if it has not come."""
         with self.changed:
             return self.manifest.get(index)
 
@@ -354,7 +354,7 @@ class Ledger:
 
     @property
     def safe(self) -> int:
-        """No byte below it is ever wanted again by this node itself."""
+        """This node itself will never want a byte below this offset."""
         with self.changed:
             if self._window.length is not None:
                 return self._window.sunk
@@ -363,7 +363,7 @@ class Ledger:
             return end if gap is None else gap[0]
 
     def open_window(self, length: Optional[int]) -> None:
-        """From now on the store has room for `length` bytes at a time, None: for all. Raises Refused."""
+        """The store has room for `length` bytes at a time; None: for all. Raises Refused with a block map."""
         if length is not None and self.image.mapped is not None:
             found = "it takes the image as a stream, from which a block map cannot leave anything out"
             raise Refused("the target", found, "a run without the block map")
@@ -371,22 +371,22 @@ class Ledger:
             self._window.length = length
 
     def watch(self, on_progress: Callable[[], None]) -> None:
-        """Have `on_progress` called, on any thread, when `safe`, `base` or `below` has moved by part of a window."""
+        """Call `on_progress`, on any thread, when `safe`, `base` or `below` has moved by part of a window."""
         with self.changed:
             self._window.watch(on_progress)
 
     def sink(self, end: int) -> None:
-        """This node itself is through with every byte below `end`."""
+        """This node itself is done with every byte below `end`."""
         with self.changed:
             self._moved(self._window.sink(end))
 
     def keep(self, start: int, below: int) -> None:
-        """No node that may ask this one wants a byte below `start`, and no present child one below `below`."""
+        """No node that may ask wants a byte below `start`, and no present child wants one below `below`."""
         with self.changed:
             self._moved(self._window.keep(start, below))
 
     def make_room(self, end: int) -> bool:
-        """Wait until the window reaches up to `end`, and forget as little as possible; False when closed before."""
+        """Wait until the window reaches `end`, and forget as little as possible. False when closed before."""
         with self.changed:
             if self._window.length is not None:
                 self.sink(end - self._window.length)
@@ -394,9 +394,10 @@ class Ledger:
             return not self.is_closed
 
     def next_to_sink(self, start: int, most: int) -> Optional[int]:
-        """Wait for bytes from `start` on that are good, and that nobody writes any more; where they end.
+        """Wait for good bytes from `start` on that nobody is writing. Returns where they end.
 
-        That is at most `most` further, `start` itself at the end of the image, and None when the ledger was closed.
+        That is at most `most` further, and `start` itself at the end of the image. None: the ledger was
+        closed.
         """
         with self.changed:
             self.changed.wait_for(
@@ -412,7 +413,7 @@ class Ledger:
         return min(start + most if gap is None else gap[0], least)
 
     def wait_sunk(self) -> None:
-        """Wait until this node itself is through with the whole image, or the ledger is closed."""
+        """Wait until this node itself is done with the whole image, or the ledger is closed."""
         with self.changed:
             window = self._window
             self.changed.wait_for(
@@ -432,12 +433,12 @@ class Ledger:
         self._window.notice(lambda: self.safe)
 
     def wait_closed(self, timeout_s: float) -> bool:
-        """Wait for the end, at most so long; whether it has come."""
+        """Wait until the ledger is closed, at most `timeout_s`. Returns whether it is."""
         with self.changed:
             return self._whole.wait_for(lambda: self.is_closed, timeout_s)
 
     def close(self) -> None:
-        """Wake everybody who waits, for the last time."""
+        """Close the ledger, and wake every waiting thread for the last time."""
         with self.changed:
             self.is_closed = True
             self.changed.notify_all()
@@ -448,7 +449,7 @@ class Ledger:
             self.verifying = None
 
     def _offer(self, first: int, end: int) -> None:
-        """Have those of the chunks `first` to `end` read back that are whole and not verified, or claimed."""
+        """Queue chunks `first` to `end` for verification: the claimed ones, and whole unverified ones."""
         if not self._verifies:
             return
         image = self.image
@@ -459,7 +460,8 @@ class Ledger:
         if self.claimed:
             due.update(image.whole_chunks(self.claimed.within(*bounds)))
         if self.verifying is not None:
-            # A new parent sends its digest again; if it is rejected now, nobody may read it back half-written.
+            # A new parent repeats this chunk's digest; once rejected, the chunk must not be read half-
+            # written.
             due.discard(self.verifying, self.verifying + 1)
         if due and self._backlog.offer(due & self.manifest.known):
             self._whole.notify_all()

@@ -8,7 +8,7 @@ from typing import Callable, Optional
 
 
 class Outage:
-    """Used under the lock of the ledger that it belongs to. `clock` tells seconds."""
+    """Used under the lock of the ledger that owns it. `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -25,18 +25,18 @@ class Outage:
         self._at = now
 
     def interrupt(self) -> None:
-        """The parent is gone, or another one has come in its place: nothing comes since the last bytes did.
+        """The parent is gone or was replaced: the outage began with the last bytes.
 
-        Before the first ones nobody has waited for any.
+        Before the first bytes there is no outage.
         """
         if self._still_since is None:
             self._still_since = self._at
 
     def relax(self) -> None:
-        """Nothing is wanted any more."""
+        """Nothing is wanted any more: the time since the last bytes does not count."""
         self._still_since = None
 
     @property
     def stalled(self) -> float:
-        """Seconds in all, with those that are not over."""
+        """Seconds of outage in all, with the present outage."""
         return self._stalled + (self._clock() - self._still_since if self._still_since is not None else 0.0)

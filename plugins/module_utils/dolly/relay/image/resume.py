@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is on the target already, by an earlier run or by chance, and what this one writes down for a later run.
+"""What the target holds already, from an earlier run or by chance, and what this run records for a later one.
 
-What may be there is claimed: it is digested on the target, and held only when it matches this run's digest. A chunk is
-claimed for a later run only after it was verified, and flushed after that: the page cache still reads back good
-when a disk has lost a write.
+What may be there is claimed: it is digested on the target, and held only when it matches this run's digest. A
+chunk is claimed for a later run only after it was verified and then flushed: when a disk has lost a write,
+the page cache still reads back the right bytes.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ...workers import Worker
 from ..context import Context
 from .ledger import Ledger
 
-#: How long after one journal the next is begun: what a killed run has to receive again at most.
+#: Seconds between two journals: what a killed run has to receive again at most.
 INTERVAL_S = 5.0
-#: A write that was refused so has changed nothing on the medium: with more room the next run can go on.
+#: A write refused for these reasons has changed nothing on the medium: with more room the next run can go on.
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT))
 _REFUSALS = frozenset(("write", "zero"))
 
 
 def claim(ledger: Ledger, claimed: RangeSet) -> None:
-    """Whole chunks that may be in the store already: to be digested before anybody asks for them.
+    """Claim whole chunks that may be in the store already: they are digested before they are requested.
 
-    Those that were digested before, or are just now, are digested again.
+    Chunks that were digested before, or are being digested, are digested again.
     """
     with ledger.changed:
         if ledger.verifying is not None and is_claimed(ledger, ledger.verifying):
@@ -41,7 +41,7 @@ def claim(ledger: Ledger, claimed: RangeSet) -> None:
         ledger.doubt(claimed)
         ledger.claimed.update(claimed)
         for first, digests in list(ledger.manifest.slices(claimed)):
-            ledger.learn(first, digests)  # those that came before may be checked now
+            ledger.learn(first, digests)  # their digests may have come already
 
 
 def claim_again(ledger: Ledger) -> None:
@@ -51,7 +51,7 @@ def claim_again(ledger: Ledger) -> None:
 
 
 def is_claimed(ledger: Ledger, index: int) -> bool:
-    """Whether a chunk is there, or not, as far as anybody knows yet."""
+    """Whether it is still unknown if a claimed chunk is there."""
     with ledger.changed:
         return ledger.claimed.covers(*ledger.image.chunk_bounds(index))
 
@@ -62,7 +62,7 @@ def settle(ledger: Ledger, index: int, matches: bool, is_zero: bool = False) -> 
         start, end = ledger.image.chunk_bounds(index)
         ledger.checked += end - start
         if ledger.verifying == index:
-            ledger.verifying = None  # or the chunk would not be looked at when it has come
+            ledger.verifying = None  # else the chunk would not be verified when it has come
         if ledger.stale == index:
             ledger.stale = None
             claim(ledger, RangeSet.span(start, end))
@@ -78,7 +78,7 @@ def settle(ledger: Ledger, index: int, matches: bool, is_zero: bool = False) -> 
 
 
 def check_claim(store: Store, ledger: Ledger, index: int, buffer: memoryview) -> None:
-    """Digest a claimed chunk where it is said to be; what cannot be read there is missing."""
+    """Digest a claimed chunk in its place; a chunk that cannot be read there is missing."""
     parts, hashing = ledger.image.chunk_parts(index), ledger.manifest.hashing
     expected = ledger.digest(index)
     try:
@@ -91,9 +91,9 @@ def check_claim(store: Store, ledger: Ledger, index: int, buffer: memoryview) ->
 
 
 class Journalist:
-    """Keeps the journal of a store on a thread of its own, so that a slow disk holds nothing else up.
+    """Keeps the journal of a store on a thread of its own, so that a slow disk blocks nothing else.
 
-    `on_broken` is called on the reactor when the target could not be flushed, which fails the node.
+    `on_broken` is called on the reactor when the target could not be flushed; the node fails then.
     """
 
     def __init__(
@@ -109,20 +109,20 @@ class Journalist:
         self._worker: Optional[Worker] = None
 
     def start(self) -> None:
-        """Begin, where there is a journal to keep."""
+        """Start the thread, where there is a journal to keep."""
         if self._store.record is not None and self._store.record.shape is not None:
             self._worker = Worker("journal", self._keep, lambda error: None)
             self._worker.start()
 
     def stop(self) -> None:
-        """Wait for the thread, which may be flushing."""
+        """End the thread and wait for it; it may be flushing."""
         worker, self._worker = self._worker, None
         self._stopping.set()
         while worker is not None and not worker.join(1.0):
             pass
 
     def finish(self, is_published: bool) -> None:
-        """The last word: nothing where the image is in its place, else all that the next run need not ask for."""
+        """Remove the journal if the image is published; else write the last one, for the next run."""
         self.stop()
         if is_published:
             self._remove(self._store.flushes)
@@ -130,9 +130,9 @@ class Journalist:
             self.write(is_last=True)
 
     def write(self, is_last: bool = False) -> None:
-        """Flush, then claim what was verified before.
+        """Flush, then claim what was verified before the flush.
 
-        With nothing new to say only the last word is worth a flush: it finds out whether a write has failed.
+        Without new claims only the last journal is worth a flush: it finds out whether a write has failed.
         """
         record, ledger = self._store.record, self._ledger
         if record is None or record.shape is None:

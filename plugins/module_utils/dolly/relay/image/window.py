@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which bytes have room, where a store holds only some of the image at a time. Locked by the ledger it belongs to."""
+"""Which bytes have room in a store that holds part of the image at a time. Locked by its ledger."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from ...storage.window import DEFAULT_WINDOW
 
 
 class Window:
-    """Offsets in bytes. It moves on when both this node and its children have done with the bytes at its base."""
+    """Offsets in bytes. The window moves on when this node and its children are done with its lowest bytes."""
 
     def __init__(self) -> None:
-        #: Bytes that the store has room for, None where it has room for all.
+        #: Bytes that the store has room for; None: all of the image.
         self.length: Optional[int] = None
         #: The lowest byte that is in the store; above 0 only in a window.
         self.base = 0
-        #: The children of this node will never want a byte below it.
+        #: The children of this node will never want a byte below this offset.
         self.below = 0
-        #: This node itself is through with every byte below.
+        #: This node itself is done with every byte below this offset.
         self.sunk = 0
         self._kept = 0
         self._step = self._told = 0
         self._on_progress: Optional[Callable[[], None]] = None
 
     def watch(self, on_progress: Callable[[], None]) -> None:
-        """Have `on_progress` called when something has moved by part of a window."""
+        """Call `on_progress` whenever an offset has moved by part of a window."""
         self._step, self._on_progress = max(1, (self.length or DEFAULT_WINDOW) // 16), on_progress
 
     def sink(self, end: int) -> bool:
-        """This node itself is through with every byte below `end`; whether there is more room now."""
+        """This node itself is done with every byte below `end`. Returns whether there is more room now."""
         self.sunk = max(self.sunk, end)
         return self._slide()
 
     def keep(self, start: int, below: int) -> bool:
-        """No node that may ask wants a byte below `start`, no child one below `below`; whether there is more room."""
+        """No byte below `start` may be requested, none below `below` by a child. Returns whether room grew."""
         self._kept, self.below = start, below
         return self._slide()
 
@@ -44,11 +44,11 @@ class Window:
         return self.length is None or self.base + self.length >= end
 
     def notice(self, safe: Callable[[], int]) -> None:
-        """Tell who watches, if it is time: `safe` says below which byte this node wants nothing any more."""
+        """Call `on_progress` if due. `safe` returns the offset below which this node wants nothing."""
         if self._on_progress is None:
             return
         progress = safe() + self.base + self.below
-        if abs(progress - self._told) >= self._step:  # a new child may want more than the others
+        if abs(progress - self._told) >= self._step:  # may fall: a new child may want more than the others
             self._told = progress
             self._on_progress()
 
