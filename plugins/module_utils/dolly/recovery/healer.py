@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node does when a neighbour goes: events in, actions out, time as an argument.
+"""How a node reacts when a neighbour fails: events in, actions out, time as an argument.
 
 A parent adopts the children of a child that is gone. A node without a parent waits a moment to be adopted,
-then knocks at its ancestors, nearest first, the server last; who is knocked at dials. Connections that carry
-data are always made by the parent, so a node that nobody can dial is never needed as a listener.
+then sends a knock to its ancestors, nearest first, the server last. The ancestor that gets the knock dials
+the node: data connections are always opened by the parent, so a node that cannot be dialled never has to
+accept one.
 """
 
 from __future__ import annotations
@@ -15,21 +16,22 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
 
 #: How long an orphan waits for its grandparent before it looks for an ancestor itself.
 ADOPTION_PATIENCE_S = 2.0
-#: How long after a knock that was heard the ancestor has to dial.
+#: How long an ancestor that received a knock may take to dial.
 ANSWER_PATIENCE_S = 3.0
-#: How long a node that has failed waits for its children's last words, which it passes up.
+#: How long a failed node waits for the final snapshots of its children, which it passes up.
 PART_PATIENCE_S = 1.0
-#: A parent that says goodbye because nobody took it in: its children look for an ancestor themselves, but not
-#: for another full patience, or a long chain would end node after node.
+#: How long children look for an ancestor when their parent ended because it found none itself. Shorter than
+#: the full patience: otherwise the nodes of a long chain would give up one after another, each after a full
+#: patience.
 ORPHANED_PATIENCE_S = 10.0
-#: A node whose last word nobody has heard yet looks for a new parent no longer than it takes to find so many
-#: ancestors silent.
+#: A node that has not delivered its final snapshot looks for a new parent only as long as it takes to find
+#: this many ancestors silent.
 UNHEARD = 4
 
 
 @dataclass(frozen=True)
 class SetUp:
-    """The plan came: these are this node's children."""
+    """The plan has arrived and names this node's children."""
 
     children: Tuple[int, ...]
 
@@ -43,7 +45,7 @@ class ChildLinked:
 
 @dataclass(frozen=True)
 class ChildGone:
-    """A child's link is over; `orphans` are its children that still have something to do."""
+    """The link to a child has ended; `orphans` are the child's children that still have work to do."""
 
     rank: int
     outcome: str
@@ -60,7 +62,7 @@ class Knocked:
 
 @dataclass(frozen=True)
 class ChildFellBehind:
-    """A child is too slow for those behind it; `orphans` are its children that still have something to do."""
+    """A child is too slow for the nodes behind it; `orphans` are its children that still have work to do."""
 
     rank: int
     reason: str
@@ -69,19 +71,19 @@ class ChildFellBehind:
 
 @dataclass(frozen=True)
 class MadeLeaf:
-    """This node is a leaf from now on: too slow or too late to have children, or nothing can be read from its disk."""
+    """This node is a leaf from now on: too slow or too late to have children, or its disk cannot be read."""
 
 
 @dataclass(frozen=True)
 class ParentFound:
-    """A parent has taken this node."""
+    """A parent has connected to this node."""
 
     rank: int
 
 
 @dataclass(frozen=True)
 class ParentGone:
-    """The parent is gone; without a new one this node gives up after `patience_s`."""
+    """The parent is gone; without a new parent this node gives up after `patience_s` seconds."""
 
     rank: int
     patience_s: float
@@ -89,26 +91,26 @@ class ParentGone:
 
 @dataclass(frozen=True)
 class KnockFailed:
-    """The ancestor that was knocked at cannot be reached."""
+    """The ancestor that the last knock was sent to cannot be reached."""
 
     rank: int
 
 
 @dataclass(frozen=True)
 class Whole:
-    """This node has every byte: those without a parent can be served from here, whether or not it has one itself."""
+    """This node has every byte: it can serve orphans even while it has no parent itself."""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """This node lacks nothing any more: it needs a parent only to hear that, and looks no longer than `patience_s`."""
+    """This node lacks nothing. It needs a parent only to report that, for at most `patience_s` seconds."""
 
     patience_s: float
 
 
 @dataclass(frozen=True)
 class Ticked:
-    """Time went on."""
+    """Time has passed."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class DialChild:
 
 @dataclass(frozen=True)
 class DropChild:
-    """End the link to this node: it is about to get a new one."""
+    """End the link to this node: a new link to it follows."""
 
     rank: int
 
@@ -151,7 +153,7 @@ class KnockAt:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """Nobody will bring what this node lacks, or hear that it lacks nothing."""
+    """No parent will send what this node lacks, or take its report that it lacks nothing."""
 
     reason: str
 
@@ -172,7 +174,7 @@ Event = Union[
 ]
 Action = Union[DialChild, DropChild, DemoteChild, DeclareChild, KnockAt, GiveUp]
 
-#: What a parent says of a child whose link ended so. Other outcomes speak for themselves.
+#: The state that a parent reports for a child, by the outcome of the link. Other outcomes need no report.
 _DECLARED = {"lost": "lost", "unreachable": "unreachable"}
 
 
@@ -182,7 +184,7 @@ class Healer:
     def __init__(self, rank: int, ancestors: Sequence[int]) -> None:
         self.rank = rank
         self.adopted = 0
-        #: Whether this node is no parent for anybody: too slow, too late, or with a disk that cannot be read.
+        #: Whether this node must not have children: it is too slow, too late, or its disk cannot be read.
         self.is_leaf = False
         self._ancestors = tuple(ancestors)
         self._children: Dict[int, str] = {}
@@ -192,7 +194,7 @@ class Healer:
         self._next_ancestor = 0
         self._is_whole = False
         self._settled: Optional[Settled] = None
-        #: Ancestors that could not be reached in the present round, or in the last one until the next begins.
+        #: Ancestors that could not be reached in this round; kept until the next round begins.
         self._unreached: Set[int] = set()
 
     @property
@@ -202,7 +204,7 @@ class Healer:
 
     @property
     def is_orphan(self) -> bool:
-        """Whether the parent is gone and no other has come."""
+        """Whether the parent is gone and no new parent has connected."""
         return self._orphan_since is not None
 
     @property
@@ -228,7 +230,7 @@ class Healer:
         return self._handle_parent(event, now)
 
     def _made_leaf(self) -> List[Action]:
-        """Those that are linked are the parent's already; those that are being dialled look for another one."""
+        """Drop the children that are still being dialled; this node's parent adopts the linked ones."""
         self.is_leaf = True
         dialled = [rank for rank in self.children if self._children[rank] == "dialling"]
         for rank in dialled:
@@ -286,13 +288,13 @@ class Healer:
         elif isinstance(event, Settled):
             self._settled, self._is_whole = event, True
             self._give_up_at = min(self._give_up_at, now + event.patience_s)
-            self._unreached.clear()  # who was busy or away then is asked once more
+            self._unreached.clear()  # ask once more the ancestors that were busy or away
         if self._orphan_since is None:
             return []
         return self._look_for_parent(now)
 
     def _index_above(self, rank: int) -> int:
-        """Where to begin knocking: at the ancestors above the parent that is gone."""
+        """Return the index of the first ancestor to knock at: the nearest above the parent that is gone."""
         for index, ancestor in enumerate(self._ancestors):
             if ancestor < rank:
                 return index
@@ -300,7 +302,8 @@ class Healer:
 
     def _look_for_parent(self, now: float) -> List[Action]:
         is_late = now >= self._give_up_at
-        # Its children get all that they lack from here; and one that is only flushing lacks nothing itself.
+        # The children get all that they lack from this node; while it only flushes, the node itself lacks
+        # nothing.
         is_needed = bool(self._children) if self._settled else self._is_whole
         if not is_needed and (is_late or (self._settled and self._is_deserted)):
             self._orphan_since = None
@@ -316,7 +319,7 @@ class Healer:
 
     @property
     def _is_deserted(self) -> bool:
-        """Whether no ancestor is left that can be reached."""
+        """Whether no ancestor can be reached."""
         return bool(self._ancestors) and self._unreached.issuperset(self._ancestors)
 
     @property

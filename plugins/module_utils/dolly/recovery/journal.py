@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node writes down about its target, for the run that comes after one that was broken off.
+"""The journal that a node keeps of its target, so that a run after an interrupted one can resume.
 
     {"dolly-journal": 1, "target": "file 1234", "size": 9437184, "chunk_size": 4194304, "chunks": [[0, 2]]}
 
-`chunks` are pairs of chunk numbers, the end not included. A journal is a hint, never a proof: a run asks the
-target itself, and a claim that is wrong costs one chunk read in vain. So reading is simple: what is not exactly
-a journal of this target and an image of this shape claims nothing.
+`chunks` are pairs of chunk numbers, the end not included. A journal is a hint, never a proof: a run reads the
+target itself, and a wrong claim costs one chunk read in vain. So decoding is simple: a file that is not
+exactly a journal of this target and of an image of this shape claims nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_LENGTH = 4 << 20
 
 @dataclass(frozen=True)
 class Shape:
-    """What must be the same for a claim to make sense: the target, and how the image is cut up, in bytes."""
+    """What must match for a claim to be valid: the target, and the sizes of image and chunk in bytes."""
 
     target: str
     size: int
@@ -38,7 +38,7 @@ class Shape:
 
 
 def encode(shape: Shape, claimed: RangeSet) -> bytes:
-    """The journal that claims the whole chunks in `claimed`, a set of bytes. ValueError: it would be too long."""
+    """The journal that claims the whole chunks in `claimed`, a set of bytes. ValueError: it is too long."""
     fields = {
         "dolly-journal": VERSION,
         "target": shape.target,
@@ -53,14 +53,14 @@ def encode(shape: Shape, claimed: RangeSet) -> bytes:
 
 
 def decode(data: bytes, shape: Shape) -> RangeSet:
-    """The bytes that a journal claims for this shape, in whole chunks; none where it is not one, or another's."""
+    """The bytes, in whole chunks, that a journal claims for this shape; none if `data` is no such journal."""
     fields = _read(data)
     if fields is None or fields.keys() != _KEYS:
         return RangeSet()
     expected = (VERSION, shape.target, shape.size, shape.chunk_size)
     found = tuple(fields[name] for name in ("dolly-journal", "target", "size", "chunk_size"))
     are_numbers = all(is_integer(fields[name]) for name in ("dolly-journal", "size", "chunk_size"))
-    if found != expected or not are_numbers:  # true equals 1, and 1.0 does
+    if found != expected or not are_numbers:  # in Python, True and 1.0 equal 1
         return RangeSet()
     try:
         chunks = RangeSet.from_list(fields["chunks"], shape.chunk_count)
@@ -71,7 +71,7 @@ def decode(data: bytes, shape: Shape) -> RangeSet:
 
 
 def merge(verified: RangeSet, unchecked: RangeSet) -> RangeSet:
-    """What to claim: bytes that this run has verified, and those of an earlier one that it did not get to yet."""
+    """What to claim: the bytes that this run verified, and an earlier run's claims not checked yet."""
     return verified | unchecked
 
 

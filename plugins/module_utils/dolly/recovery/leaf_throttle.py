@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a child that is a leaf for good may take: the bandwidth that its siblings, and all behind them, leave.
+"""The rate limit of a permanent leaf: the bandwidth that its siblings, and the nodes behind them, do not use.
 
-How much that is nobody knows beforehand, so it is tried out. Now and then such a child rests, and its siblings show
-what they take without it. Then it gets a little more from second to second as long as they take no less, and half of
-it when they do.
+This bandwidth is unknown beforehand, so the throttle probes for it. At the start of each cycle the leaf
+rests, and the rate of its siblings without it is measured. Then its limit rises a little every second while
+the siblings are as fast as that, and is halved when they are slower.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Dict, Mapping, Optional
 
 from ..rates import RateMeter
 
-#: Bytes per second that such a child always gets, or it could not be told from a dead one.
+#: Bytes per second that a throttled child always gets: without data it could not be told from a dead one.
 LEAST = 64 * 1024
-#: It rests for the first seconds of each cycle; what was under way to it arrives meanwhile.
+#: The child rests for the first seconds of each cycle; data already under way to it arrives meanwhile.
 REST_S = 4.0
 CYCLE_S = 16.0
 _STEP_S = 1.0
-#: Over so many seconds rates are smoothed.
+#: Rates are averaged over this many seconds.
 _SMOOTH_S = 2.0
 _MORE, _LESS = 1.25, 0.5
-#: That siblings are slower by this part is the noise of a network; more than that is their loss.
+#: Siblings that are slower by up to this share show only the noise of a network; a greater loss is real.
 _NOISE = 0.05
 
 
 @dataclass(frozen=True)
 class Appetite:
-    """A sibling: bytes that came to it in the first `seconds` of the run, whether it wants more, and whether more is
-    here than it has taken."""
+    """A sibling: the bytes it received in the first `seconds` of the run, whether it wants more, and whether
+    its parent holds bytes that it has not taken."""
 
     received: int
     seconds: float
@@ -39,7 +39,7 @@ class Appetite:
 
 
 class LeafThrottle:
-    """The decisions of one parent. `look` is called several times a second."""
+    """The throttle of one parent. Call `look` several times a second."""
 
     def __init__(self) -> None:
         self._meters: Dict[int, RateMeter] = {}
@@ -49,10 +49,10 @@ class LeafThrottle:
         self._next_at = 0.0
 
     def look(self, siblings: Mapping[int, Appetite], now: float) -> Optional[float]:
-        """Bytes per second for those held back, all together, from `now` on; None: as much as they can take."""
+        """Return the bytes per second that all throttled children share from `now` on; None: no limit."""
         eaters = {rank: one for rank, one in siblings.items() if one.wants}
         if set(eaters) != set(self._meters):
-            # What was left before may be what these need now.
+            # Bandwidth that was spare before may be what the present siblings need.
             self._meters = {rank: RateMeter(_SMOOTH_S) for rank in eaters}
             self._best, self._allowed, self._cycle_at, self._next_at = 0.0, float(LEAST), now, now + REST_S
         for rank, one in eaters.items():

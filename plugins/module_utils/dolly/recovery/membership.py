@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who is whose child, and which of them still need a parent: answered from the plan and from what nodes say."""
+"""Which nodes are children of which, and which still need a parent, by the plan and the snapshots."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from ..plan import topology
 
 
 class OwnStatus(Protocol):
-    """The part of a node's newest snapshot that matters here."""
+    """The part of a node's newest snapshot that membership depends on."""
 
     @property
     def parent(self) -> Optional[int]:
-        """The rank that feeds it, by its own word."""
+        """The rank of its parent, as the node itself reported."""
 
     @property
     def observed_by(self) -> Optional[int]:
-        """Who says so, when it is somebody who could not talk to the node."""
+        """The rank that could not reach the node and said so; None if the snapshot is the node's own."""
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the node itself has said its last word."""
+        """Whether the node itself has reported a terminal state."""
 
     @property
     def is_served(self) -> bool:
-        """Whether the node itself has said that it wants no byte any more."""
+        """Whether the node itself has reported that it needs no more bytes."""
 
 
 class Words(Protocol):
-    """What is known about all nodes; a `Board` is one."""
+    """The newest snapshots of all nodes; `Board` implements it."""
 
     def get(self, rank: int) -> Optional[OwnStatus]:
-        """The newest word of, or about, a node."""
+        """The newest snapshot of a node, its own or an observer's."""
 
     def children_of(self, rank: int) -> List[int]:
-        """The ranks that name `rank` as their parent."""
+        """The ranks that report `rank` as their parent."""
 
 
 class Membership:
-    """The family of one ring. `members` are the ranks that take part, None while that is not decided."""
+    """Parents and children in one ring. `members`: the ranks that take part, None while undecided."""
 
     def __init__(self, fanout: int, count: int, words: Words) -> None:
         self.members: Optional[Collection[int]] = None
@@ -49,7 +49,7 @@ class Membership:
         self._words = words
 
     def children_of(self, rank: int) -> List[int]:
-        """The children of a node, ascending: by their own word where there is one, else by the plan."""
+        """A node's children, ascending: by their own reports, or by the plan where they name no parent."""
         found = {child for child in self._words.children_of(rank) if rank < child < self._count}
         for child in topology.children(rank, self._fanout, self._count):
             word = self._words.get(child)
@@ -58,21 +58,21 @@ class Membership:
         return sorted(found)
 
     def is_over(self, rank: int) -> bool:
-        """Whether nobody waits for this node itself any more."""
+        """Whether the run no longer waits for this node itself."""
         word = self._words.get(rank)
-        # Where somebody tried and could not talk to it: if it lives it will knock.
+        # An observer could not reach the node: if the node is alive, it will knock.
         return word is not None and (word.is_terminal or word.observed_by is not None)
 
     def has_work(self, rank: int) -> bool:
-        """Whether this node, or one that is to be reached through it, still has to get the image.
+        """Whether this node, or a node below it, still has to get the image.
 
-        Who is no member has no work, and neither have those below it here: they are members of their own, and
-        are asked about when their parent's parent hears of it.
+        A rank that is no member has no work, and its subtree is not searched: members below it are considered
+        when the parent of their parent learns of them.
         """
         return self._is_anybody(rank, lambda candidate: not self.is_over(candidate))
 
     def lacks(self, rank: int) -> bool:
-        """Whether this node, or one that is to be reached through it, may still want bytes."""
+        """Whether this node, or a node below it, may still need bytes."""
         return self._is_anybody(rank, self._wants_bytes)
 
     def _wants_bytes(self, rank: int) -> bool:
@@ -81,7 +81,7 @@ class Membership:
 
     def _is_anybody(self, rank: int, is_meant: Callable[[int], bool]) -> bool:
         pending = [rank]
-        while pending:  # not by recursion: a chain may be longer than the stack of the interpreter
+        while pending:  # no recursion: a chain may be longer than the interpreter's recursion limit
             candidate = pending.pop()
             if self.members is not None and candidate not in self.members:
                 continue
@@ -91,5 +91,5 @@ class Membership:
         return False
 
     def orphans_of(self, rank: int) -> Tuple[int, ...]:
-        """The children of a node that is gone which need another parent."""
+        """Return the children of a failed node that need another parent."""
         return tuple(child for child in self.children_of(rank) if self.has_work(child))

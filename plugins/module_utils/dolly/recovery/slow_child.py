@@ -1,14 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When a parent finds a child too slow for those behind it: it is demoted to a leaf, or ejected below a floor.
+"""When a parent finds a child too slow for the nodes behind it: it demotes the child to a leaf, or ejects it
+below a floor.
 
-The parent has bytes that the child wants, and they do not get there: the child's disk is slow, or the way to it.
-What it should take is told by its siblings, which share the parent's link with it; an only child is measured by
-what the parent itself was given. The server was given nothing: there the nodes' own words decide, when the child
-waits for its disk and all behind it wait for the child.
+The parent has bytes that the child wants, and they do not arrive: the child's disk is slow, or the path to it
+is. The rate the child should reach is taken from its siblings, which share the parent's link; an only child
+is compared with the rate at which the parent itself received. The server receives nothing: there the nodes'
+own reports decide, when the child waits for its disk and all its children wait for the child.
 
-That the parent's own link is the slow one cannot be seen from here. So a decision has to pay: as long as no other
-child goes faster than the slow one did, the next decision takes twice as long, and there is none after that.
+The parent cannot see that its own link is the slow one. So a decision has to pay off: as long as no other
+child gets faster than the slow one was, the next decision takes twice as long, and no third one follows.
 """
 
 from __future__ import annotations
@@ -20,25 +21,28 @@ from typing import Deque, Dict, List, Mapping, Optional, Tuple, Union
 from ..rates import RateMeter
 from ..units import format_rate
 
-#: For so long a child has to be slow.
+#: Seconds that a child has to be slow before it is judged.
 SUSTAINED_S = 10.0
-#: Slow is below this part of what it should take.
+#: A child below this share of its expected rate is slow.
 SHARE = 0.5
-#: Over so many seconds a child's rate is smoothed, so that one slow write is no slow disk.
+#: A child's rate is averaged over this many seconds, so that one slow write is not taken for a slow disk.
 _SMOOTH_S = 3.0
-#: Decisions that have not paid, before it is this node itself that is the reason.
+#: After this many decisions that did not pay off, this node itself is taken for the cause.
 _MOST_IN_VAIN = 2
-#: So much of the time it has to be slow; what nodes say of themselves are moments, and some of them are odd ones.
+#: Shares of the time that a child has to be slow. The second is for nodes' own reports: they are samples,
+#: some misleading.
 _MOST_OF_TIME = 0.95
 _MOST_WORDS = 0.75
 
 
 @dataclass(frozen=True)
 class Pace:
-    """A child at one moment. `received`: bytes of the image that came to it in the first `seconds` of the run.
+    """A child at one moment. `received`: bytes of the image that it received in the first `seconds` of the
+    run.
 
-    `has_backlog`: its parent has bytes that it wants and has not taken. `has_family`: nodes behind it wait for it.
-    `is_target_bound`: it waits for its disk; `is_waited_for`: all right behind it wait for it rather than their disks.
+    `has_backlog`: its parent has bytes that it wants and has not taken. `has_family`: nodes behind it wait
+    for it. `is_target_bound`: it waits for its disk. `is_waited_for`: all its children wait for it, not for
+    their disks.
     """
 
     received: int
@@ -53,7 +57,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Demote:
-    """Take a child's children; it goes on as a leaf."""
+    """Adopt the children of a child, which continues as a leaf."""
 
     rank: int
     reason: str
@@ -61,7 +65,7 @@ class Demote:
 
 @dataclass(frozen=True)
 class TooSlow:
-    """Give a child up: it took `rate` bytes per second for so long."""
+    """Eject a child: it took only `rate` bytes per second for `seconds`."""
 
     rank: int
     rate: float
@@ -72,7 +76,7 @@ Verdict = Union[Demote, TooSlow]
 
 
 class _Looks:
-    """For how much of the last seconds something was so."""
+    """Samples of a condition, to tell for which share of the last seconds it held."""
 
     def __init__(self) -> None:
         self._looks: Deque[Tuple[float, bool]] = collections.deque()
@@ -81,7 +85,7 @@ class _Looks:
         self._looks.append((now, is_so))
 
     def was_so(self, now: float, span_s: float, share: float) -> bool:
-        """Whether that was seen for `span_s` seconds, in at least this share of the looks."""
+        """Whether samples cover the last `span_s` seconds, and the condition held in this share of them."""
         if not self._looks or self._looks[0][0] > now - span_s:
             return False
         recent = [is_so for at, is_so in self._looks if at > now - span_s]
@@ -96,13 +100,13 @@ class _Child:
     def __init__(self) -> None:
         self._meters = RateMeter(_SMOOTH_S), RateMeter(SUSTAINED_S)
         self._since = 0.0
-        #: Bytes per second, just now and in the long run.
+        #: Bytes per second, recently and over a longer time.
         self.rate = self.mean = 0.0
         self.is_known = False
         self.forget()
 
     def move(self, pace: Pace) -> None:
-        """Take in what came to it."""
+        """Update the rates with what the child received."""
         self._since = self._since or pace.seconds
         self.is_known = pace.seconds >= self._since + SUSTAINED_S / 2
         for meter in self._meters:
@@ -120,7 +124,7 @@ class _Child:
 
 
 class SlowChildWatch:
-    """Looks at all children of a node again and again. `min_rate`: the floor in bytes per second, 0 for none."""
+    """Watches all children of a node. `min_rate`: the floor in bytes per second, 0 for none."""
 
     def __init__(self, min_rate: float = 0.0) -> None:
         self._min_rate = min_rate
@@ -128,21 +132,21 @@ class SlowChildWatch:
         self._usual: Optional[float] = None
         self._children: Dict[int, _Child] = {}
         self._in_vain = 0
-        #: What another child has to take before the last decision has paid.
+        #: Bytes per second that another child has to reach for the last decision to have paid off.
         self._owed: Optional[float] = None
 
     def start(self, received: int, now: float) -> None:
-        """From now on this node is given what it lacks."""
+        """Note that this node starts to receive at time `now`."""
         self._own.add(now, received)
 
     def note_own(self, received: int, is_whole: bool, now: float) -> None:
-        """What this node itself was given up to `now`; once it has all, how fast that went in the end stays known."""
+        """Note what this node itself received up to `now`. Once it is whole, its last rate is kept."""
         if not is_whole or self._usual is None:
             self._own.add(now, received)
             self._usual = self._own.rate(now)
 
     def look(self, paces: Mapping[int, Pace], now: float) -> List[Verdict]:
-        """What follows from the sight of all children at time `now` in seconds."""
+        """Return the verdict, at most one, on all children at time `now` in seconds."""
         for rank in set(self._children) - set(paces):
             del self._children[rank]
         for rank, pace in paces.items():
@@ -153,13 +157,13 @@ class SlowChildWatch:
             self._children[rank].look(pace, usual, self._min_rate, now)
             verdict = self._judge(rank, pace, self._children[rank], usual, now)
             if verdict is not None:
-                for child in self._children.values():  # one at a time: all others have to be slow for as long again
+                for child in self._children.values():  # one verdict at a time: all others are observed anew
                     child.forget()
                 return [verdict]
         return []
 
     def _usual_of(self, rank: int, paces: Mapping[int, Pace]) -> Optional[float]:
-        """What this child should take in bytes per second, None where nothing tells."""
+        """Return the rate this child should reach in bytes per second, None if it cannot be told."""
         rates = [
             self._children[other].rate
             for other, pace in paces.items()
@@ -192,7 +196,7 @@ class SlowChildWatch:
         self._owed = owed
 
     def _settle(self, paces: Mapping[int, Pace]) -> None:
-        """Has the last decision paid?"""
+        """Clear the penalty if the last decision has paid off."""
         children = [self._children[rank] for rank, pace in paces.items() if not pace.is_demoted]
         if self._owed is not None and any(child.is_known and child.mean >= self._owed for child in children):
             self._owed, self._in_vain = None, 0

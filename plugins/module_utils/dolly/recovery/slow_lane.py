@@ -1,23 +1,24 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When one of several lanes of a link is given up, so that what it holds goes on another one.
+"""When one of several lanes of a link is closed, so that its pieces go over another lane.
 
-A cable that was pulled says nothing: the lane waits on, and its pieces with it. And at the very end a slow lane
-would make everybody wait for its last piece. Both are only judged by what the other lanes do: when all stand
-still, the reason lies elsewhere, and closing lanes helps nobody.
+A pulled cable raises no error: the lane keeps waiting, and its pieces with it. And at the end of a run a slow
+lane would make all nodes wait for its last piece. A lane is only judged by comparison with the others: when
+all lanes stand still, the cause lies elsewhere, and closing a lane does not help.
 """
 
 from __future__ import annotations
 
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
-#: At the end a lane may take so many times as long for a piece as the others usually do, but this at least.
+#: At the end a lane may take this many times as long for a piece as the median of the others, and at least
+#: SHORTEST_S.
 PATIENCE = 4.0
 SHORTEST_S = 2.0
 
 
 class LaneSight(NamedTuple):
-    """A lane at one moment: what it has brought so far, and how much it still has to bring; in any unit."""
+    """A lane at one moment: what it has delivered, and what it still has to deliver, in any unit."""
 
     brought: int
     pending: int
@@ -44,15 +45,14 @@ class _Lane:
 
 
 class SlowLaneWatch:
-    """Looks at the lanes of one link again and again. ``silence_s``: a lane that brings nothing for so long, while
-    others do, is dead."""
+    """Watches the lanes of one link. A lane is dead if only others deliver for ``silence_s`` seconds."""
 
     def __init__(self, silence_s: float) -> None:
         self._silence_s = silence_s
         self._lanes: Dict[int, _Lane] = {}
 
     def look(self, lanes: Mapping[int, LaneSight], is_at_end: bool, now: float) -> List[int]:
-        """The lanes to close at time `now` in seconds. ``is_at_end``: nothing waits for a lane any more."""
+        """The lanes to close at time `now` in seconds. ``is_at_end``: no piece waits for a lane any more."""
         for number in set(self._lanes) - set(lanes):
             del self._lanes[number]
         for number, sight in lanes.items():

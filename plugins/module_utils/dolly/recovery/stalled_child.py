@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When a parent gives up a child whose connection lives: it is hung, and says itself that it is.
+"""When a parent gives up a child whose connection still works: the child hangs, and reports so itself.
 
-Data waits for the child, the child is blocked on its own target, and nothing moves. Only then: with one hung
-node every ancestor stops moving sooner or later, and those are innocent. A flush has a limit of its own: it may
-rightly take long, and shows no progress meanwhile.
+Data waits for the child, the child reports that its own target blocks it, and nothing moves. All three are
+required: behind one hung node, every ancestor stops sooner or later without a fault of its own. A flush has a
+limit of its own: it may rightly take long, and shows no progress meanwhile.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from ..errors import TargetHung
 
-#: What a node says of itself when its own target holds it up.
+#: What a node reports when its own target blocks it.
 OWN_TARGET = "target"
-#: The same of a node with a window: its sink takes nothing, and a full window wants no data either.
+#: The same for a node with a window: its sink takes nothing, and a full window wants no data either.
 OWN_SINK = "sink"
-#: The same while its target brings what was written to the medium.
+#: The same while its target flushes written data to the medium.
 OWN_FLUSH = "flush"
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What a parent knows of a child at one moment. `wants`: whether it waits for data, on its way or not."""
+    """What a parent knows of a child at one moment. `wants`: whether it waits for data, under way or not."""
 
     state: str
     held: int
@@ -36,14 +36,14 @@ class Sight:
 
     @property
     def progress(self) -> Tuple[object, ...]:
-        """What changes when anything moves at all; a chunk that came damaged was taken, too."""
+        """A value that changes with any progress; a chunk that arrived damaged is progress, too."""
         return self.state, self.held, self.verified, self.checked, self.repaired
 
     @property
     def is_stuck_in_itself(self) -> bool:
-        """Whether it is the child's own turn to move."""
-        # Nothing to receive and nothing moving is a verifier that hangs in a read, or one that waits for digests;
-        # which of them, its own word says.
+        """Whether the child's own target or sink holds it up."""
+        # A verifying child that stands still either hangs in a read or waits for digests; its own report
+        # tells which.
         is_waited_for = self.wants or self.state == "verifying"
         if self.blocked_on == OWN_TARGET:
             return is_waited_for
@@ -52,7 +52,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class Eject:
-    """Give a child up although its connection lives: what its target did for so many seconds, against which option."""
+    """Give up a child: `what` its target did for `seconds`, which is longer than `option` allows."""
 
     rank: int
     what: str
@@ -61,17 +61,17 @@ class Eject:
 
     @property
     def reason(self) -> str:
-        """The same for those who look on."""
+        """The reason as other nodes are told it."""
         return "its target %s for %.0f s" % (self.what, self.seconds)
 
     @property
     def error(self) -> TargetHung:
-        """The same as a failure of the node itself."""
+        """The reason as the child's own failure."""
         return TargetHung(self.what, round(self.seconds, 1), self.option)
 
 
 class GiverWatch:
-    """Looks at the lanes that send to one child: has this node's own store given nothing for `patience_s` seconds?"""
+    """Watches the lanes to one child: has this node's own store delivered nothing for `patience_s`?"""
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
@@ -79,7 +79,7 @@ class GiverWatch:
         self._since = 0.0
 
     def look(self, waiting: Sequence[int], now: float) -> Optional[TargetHung]:
-        """`waiting`: what each lane has sent that waits for the store, where all that send do. A failure, or None."""
+        """A failure, or None. `waiting`: bytes sent by each lane, if all sending lanes wait for the store."""
         if not waiting or tuple(waiting) != self._sent:
             self._sent, self._since = tuple(waiting), now
         if now - self._since <= self._patience_s:
@@ -88,7 +88,7 @@ class GiverWatch:
 
 
 class StallWatch:
-    """Looks at every child again and again. Nothing may move for `patience_s`, in a flush for `flush_s` (seconds)."""
+    """Watches every child. A child may stand still for `patience_s` seconds, in a flush for `flush_s`."""
 
     def __init__(self, patience_s: float, flush_s: float) -> None:
         self._patience_s = patience_s
@@ -96,7 +96,7 @@ class StallWatch:
         self._still: Dict[int, Tuple[Tuple[object, ...], float]] = {}
 
     def look(self, rank: int, sight: Sight, now: float) -> List[Eject]:
-        """What follows from the sight of a child at time `now` in seconds: it is ejected, or nothing."""
+        """An `Eject` if the child has stood still for too long at time `now` in seconds, else nothing."""
         known, since = self._still.get(rank, (None, now))
         if sight.progress != known or not sight.is_stuck_in_itself:
             self._still[rank] = (sight.progress, now)
@@ -110,5 +110,5 @@ class StallWatch:
         return [Eject(rank, what, now - since, option)]
 
     def forget(self, rank: int) -> None:
-        """The child is gone, or has a new link: what was seen before counts no more."""
+        """Discard what was seen of a child that is gone or has a new link."""
         self._still.pop(rank, None)
