@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packs the engine, from wherever it runs now, into one file that Python can execute."""
+"""Packs the engine, wherever it runs from, into one file that Python can execute."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zipfile
 from typing import Iterator, Optional, Tuple
 
 PACKAGE = "dolly"
-#: What is run first. Any Python reads it, so that one that is too old can say so.
+#: The first code to run. Every Python can parse it, so that a version that is too old gets a clear error.
 MAIN = b"""\
 import sys
 
@@ -25,9 +25,9 @@ _ROOT = __name__.rpartition(".run.")[0]
 
 
 def write_engine(path: str) -> None:
-    """Write the zip. The engine's imports are relative, so it works under its new name.
+    """Write the archive. The engine uses relative imports, so it works under its new package name.
 
-    An Ansible module runs out of a zip that is gone when the module ends: hence the copy.
+    An Ansible module runs from an archive that is deleted when the module ends, so its process needs a copy.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
         for name, data in _modules():

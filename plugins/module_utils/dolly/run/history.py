@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happened when, as the server saw it: how much each node held over time, and what became of it.
+"""The history of a run as the server saw it: how much each node held over time, and what happened to it.
 
-Bounded however long a run takes and however many nodes it has: when there is no more room for samples every
-second one goes and the next ones are taken half as often.
+Its size is bounded for any length of a run and any number of nodes: when the room for samples is used up,
+every second sample is dropped, and later samples are taken half as often.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FIRST_STEP_S = 0.25
 
 
 class History:
-    """Fed with the board whenever it may have changed. Times are seconds of any one clock."""
+    """Takes in the board whenever it may have changed. Times are in seconds of any one clock."""
 
     def __init__(self) -> None:
         self._begin = -1.0
@@ -33,7 +33,7 @@ class History:
         self._serial = 0
 
     def note(self, now: float, board: Board, is_last: bool = False) -> None:
-        """Take in what is new."""
+        """Record what has changed on the board since the last call."""
         if self._begin < 0:
             self._begin = now
         at = round(now - self._begin, 3)
@@ -42,7 +42,7 @@ class History:
             self._known[snapshot.rank] = snapshot
         self._serial = board.serial
         is_due = not self._times or at - self._times[-1] >= self._step_s
-        if is_last and not is_due:  # the end counts, but a rate over next to no time would be none
+        if is_last and not is_due:  # the end replaces the last sample, which is too recent for a rate
             self._times.pop()
             for held in self._held.values():
                 held.pop()
@@ -86,7 +86,7 @@ class History:
         self._events.append({"at": at, "node": snapshot.name, "what": what})
 
     def to_dict(self) -> Dict[str, Any]:
-        """Return it as JSON values: seconds, and for each node the bytes that it held at those moments."""
+        """Return JSON values: times in seconds, and the bytes that each node held at those times."""
         return {
             "times": list(self._times),
             "held": {self._name(rank): list(held) for rank, held in sorted(self._held.items()) if rank},

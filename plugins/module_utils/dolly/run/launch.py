@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts the engine as a process of its own that outlives whoever started it."""
+"""Starts the engine as a separate process that outlives its parent."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _HIGHEST_FD = 65536
 
 
 def launch(rundir: RunDir, mode: str, config: Dict[str, Any], secret: bytes) -> None:
-    """Start a `receiver` or a `sender` in its run directory and return while it comes up.
+    """Start a `receiver` or a `sender` in its run directory, and return while the process is still starting.
 
-    The secret goes into a file that only this user can read and that the process removes when it has read it.
-    Raises Refused when one is running there already.
+    The secret goes into a file that only this user can read; the process deletes the file after reading it.
+    Raises Refused if a process already runs there.
     """
     core_dumps.forbid()
     if rundir.is_running():
@@ -37,9 +37,9 @@ def launch(rundir: RunDir, mode: str, config: Dict[str, Any], secret: bytes) -> 
 
 
 def await_listening(rundir: RunDir, timeout_s: float) -> Dict[str, Any]:
-    """The status of a process as soon as it says on which port it listens.
+    """Return the status of a process as soon as the status names the port on which the process listens.
 
-    Raises what the process failed with, or TimedOut.
+    Raises the error that the process failed with, or TimedOut.
     """
     give_up_at = time.monotonic() + timeout_s
     while True:
@@ -56,9 +56,9 @@ def await_listening(rundir: RunDir, timeout_s: float) -> Dict[str, Any]:
 
 
 def _spawn(argv: List[str], log: str) -> None:
-    """Double fork, so that the process belongs to nobody here; no descriptor of the caller stays open in it.
+    """Double fork, so that init adopts the process. It inherits no descriptor of the caller.
 
-    A child that kept the standard descriptors would hang the Ansible task that waits for their end.
+    A process that kept the standard descriptors would hang the Ansible task, which waits for their end.
     """
     child = os.fork()
     if child:
@@ -71,7 +71,7 @@ def _spawn(argv: List[str], log: str) -> None:
         _detach(log)
         os.execv(argv[0], argv)
     finally:
-        os._exit(127)  # only reached when something above failed
+        os._exit(127)  # only reached if something above failed
 
 
 def _detach(log: str) -> None:

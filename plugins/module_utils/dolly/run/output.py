@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes to terminals, logs and status files on threads of their own, because any of them may block for ever.
+"""Writes to terminals, logs and status files on separate threads, because any such write may never return.
 
-A terminal that was stopped with Ctrl-S, a pipe that nobody reads or a disk that hangs blocks a thread of this module,
-never the reactor, whose heartbeats keep the ring together. Outside of `in_background` everything is written at once,
-on the caller's thread.
+A terminal that was stopped with Ctrl-S, a pipe without a reader or a disk that hangs blocks a thread of this
+module, but never the reactor, whose heartbeats keep the ring together. Outside of `in_background`, output is
+written at once, on the caller's thread.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import threading
 import time
 from typing import Any, Callable, Deque, Dict, Hashable, Iterator, Optional, TextIO, Tuple
 
-#: Lines that may wait for one stream while the run goes on.
+#: How many lines may wait for one stream while the run goes on.
 CAPACITY = 4096
-#: How long a terminal may take nothing at the end. What reads a pipe or a file is waited for as any program does.
+#: How long to wait at the end for a terminal that takes nothing. A pipe or a file has no limit, as usual.
 TERMINAL_PATIENCE_S = 60.0
 _POLL_S = 0.2
 
-#: A stream that is full, closed, or was never there. That ends no run.
+#: Errors of a stream that is full, closed, or never existed. They do not end a run.
 _STREAM_ERRORS = (OSError, ValueError, AttributeError)
 
 Work = Callable[[], None]
 
 
 class Writer:
-    """One queue and its thread, for one place to write to.
+    """A queue and its thread, for one destination.
 
-    `put` may be called on any thread and never blocks while the thread runs. A line that finds the queue full is left
-    out and counted; `tell_dropped` then gets the number, on the thread, as soon as there is room.
+    `put` may be called on any thread and never blocks while the thread runs. A line that finds the queue full
+    is dropped and counted; as soon as there is room, the thread passes the number to `tell_dropped`.
     """
 
     def __init__(
@@ -54,20 +54,20 @@ class Writer:
         self._written = 0
         self.is_running = False
         self._is_writing = False
-        #: Whether the end was given up while something could not be written: its stream must not be touched again.
+        #: Whether `finish` gave up with output unwritten: touching the stream again would block.
         self.is_stuck = False
 
     def start(self) -> None:
-        """Write on a thread from now on. Without a thread to be had, go on as before."""
+        """Write on a thread from now on. If no thread can be started, keep writing on the caller's thread."""
         thread = threading.Thread(target=self._run, name="dolly-" + self._name, daemon=True)
         self.is_running = True
         try:
             thread.start()
-        except RuntimeError:  # no more threads for this user: better a run that may wait than none
+        except RuntimeError:  # the thread limit of this user: a run that may wait is better than none
             self.is_running = False
 
     def put(self, work: Work, is_needed: bool = False) -> None:
-        """Have something written; `is_needed`: also where the queue is full. Errors of the stream are ignored."""
+        """Queue `work`, even into a full queue if `is_needed`. Without a thread, do it now. Ignores stream errors."""
         with self._changed:
             if self.is_stuck:
                 return
@@ -78,7 +78,7 @@ class Writer:
             work()
 
     def put_latest(self, key: Hashable, work: Work) -> None:
-        """Have something written in place of what waits under the same key."""
+        """Queue `work` in place of work that still waits under the same key. Without a thread, do it now."""
         with self._changed:
             if self.is_stuck:
                 return
@@ -92,9 +92,9 @@ class Writer:
             work()
 
     def finish(self, is_given_up: Callable[[], bool], patience_s: Optional[float] = None) -> bool:
-        """Wait until all is written, then end the thread; whether all is written.
+        """Wait until everything is written, then end the thread. Returns whether everything was written.
 
-        Gives up when nothing was written for the stream's patience (or `patience_s`), or when told so.
+        Gives up when nothing was written for the stream's patience (or `patience_s`), or on `is_given_up`.
         """
         limit = self._patience_s if patience_s is None else patience_s
         with self._changed:
@@ -114,7 +114,7 @@ class Writer:
             return not self.is_stuck
 
     def _enqueue(self, key: Hashable, work: Work, is_needed: bool) -> None:
-        """Put it into the queue; with the lock held."""
+        """Append to the queue. The caller holds the lock."""
         if len(self._queue) >= self._capacity and not is_needed:
             self._dropped += 1
             return
@@ -123,7 +123,7 @@ class Writer:
         self._changed.notify_all()
 
     def _queue_dropped(self) -> None:
-        """Have the gap told of, where it is; with the lock held."""
+        """Queue a notice of dropped lines at the place of the gap. The caller holds the lock."""
         if self._dropped:
             count, self._dropped = self._dropped, 0
             self._queue.append((None, lambda: self._tell_dropped(count)))
@@ -133,7 +133,7 @@ class Writer:
             work = self._next()
             if work is None:
                 return
-            with contextlib.suppress(Exception):  # whatever it is, the lines behind it are to be written
+            with contextlib.suppress(Exception):  # whatever failed, the lines after it must still be written
                 work()
             with self._changed:
                 self._is_writing = False
@@ -141,7 +141,7 @@ class Writer:
                 self._changed.notify_all()
 
     def _next(self) -> Optional[Work]:
-        """What to write next, waiting for it; None at the end."""
+        """Return what to write next, and wait for it if necessary. Returns None at the end."""
         with self._changed:
             while True:
                 if not self._queue:
@@ -157,7 +157,7 @@ class Writer:
 
 
 class _Outputs:
-    """The writers of this process, one for each open file, so that lines for one terminal stay in order."""
+    """The writers of this process, one per open file, so that lines for one terminal stay in order."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -179,18 +179,18 @@ _outputs = _Outputs()
 
 
 def write(text: str, stream: Optional[TextIO]) -> None:
-    """Print at once; nothing where the stream was closed before this program began. Raises OSError. May block."""
+    """Write at once; may block. Does nothing if the stream was closed from the start. Raises OSError."""
     if stream is None:
         return
     try:
         stream.write(text)
-    except UnicodeEncodeError:  # a locale without these letters
+    except UnicodeEncodeError:  # the locale cannot encode these letters
         stream.write(text.encode("ascii", "backslashreplace").decode("ascii"))
     stream.flush()
 
 
 def writer_of(stream: Optional[TextIO]) -> Writer:
-    """The writer for a text stream. Standard output and error share one where they are the same terminal or file."""
+    """Return the writer for a text stream. Standard output and error share a writer if they are one file."""
 
     def make() -> Writer:
         patience_s = TERMINAL_PATIENCE_S if _is_terminal(stream) else None
@@ -200,19 +200,19 @@ def writer_of(stream: Optional[TextIO]) -> Writer:
 
 
 def status_writer() -> Writer:
-    """The writer for files that tell how far a run is, each under a key of its own."""
+    """Return the writer for status files, each of which has a key of its own."""
     return _outputs.writer("status", lambda: Writer("status", lambda count: None))
 
 
 def is_stuck() -> bool:
-    """Whether a stream took nothing until its time was over: flushing it would block."""
+    """Whether a stream accepted nothing until its patience ran out: flushing it would block."""
     return any(writer.is_stuck for writer in _outputs.writers.values())
 
 
 def finish(patience_s: Optional[float] = None) -> None:
-    """Wait until all is written; from then on everything is written at once, on the caller's thread.
+    """Wait until everything is written. From then on, output is written at once, on the caller's thread.
 
-    A signal to end, as of Ctrl-C, ends the wait. `patience_s`: for streams that are no terminals, too.
+    A signal to end, such as Ctrl-C, ends the wait. `patience_s` also limits streams that are no terminals.
     """
     with _ended_by_signal() as is_given_up:
         while True:
@@ -230,7 +230,7 @@ def finish(patience_s: Optional[float] = None) -> None:
 
 @contextlib.contextmanager
 def in_background(patience_s: Optional[float] = None) -> Iterator[None]:
-    """Have everything written by threads, and all of it written at the end, for which see `finish`."""
+    """Write on threads inside this context; on leaving it, call `finish`."""
     with _outputs.lock:
         _outputs.is_in_background = True
     try:
@@ -241,7 +241,7 @@ def in_background(patience_s: Optional[float] = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _ended_by_signal() -> Iterator[Callable[[], bool]]:
-    """Whether the process has been told to end since."""
+    """Yield a function that tells whether a signal to end has arrived in this context."""
     told = []
     kept: Dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
@@ -267,7 +267,7 @@ def _is_terminal(stream: Optional[TextIO]) -> bool:
 
 
 def _place(stream: Optional[TextIO]) -> Hashable:
-    """The same for all streams to one file; a pipe or terminal is one, whatever descriptor leads there."""
+    """Return a key that is the same for all streams to one file, pipe or terminal, by any descriptor."""
     try:
         found = os.fstat(stream.fileno())  # type: ignore[union-attr]
     except (OSError, ValueError, AttributeError):  # closed, or no file

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What this machine is called, and which addresses are its own."""
+"""The names and addresses of this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def own_names() -> List[str]:
 
 
 def is_own_address(host: str) -> bool:
-    """Whether it is an address, and one of this machine: only those can be bound to."""
+    """Whether `host` is an address of this machine: no other address can be bound."""
     try:
         version = ipaddress.ip_address(host).version
     except ValueError:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A receiver: checks its target once more, waits for the ring, takes the image, says how it went."""
+"""A receiver: checks its target once more, waits for the ring, takes the image, and reports its result."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def _receive(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str,
 
 
 class TargetChooser:
-    """Decides where the image goes once the plan is known, and refuses before anything is written.
+    """Chooses the target once the plan is known, and refuses a bad one before anything is written.
 
-    `path` empty: where the server says, which it could not without the run's secret. `resumes`: what a run left
-    that was broken off is used, and a journal kept for a later one, for devices in `state_dir`. `stdout`: the
-    descriptor that the name "-" stands for; a process in the background has none. `measures`: whether this node is
-    there to measure the network, which a server that means something else is refused by; None: as the server says.
-    `seen`: what was there when `path` was checked before; what has come into its place is refused.
+    `path`: where to write; if empty, the server names the path, as a server with the run's secret may.
+    `resumes`: continue an interrupted run, and keep a journal for a later one (for devices in `state_dir`).
+    `stdout`: the descriptor that "-" stands for; a background process has none. `measures`: whether this node
+    only measures the network; a server with another purpose is refused; None accepts either. `seen`: what an
+    earlier check found at `path`; a target that has taken its place is refused.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class TargetChooser:
         self._seen = seen
 
     def __call__(self, plan: Plan) -> Target:
-        """Look at the target and open it. Raises Refused, UsageError."""
+        """Inspect the target and open it. Raises Refused, UsageError."""
         self._compare_purpose(plan)
         source = SourceFacts.from_dict(plan.source) if plan.source else None
         if source is not None and server_compresses(plan.infile, plan.outfile):
-            source = dataclasses.replace(source, gpt=())  # what is written is an archive
+            source = dataclasses.replace(source, gpt=())  # what is written is an archive, without a table
 
         def check(facts: TargetFacts, size: Optional[int]) -> None:
             self.facts = facts.to_dict()
@@ -106,7 +106,7 @@ class TargetChooser:
         return target
 
     def _compare_purpose(self, plan: Plan) -> None:
-        """Raise Refused where nothing was to be written and an image comes, or the other way round."""
+        """Raise Refused if this node measures the network and an image comes, or the other way round."""
         if self._measures is None or self._measures == (plan.infile.kind == "dummy"):
             return
         if self._measures:
@@ -125,9 +125,9 @@ def make_member(
     last_port: int = 0,
     sock: Optional[socket.socket] = None,
 ) -> Client:
-    """A member that listens on `port`, or the first free one up to `last_port`; or on `sock`, which listens already.
+    """Create a member that listens on `port`, on the first free port up to `last_port`, or on `sock`.
 
-    Raises UsageError when none can be had.
+    Raises UsageError if no port can be bound.
     """
     if sock is None:
         sock = sockets.listen_within(bind, port, max(port, last_port))
@@ -135,20 +135,20 @@ def make_member(
 
 
 def describe(member: Client) -> Dict[str, Any]:
-    """The status of a receiver, for its status file."""
+    """Return the status of a receiver, for its status file."""
     word = member.word
     return {"state": word.state, "port": member.port, "pid": os.getpid(), "node": word.to_dict()}
 
 
 def result_of(member: Client, choose: Optional[TargetChooser] = None) -> Dict[str, Any]:
-    """How it went on this node; `done` only when every byte is there, verified where asked for, and synced."""
+    """Return the result of this node: `done` only if every byte is there, verified and synced as asked."""
     word = member.word
     is_done = word.state == "done"
     verifies = member.plan is not None and member.plan.verify != "none"
     compares = member.plan is not None and member.plan.compare
     facts = choose.facts if choose is not None else {}
     writes = facts.get("kind") != "dummy"
-    # What is held goes down again where a chunk is bad, and counts nothing of a write that failed half-way.
+    # `held` goes down again for a bad chunk, and does not count a write that failed half-way.
     is_overwritten = word.held > word.resumed or (member.store is not None and member.store.is_written)
     changed = word.changed or (not is_done and writes and is_overwritten)
     return {

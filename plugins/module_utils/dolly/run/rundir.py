@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The directory of one node of one run: what the process is told, what it says, how to find it again."""
+"""The directory of one node of one run, with its configuration, status and result, and its process id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _POLL_S = 0.05
 
 
 def default_base() -> str:
-    """Where run directories lie: /run/dolly for root, else below the user's own runtime or temporary directory."""
+    """Return where run directories lie: /run/dolly for root, else the user's runtime or temporary folder."""
     if os.geteuid() == 0 and os.path.isdir("/run"):
         return "/run/dolly"
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
@@ -31,29 +31,29 @@ def default_base() -> str:
 
 
 class RunDir:
-    """`base`/`run_id`/`name`, readable by its owner alone. All files in it are written whole or not at all."""
+    """`base`/`run_id`/`name`, which only its owner can read. Every file in it is replaced as a whole."""
 
     def __init__(self, base: str, run_id: str, name: str) -> None:
         for option, value in (("run_id", run_id), ("name", name)):
             if not value or "/" in value or "\0" in value or value in (".", ".."):
                 raise UsageError(option, value, "a name that can be a directory")
-        self.base = os.path.abspath(base or default_base())  # the process leaves the present directory
+        self.base = os.path.abspath(base or default_base())  # the process leaves the current directory
         self.path = os.path.join(self.base, run_id, name)
 
     def file(self, name: str) -> str:
-        """The path of a file in it."""
+        """Return the path of a file in the directory."""
         return os.path.join(self.path, name)
 
     def create(self) -> None:
-        """Make it. Raises Refused when it, or what it lies in, belongs to somebody else or is open to others."""
+        """Create it. Raises Refused if it or a directory above it belongs or is open to other users."""
         for path in self._levels():
             _make_private(path)
 
     @contextlib.contextmanager
     def one_at_a_time(self, timeout_s: float) -> Iterator[None]:
-        """Keep others out who start something below `base`, until it can be seen.
+        """Lock `base`, so that a process that starts below it is visible before the next one starts.
 
-        Raises Refused like `create`, and when others have been at it for `timeout_s`.
+        Raises Refused like `create`, and if other processes hold the lock for `timeout_s`.
         """
         _make_private(self.base)
         base = os.open(self.base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -69,11 +69,11 @@ class RunDir:
         return self.base, os.path.dirname(self.path), self.path
 
     def exists(self) -> bool:
-        """Whether there is one."""
+        """Whether the directory exists."""
         return os.path.isdir(self.path)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file, 0600, so that a reader sees the old one or the new one and nothing between."""
+        """Replace a file atomically, with mode 0600: a reader sees the old content or the new content."""
         temporary = self.file(".%s.%d" % (name, os.getpid()))
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(fd, "wb") as file:
@@ -81,11 +81,11 @@ class RunDir:
         os.rename(temporary, self.file(name))
 
     def write_json(self, name: str, data: Any) -> None:
-        """Write a file of JSON."""
+        """Replace a JSON file atomically."""
         self.write(name, json.dumps(data, sort_keys=True).encode())
 
     def read_json(self, name: str) -> Optional[Dict[str, Any]]:
-        """The content of a file of JSON, None where there is none."""
+        """Return the content of a JSON file, or None if there is none."""
         try:
             with open(self.file(name), "rb") as file:
                 data = json.load(file)
@@ -94,15 +94,15 @@ class RunDir:
         return data if isinstance(data, dict) else None
 
     def read_status(self) -> Optional[Dict[str, Any]]:
-        """What the process last said of itself."""
+        """Return the last status of the process, or None."""
         return self.read_json("status.json")
 
     def read_result(self) -> Optional[Dict[str, Any]]:
-        """How it ended; None as long as it has not."""
+        """Return the result of the process, or None until the process has ended."""
         return self.read_json("result.json")
 
     def take_secret(self) -> bytes:
-        """The run's secret, which is nowhere on disk after this."""
+        """Return the run's secret and delete its file."""
         path = self.file("secret")
         with open(path, "rb") as file:
             secret = file.read()
@@ -110,7 +110,7 @@ class RunDir:
         return secret
 
     def log_tail(self, lines: int = 20) -> List[str]:
-        """The last lines of the log."""
+        """Return the last lines of the log."""
         try:
             with open(self.file("log"), "rb") as file:
                 file.seek(0, os.SEEK_END)
@@ -120,13 +120,13 @@ class RunDir:
             return []
 
     def note_process(self) -> None:
-        """Called by the process itself: how to recognise it."""
+        """Record the id and the start time of the calling process, by which `process_id` recognises it."""
         self.write_json("process.json", {"pid": os.getpid(), "born": _born(os.getpid())})
 
     def process_id(self) -> Optional[int]:
-        """The id of the process if it still runs, and is the one that was started here.
+        """Return the id of the process if it is still running and is the one that was started here.
 
-        What lies where others could have written it is not believed: `stop` would kill whom they name.
+        Does not trust directories that other users can write to: `stop` would kill a process of their choice.
         """
         if not all(_is_private(path) for path in self._levels()):
             return None
@@ -141,7 +141,7 @@ class RunDir:
         return self.process_id() is not None
 
     def stop(self, timeout_s: float) -> bool:
-        """Ask the process to end, kill it after `timeout_s`; whether it is gone then."""
+        """Send SIGTERM, then SIGKILL after `timeout_s`. Returns whether the process is gone."""
         for number, patience in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 2.0)):
             pid = self.process_id()
             if pid is None:
@@ -156,9 +156,9 @@ class RunDir:
         return not self.is_running()
 
     def remove(self) -> bool:
-        """Remove it, and the run's directory when this was the last one; whether there was anything.
+        """Remove it, and the run's directory if it is empty then. Returns whether there was anything.
 
-        Raises Refused where somebody else could have put a link in the way, as he can in /tmp.
+        Raises Refused if another user could have planted a symbolic link on the way, as is possible in /tmp.
         """
         if not self.exists():
             return False
@@ -174,7 +174,7 @@ class RunDir:
 
 
 def _locked(directory: int, timeout_s: float) -> bool:
-    """Lock an open directory; whether it came to that in time, also where directories have no locks."""
+    """Lock an open directory. Returns False after `timeout_s`, and True on a file system without locks."""
     give_up_at = time.monotonic() + timeout_s
     while True:
         try:
@@ -184,7 +184,7 @@ def _locked(directory: int, timeout_s: float) -> bool:
             if time.monotonic() > give_up_at:
                 return False
             time.sleep(_POLL_S)
-        except OSError:  # as of NFS: what the lock is for is then found out later
+        except OSError:  # NFS, for example; conflicts are then found later
             return True
 
 
@@ -204,7 +204,7 @@ def _check_private(path: str) -> None:
 
 
 def _is_private(path: str) -> bool:
-    """Whether it is a directory, not a link to one, that only this user can enter."""
+    """Whether `path` is a real directory, no symbolic link, that only this user can enter."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -213,10 +213,10 @@ def _is_private(path: str) -> bool:
 
 
 def _born(pid: int) -> str:
-    """When a process was started, in ticks since boot; empty when there is none, or only its remains.
+    """Return when a process was started, in ticks since boot; empty if there is none, or only a zombie.
 
-    A process id is used again; id and birth together are not. proc(5): the 22nd field, and the name before
-    it may hold spaces and brackets.
+    The kernel reuses process ids, but an id and its start time are unique together. proc(5): the start time
+    is field 22, and the name in field 2 may hold spaces and brackets.
     """
     try:
         with open("/proc/%d/stat" % pid, "rb") as file:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A sender: opens the source, builds the ring, streams, and knows how it went on every node."""
+"""A sender: opens the source, builds the ring, sends the image, and collects the result of every node."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _send(rundir: RunDir, config: Dict[str, Any], secret: bytes) -> Dict[str, An
 
 
 def make_root(context: Context, config: Dict[str, Any], report: Reporter) -> Server:
-    """The server of a run. Raises UsageError for options that make no sense, SourceError for the source."""
+    """Create the server of a run. Raises UsageError for bad options, SourceError for the source."""
     policy = policy_of(config)
     port, last_port = (int(config.get(name) or 0) for name in ("port", "last_port"))
     sock = sockets.listen_within(str(config.get("bind") or ""), port, max(port, last_port))
@@ -102,7 +102,7 @@ def _open(context: Context, config: Dict[str, Any]) -> Opened:
 
 
 def block_map_of(config: Dict[str, Any], source: Opened) -> Optional[BlockMap]:
-    """The block map of a run, None where it has none. Raises UsageError when it is not that of the source."""
+    """Return the block map of a run, or None. Raises UsageError if the map does not belong to the source."""
     path = str(config.get("bmap") or "")
     if not path:
         return None
@@ -114,12 +114,12 @@ def block_map_of(config: Dict[str, Any], source: Opened) -> Optional[BlockMap]:
 
 
 def check(config: Dict[str, Any]) -> None:
-    """Look at what a run is asked for before anything is started for it; a pipe is left alone. Raises DollyError."""
+    """Check the options and the source before anything is started. Leaves a pipe alone. Raises DollyError."""
     policy_of(config)
     infile, path = Infile.from_dict(config.get("infile") or {}), str(config.get("source") or "")
     if infile.kind == "dummy" or path == STANDARD:
         return
-    # As if nothing was to be compressed: of that nothing is to begin yet.
+    # Open a plain source without compression, which must not start yet.
     outfile = Outfile() if infile.kind == "plain" else Outfile.from_dict(config.get("outfile") or {})
     source = open_source(path, infile, outfile, 0.0, archives=str(config.get("archives") or ARCHIVE_REFUSED))
     try:
@@ -129,7 +129,7 @@ def check(config: Dict[str, Any]) -> None:
 
 
 def policy_of(config: Dict[str, Any]) -> Policy:
-    """What the run asks for. Raises UsageError."""
+    """Return the policy of the run. Raises UsageError."""
     text = str(config.get("checksum") or "")
     try:
         checksum = parse_checksum(text) if text else ""
@@ -149,7 +149,7 @@ def plan_of(
     source: Opened,
     block_map: Optional[BlockMap] = None,
 ) -> Plan:
-    """The plan of a run. Raises ValueError."""
+    """Build the plan of a run. Raises ValueError."""
     nodes = [NodeSpec.from_dict(dict(node, extra=list(node.get("extra") or ()))) for node in config["nodes"]]
     if not nodes:
         raise ValueError("there is no node to send to")
@@ -177,7 +177,7 @@ def plan_of(
 
 
 def caution_of(root: Server) -> str:
-    """What a user should know of the source before it is sent; empty: nothing."""
+    """Return a warning about the source, to be shown before it is sent, or the empty string."""
     source = root.plan.source if root.plan is not None else {}
     if not source:
         return ""
@@ -191,7 +191,7 @@ def caution_of(root: Server) -> str:
 
 
 def describe(root: Server) -> Dict[str, Any]:
-    """The status of a sender, for its status file."""
+    """Return the status of a sender, for its status file."""
     snapshots = [snapshot.to_dict() for snapshot in root.board.all()]
     return {
         "state": root.state,
@@ -201,17 +201,17 @@ def describe(root: Server) -> Dict[str, Any]:
         "size": root.source_size,
         "total": len(root.plan.nodes) - 1 if root.plan is not None else 0,
         "nodes": snapshots,
-        **_digests(root),  # a node that is done is believed by them, also when the server is gone by then
+        **_digests(root),  # a finished node is accepted by its digest, even if the server is gone by then
     }
 
 
 def _digests(root: Server) -> Dict[str, str]:
-    """The digest of the whole image by the names that it has in results, empty until all of it was digested."""
+    """Return the digests of the whole image under their names in results; empty until it was digested."""
     return root.image_check.manifest.told_root(root.image_check.root)
 
 
 def percent(root: Server) -> float:
-    """How much of all that they are to hold the nodes hold that are still in the run; 0 to 100."""
+    """Return how much of the image the nodes that are still in the run hold on average, from 0 to 100."""
     size = root.source_size
     snapshots = [one for one in root.board.all() if one.state not in ("lost", "unreachable", "excluded", "failed")]
     if not snapshots:
@@ -222,7 +222,7 @@ def percent(root: Server) -> float:
 
 
 def result_of(root: Server) -> Dict[str, Any]:
-    """How it went: `done` on all nodes, `partial`, or `failed`."""
+    """Return the result of the run: `done` on all nodes, `partial`, or `failed`."""
     nodes: List[Dict[str, Any]] = root.nodes()
     return {
         "state": root.state,

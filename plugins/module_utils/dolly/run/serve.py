@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What receiver and sender processes share: configuration, log, signals, status and result files."""
+"""What receiver and sender processes share: configuration, log, signals, status files and result files."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from .own_names import own_names
 from .rundir import RunDir
 
 _STATUS_INTERVAL_S = 0.4
-#: How long a log that takes nothing keeps a process from leaving its result.
+#: How long a log that cannot be written may delay the result of a process.
 _LOG_PATIENCE_S = 10.0
 
 
 def stamped(line: str) -> str:
-    """A line of a log, with the time and its end. What a peer said cannot end it, nor write to the terminal."""
+    """Format a log line with its time. Text from a peer cannot end the line, nor control the terminal."""
     return "%s %s\n" % (time.strftime("%Y-%m-%d %H:%M:%S"), printable(line))
 
 
 def log(line: str) -> None:
-    """A line with the time, to standard error: the log file of a detached process. Never blocks a run."""
+    """Write a line to standard error, which is the log file of a detached process. Never blocks a run."""
     text, stream = stamped(line), sys.stderr
     output.writer_of(stream).put(lambda: output.write(text, stream))
 
 
 def log_defect() -> None:
-    """The traceback of the exception that is being handled, line by line."""
+    """Log the traceback of the exception that is being handled."""
     for line in traceback.format_exc().splitlines():
         log(line)
 
@@ -48,12 +48,12 @@ def log_defect() -> None:
 def make_context(
     run_id: str, name: str, secret: bytes, timeouts: Timeouts, write_log: Callable[[str], None] = log
 ) -> Context:
-    """The context of a real process: its clock, its randomness."""
+    """Create the context of a real process, with the real clock and real randomness."""
     return Context(run_id, name, secret, Reactor(), timeouts, lambda: secrets.token_bytes(32), write_log)
 
 
 def timeouts_of(config: Dict[str, Any]) -> Timeouts:
-    """The limits of a run, from options that end in `_timeout` and `dead_after`. Raises UsageError."""
+    """Return the limits of a run, from `dead_after` and the `_timeout` options. Raises UsageError."""
     timeouts = Timeouts()
     for name in timeouts.to_dict():
         option = name if name == "dead_after" else name + "_timeout"
@@ -68,17 +68,17 @@ def timeouts_of(config: Dict[str, Any]) -> Timeouts:
 
 
 class Stoppable(Protocol):
-    """Whatever takes part in a run."""
+    """A participant of a run that can be stopped."""
 
     def stop(self, error: DollyError) -> None:
-        """End it; from any thread or a signal handler's."""
+        """End it. May be called from any thread, and from a signal handler."""
 
 
 def stop_on_signals(runner: Stoppable) -> None:
-    """End it in good order when the process is told to end. Only for the main thread."""
+    """End `runner` cleanly on SIGTERM, SIGINT or SIGHUP. Call this on the main thread only."""
 
     def on_signal(number: int, _frame: Any) -> None:
-        # Every node of the run gets to read it: which machine somebody ended it on is what they need to know.
+        # The message goes to every node of the run, so it names the machine on which the signal arrived.
         where = (own_names() or ["this machine"])[0]
         runner.stop(Aborted("dolly on %s was told to end by %s" % (where, signal.Signals(number).name)))
 
@@ -88,7 +88,7 @@ def stop_on_signals(runner: Stoppable) -> None:
 
 
 class StatusFile:
-    """Writes the status of a run when it has changed, but not for every step."""
+    """Writes the status of a run when it has changed, at a limited rate."""
 
     def __init__(self, rundir: RunDir, describe: Callable[[Any], Dict[str, Any]]) -> None:
         self._rundir = rundir
@@ -99,9 +99,9 @@ class StatusFile:
         self._has_complained = False
 
     def __call__(self, runner: Any) -> None:
-        """Report, if it is time."""
+        """Write the status if it has changed and is due."""
         now = time.monotonic()
-        # Who finds the status of a process that was killed has to know whether it may have written anything.
+        # A change of state is written at once: after a kill, it tells whether the target may be damaged.
         state, self._state = self._state, getattr(getattr(runner, "word", None), "state", "")
         if now - self._written_at < _STATUS_INTERVAL_S and self._state == state:
             return
@@ -114,14 +114,14 @@ class StatusFile:
     def _write(self, status: Dict[str, Any]) -> None:
         try:
             self._rundir.write_json("status.json", status)
-        except OSError as error:  # the image matters more than who looks on
+        except OSError as error:  # the image matters more than its status
             if not self._has_complained:
                 self._has_complained = True
                 log("the status cannot be written: %s" % error)
 
 
 def serve(path: str, work: Callable[[RunDir, Dict[str, Any], bytes], Dict[str, Any]]) -> int:
-    """Run `work` in an existing run directory and leave its result there, whatever happens. The exit code."""
+    """Run `work` in an existing run directory and always leave its result there. Returns the exit status."""
     head, name = os.path.split(path)
     base, run_id = os.path.split(head)
     rundir = RunDir(base, run_id, name)
@@ -141,13 +141,13 @@ def serve(path: str, work: Callable[[RunDir, Dict[str, Any], bytes], Dict[str, A
         why = (result.get("error") or {}).get("message") if result["state"] != "done" else ""
         told = ": %s" % why if why else ", %d bytes" % (result.get("bytes") or 0)
         log("ended: %s%s" % (result["state"], told))
-    rundir.write_json("result.json", result)  # last: who finds it may read the log at once
+    rundir.write_json("result.json", result)  # last, because its reader may read the log at once
     _tell_system(run_id, "%s ended: %s%s" % (name, result["state"], told), is_failed=bool(why))
     return 0 if result["state"] == "done" else 1
 
 
 def run_to_end(run: Callable[[], None], result_of: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
-    """What `result_of` tells after `run`, also when that ended with a defect: what became of a disk is not lost."""
+    """Return `result_of()` after `run`, even after an unexpected exception: it tells what was written."""
     try:
         run()
     except Exception as error:
@@ -163,6 +163,6 @@ def _object_of(config: Dict[str, Any]) -> str:
 
 
 def _tell_system(run_id: str, line: str, is_failed: bool = False) -> None:
-    """One line for the log of the machine, which outlives the run's own. Nothing happens where there is none."""
+    """Write a line to the system log, if there is one: it outlives the log of the run."""
     syslog.openlog("dolly", syslog.LOG_PID, syslog.LOG_DAEMON)
     syslog.syslog(syslog.LOG_ERR if is_failed else syslog.LOG_INFO, "run %s: %s" % (run_id, printable(line)))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""-o: a line of statistics for each run, in the columns of the original. MB are 10^6 bytes."""
+"""-o: a line of statistics for each run, in the columns of the original. 1 MB is 10^6 bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEADER = "  ".join(COLUMNS)
 
 
 def line(result: Mapping[str, Any], segsize: int, uncompressed_size: Optional[int]) -> str:
-    """The line for a run of which `result` tells. Only clients that have the image count; segsize 0 is the kernel's."""
+    """Format the line of a result. Only clients with the image count. `segsize` 0: the kernel's default."""
     size = result["bytes"] if uncompressed_size is None else uncompressed_size
     clients = sum(node["state"] == "done" for node in result["nodes"])
     seconds = float(result["seconds"])
@@ -27,7 +27,7 @@ def line(result: Mapping[str, Any], segsize: int, uncompressed_size: Optional[in
 
 
 def check(path: str, option: str = "-o") -> None:
-    """Raises UsageError when no line could be written there in the end; `path` empty: none is asked for."""
+    """Raise UsageError if no line can be appended to `path`. An empty `path` asks for no statistics."""
     if not path:
         return
     try:
@@ -40,9 +40,9 @@ def check(path: str, option: str = "-o") -> None:
 def note(
     path: str, result: Mapping[str, Any], segsize: int, uncompressed_size: Optional[int], warn: Callable[[str], None]
 ) -> None:
-    """Add the line of a run that has ended; one in which nobody got the image has no speed.
+    """Append the line of a run that has ended; a run in which no node got the image has no speed.
 
-    `path` empty: nowhere. That it cannot be written spoils no run.
+    Does nothing if `path` is empty. A write error causes a warning only.
     """
     if not path or result["state"] not in ("done", "partial"):
         return
@@ -53,7 +53,7 @@ def note(
 
 
 def append(path: str, text: str) -> None:
-    """Add a line; the header goes into an empty file first. Raises OSError."""
+    """Append a line, after the header if the file is empty. Raises OSError."""
     with open(path, "a", encoding="utf-8") as file:
         is_empty = os.fstat(file.fileno()).st_size == 0
         file.write((HEADER + "\n" if is_empty else "") + text + "\n")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Other runs on this machine, found by their directories."""
+"""Finds other runs on this machine that write to the same target, by their run directories."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .rundir import RunDir
 
 
 def refuse_taken(base: str, target: str, run_id: str = "") -> None:
-    """Raise Refused when a receiver that runs below `base` has the same target; `run_id`: of who asks.
+    """Raise Refused if a receiver that runs below `base` has the same target. `run_id`: the caller's own run.
 
-    A receiver opens its target only when its ring starts: until then no lock would show it.
+    A lock on the target would not do: a receiver opens its target only when its ring starts.
     """
     wanted = _place(target)
     for other_id in _names(base):
@@ -38,14 +38,14 @@ def _refusal(target: str, other: RunDir, run_id: str, name: str, pid: int, is_sa
 
 
 def _place(path: str) -> Tuple[object, ...]:
-    """The same for all names of a place: a device by its number, a file by its directory and its name there."""
+    """Return a key that is the same for all names of a target: device number, or directory and file name."""
     real_path = os.path.realpath(path)
     try:
         found = os.stat(real_path)
         if stat.S_ISBLK(found.st_mode):
             return ("device", found.st_rdev)
     except OSError:
-        pass  # a file that is to be made
+        pass  # the file does not exist yet
     directory, name = os.path.split(real_path)
     try:
         found = os.stat(directory)
@@ -57,7 +57,7 @@ def _place(path: str) -> Tuple[object, ...]:
 def _begin(rundir: RunDir) -> str:
     try:
         began = os.stat(rundir.file("config.json")).st_mtime
-    except OSError:  # it has ended and was removed in between
+    except OSError:  # the other run has ended, and its directory was removed meanwhile
         return "just now"
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(began))
 

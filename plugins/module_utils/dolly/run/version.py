@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `dolly -V` says. The version is that of galaxy.yml, which a test compares."""
+"""What `dolly -V` prints. A test compares the version with galaxy.yml."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""-a: end a node when nothing has moved for so long, at whatever stage."""
+"""-a: end a node when nothing has moved for that time, in any phase of the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..relay.node import Node, Reporter
 
 
 class Watchdog:
-    """A reporter around another one. Before the start nothing moves either: so it also ends a wait for others."""
+    """Wraps a reporter. Nothing moves before the start either, so it also ends a wait for other nodes."""
 
     def __init__(self, report: Reporter, limit_s: Optional[float]) -> None:
         if limit_s is not None and not (math.isfinite(limit_s) and 0 < limit_s <= MAX_SECONDS):
@@ -24,7 +24,7 @@ class Watchdog:
         self._seen_at: Optional[float] = None
 
     def __call__(self, node: Node) -> None:
-        """Report, and look."""
+        """Report, then stop the node if nothing has changed for the limit."""
         self._report(node)
         if self._limit_s is None or node.is_leaving:
             return

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What receivers and senders of a classic ring share: options, own names, what a terminal shows."""
+"""What receivers and senders of a classic ring share: options, and finding this machine in a dollytab."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ALL_LIMITS = ("connect_timeout", "join_timeout", "barrier_timeout", "stall_time
 
 
 def hop_options(config: Mapping[str, Any]) -> HopOptions:
-    """Ports, sizes and limits from options. Raises UsageError."""
+    """Build the ports, sizes and limits of a hop from the options of a run. Raises UsageError."""
     data_port = int(config.get("port") or protocol.DATA_PORT)
     control_port = int(config.get("control_port") or data_port - 1)
     if not (1 <= data_port <= 65535 and 1 <= control_port <= 65535) or data_port == control_port:
@@ -36,7 +36,7 @@ def hop_options(config: Mapping[str, Any]) -> HopOptions:
     if config.get("give_up"):
         seconds = float(config["give_up"])
         timeouts = timeouts_of(dict.fromkeys(_ALL_LIMITS, seconds))
-    elif not config.get("barrier_timeout"):  # else the last of many tries would never be made
+    elif not config.get("barrier_timeout"):  # otherwise the barrier would end before the last of many tries
         barrier = max(timeouts.barrier, numbers["tries"] * RETRY_S + timeouts.barrier / 2)
         timeouts = dataclasses.replace(timeouts, barrier=barrier)
     return HopOptions(
@@ -63,12 +63,12 @@ def _number(name: str, value: Any) -> int:
 
 
 def find_self(text: plan.ClassicText, dialled: str, names: Sequence[str]) -> Tuple[int, str]:
-    """Which client of a dollytab this machine is, and by which name; -1 and '' for none."""
+    """Find this machine among the clients of a dollytab. Returns its index and name, or -1 and ''."""
     return plan.find_self(text, dialled, is_own_address, names, leads_here)
 
 
 def leads_here(host: str) -> bool:
-    """Whether the resolver knows an address of this machine under a name."""
+    """Whether the resolver returns an address of this machine for `host`."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A receiver in a ring of originals: writes only where its own user said, and says that nothing was verified."""
+"""A receiver in a ring of originals: writes only where its own user said, and reports nothing as verified."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ def _receive(rundir: RunDir, config: Dict[str, Any], _secret: bytes) -> Dict[str
 
 
 class TargetChooser:
-    """Opens the target, having looked at it.
+    """Checks and opens the target. Raises Refused, UsageError.
 
-    `path` empty: where the sender says, which anybody may be; "-": `stdout`, a descriptor. `measures`: nowhere, the
-    network is measured; without that a sender that wants to is refused, or this node would be done without an image.
-    Looks at once, too, so that what would be refused is refused before anybody waits, and what is there later must be
-    what was there then, and the same as was `seen` by somebody before. Raises Refused, UsageError.
+    `path`: where to write; if empty, the sender names the path, which needs `trusts_sender`, as no sender
+    proves who it is; "-" is `stdout`, a descriptor. `measures`: this node only measures the network; a run of
+    the other kind is refused, or this node would report success without an image. The constructor inspects
+    the target too, so that a bad one is refused before anybody waits. It must still be the target that was
+    `seen` before.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class TargetChooser:
             self.facts = facts.to_dict()
 
     def __call__(self, text: ClassicText) -> Target:
-        """Open it for the image that a dollytab announces. Raises Refused."""
+        """Open the target for the image that a dollytab announces. Raises Refused."""
         if (text.dummy is not None) != self._measures:
             found = "it measures the network (dummy)" if text.dummy is not None else "it sends an image"
             allow = "--dummy on this node" if text.dummy is not None else "this node without --dummy, and with -O"
@@ -91,10 +92,10 @@ class TargetChooser:
 
 
 def _plan_of(text: ClassicText) -> Plan:
-    """What a dollytab says, as a plan says it: there is nothing else that a target is chosen by."""
+    """Translate a dollytab into a plan that has only the fields by which a target is chosen."""
     codec = next((codec for suffix, codec in _CODECS.items() if text.infile.endswith(suffix)), "gzip")
     kind = "compressed" if text.is_compressed_in else "plain" if text.dummy is None else "dummy"
-    # With both compressed the server has compressed once more: decompressed once it is what is to be stored.
+    # With both, the server has compressed the archive once more: decompressing once gives what is stored.
     if text.is_compressed_out:
         codec = "gzip"
     return Plan(
@@ -111,7 +112,7 @@ def _plan_of(text: ClassicText) -> Plan:
 
 
 def make_client(config: Mapping[str, Any], choose: TargetChooser, report: Any, write_log: Any) -> ClassicClient:
-    """A client that listens. Raises UsageError when a port cannot be had."""
+    """Create a client that listens. Raises UsageError if a port cannot be bound."""
     names = own_names()
     return ClassicClient(
         str(config.get("bind") or ""),
@@ -124,7 +125,7 @@ def make_client(config: Mapping[str, Any], choose: TargetChooser, report: Any, w
 
 
 def describe(client: ClassicClient) -> Dict[str, Any]:
-    """The status of a receiver, for its status file."""
+    """Return the status of a receiver, for its status file."""
     return {
         "state": client.state,
         "port": client.data_port,
@@ -134,7 +135,7 @@ def describe(client: ClassicClient) -> Dict[str, Any]:
 
 
 def result_of(client: ClassicClient, choose: TargetChooser) -> Dict[str, Any]:
-    """How it went on this node. What was received is what was sent, as far as TCP tells: nothing was verified."""
+    """Return the result of this node. Nothing was verified: only TCP protects the bytes on their way."""
     held = client.flow.held
     is_written = held > 0 or (client.store is not None and client.store.is_written)
     is_good = client.is_whole or isinstance(client.error, TableNotMoved)

@@ -46,7 +46,7 @@ def _send(rundir: RunDir, config: Dict[str, Any], _secret: bytes) -> Dict[str, A
 
 
 def text_of(config: Mapping[str, Any]) -> bytes:
-    """The dollytab of a run that was described otherwise. Raises UsageError."""
+    """Build the dollytab of a run that was described by options. Raises UsageError."""
     hosts = tuple(str(node["host"]) for node in config.get("nodes") or ())
     if not hosts:
         raise UsageError("-H", "nothing", "the names or addresses of the clients, with commas between them")
@@ -64,7 +64,7 @@ def text_of(config: Mapping[str, Any]) -> bytes:
 
 
 def to_bytes(ring: plan.ClassicText) -> bytes:
-    """A dollytab in the form that originals want. Raises UsageError."""
+    """Encode a dollytab in the strict form that originals read. Raises UsageError."""
     try:
         return plan.to_text(ring).encode("utf-8", "surrogateescape")
     except ValueError as error:
@@ -72,7 +72,7 @@ def to_bytes(ring: plan.ClassicText) -> bytes:
 
 
 def read_dollytab(path: str) -> Tuple[bytes, plan.ClassicText]:
-    """A dollytab from a file: as it stands where an original can read it, else in their order. Raises UsageError."""
+    """Read a dollytab, rewritten if an original could not read it as it is. Raises UsageError."""
     try:
         with open(path, "rb") as file:
             data = file.read(_MAX_FILE + 1)
@@ -115,13 +115,13 @@ def _ring_of(tab: dollytab.Dollytab, path: str) -> plan.ClassicText:
 
 
 def _server_name(name: str, hosts: Sequence[str]) -> str:
-    """An original client stops where the server has the client's own name."""
+    """Choose a server name that no client has: an original client stops if the server has its own name."""
     name = name or socket.gethostname()
     return name if name not in hosts else "dolly-server"
 
 
 def make_server(config: Mapping[str, Any], text: bytes, report: Any, write_log: Any) -> ClassicServer:
-    """The server of a run. Raises UsageError, SourceError for the source, TimedOut for a pipe that says nothing."""
+    """Create the server of a run. Raises UsageError, SourceError, and TimedOut for a silent pipe."""
     try:
         framed = protocol.frame_text(text)
         ring = plan.parse(text.decode("utf-8", "surrogateescape"))
@@ -131,8 +131,8 @@ def make_server(config: Mapping[str, Any], text: bytes, report: Any, write_log: 
     if len(set(addresses)) != len(addresses):
         raise UsageError("the dollytab", "a host that is there twice", "each client once")
     options = hop_options({**config, "segsize": ring.segsize})
-    # In a classic ring a compressed outfile is compressed by the server, whatever the infile is, and a compressed
-    # infile decompressed once by each client: with both, what is stored is the infile as it was.
+    # In a classic ring the server compresses for a compressed outfile, whatever the infile is, and a client
+    # decompresses a compressed infile once. With both, the infile is stored as it was.
     infile = Infile("plain", is_split=ring.is_split_in)
     if ring.dummy is not None:
         infile = Infile("dummy", dummy_seconds=config.get("dummy_seconds"))
@@ -148,7 +148,7 @@ def make_server(config: Mapping[str, Any], text: bytes, report: Any, write_log: 
 
 
 def describe(server: ClassicServer) -> Dict[str, Any]:
-    """The status of a sender, for its status file."""
+    """Return the status of a sender, for its status file."""
     return {
         "state": server.state,
         "port": server.data_port,
@@ -159,12 +159,12 @@ def describe(server: ClassicServer) -> Dict[str, Any]:
 
 
 def named(report: Dict[str, Any], names: Sequence[str]) -> Dict[str, Any]:
-    """The same, with nodes called by other names than those that the ring knows."""
+    """Return the report with the nodes renamed to `names`, which are in the order of the ring."""
     return dict(report, nodes=[dict(node, name=name) for node, name in zip(report["nodes"], names)])
 
 
 def result_of(server: ClassicServer) -> Dict[str, Any]:
-    """How it went: `done` on all nodes, `partial`, or `failed`."""
+    """Return the result of the run: `done` on all nodes, `partial`, or `failed`."""
     return {
         "state": server.state,
         "bytes": server.size,
