@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Both ends of -d: a knock at port 9996, and the sockets that systemd hands to a service (sd_listen_fds(3)).
 
-A socket named `ring` is the one to listen on for the ring; any other is the one that was knocked at, whose connections
-are taken and closed: they carry nothing, and one that nobody takes would have systemd start the service again. So they
-are taken before anything can fail, and a service that fails at once waits before it ends: strangers can knock, too.
+The ring listens on the socket named `ring`. Connections to any other socket are knocks: they carry no data,
+and are accepted and closed, or systemd would start the service again. So they are accepted before anything
+can fail, and a service that fails at once waits before it ends, because strangers can knock, too.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from ..net import sockets
 from ..net.reactor import Reactor
 
 KNOCK_PORT = 9996
-#: Where a receiver that was knocked up listens. Strangers can have one started: it must not take the usual port.
+#: Where a receiver that a knock started listens. Strangers can start one, so it must not take the usual port.
 SERVICE_PORT = 9995
-#: How long a service that was knocked up takes at least before it ends in failure.
+#: The shortest time after which a service that a knock started may end in failure.
 SHORTEST_LIFE_S = 5.0
 _FIRST_FD = 3
 _AT_ONCE = 64
 _KNOCK_S = 5.0
-_PAUSE_S = 1.0  # when there is no descriptor left for a knock
-_BETWEEN_KNOCKS_S = 0.05  # whoever floods the port waits, not the run
+_PAUSE_S = 1.0  # if no descriptor is left for a connection
+_BETWEEN_KNOCKS_S = 0.05  # a flood of knocks must wait, not the run
 _MAX_LOGGED = 20
 
-#: Who knocked before there was a log to tell it.
+#: Addresses of knocks that arrived before there was a log.
 _early: List[str] = []
 
 
 def take_knocks(environment: Optional[Mapping[str, str]] = None, first: int = _FIRST_FD) -> bool:
-    """Take the knocks that are there now, and leave the sockets to `take_sockets`; whether systemd handed any over."""
+    """Accept the knocks so far and leave the sockets open. Returns whether systemd handed over any."""
     numbers = [number for number, name in _handed_over(os.environ if environment is None else environment, first)]
     for number in numbers:
         sock = socket.socket(fileno=os.dup(number))
@@ -52,7 +52,7 @@ def take_knocks(environment: Optional[Mapping[str, str]] = None, first: int = _F
 def take_sockets(
     environment: Optional[MutableMapping[str, str]] = None, first: int = _FIRST_FD
 ) -> Tuple[Optional[socket.socket], List[socket.socket]]:
-    """The socket for the ring, if there is one, and those that are knocked at. No child will think they are its own."""
+    """Return the socket for the ring, or None, and those for knocks. Child processes do not inherit them."""
     environment = os.environ if environment is None else environment
     found = _handed_over(environment, first)
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
@@ -69,7 +69,7 @@ def take_sockets(
 
 
 def close_sockets() -> None:
-    """Take what has come there and let go of them: for a node that listens on sockets of its own."""
+    """Accept all knocks and close the sockets, for a node that listens on sockets of its own."""
     ring, knocks = take_sockets()
     for sock in [*knocks, *([ring] if ring is not None else [])]:
         _take_all(sock)
@@ -77,12 +77,12 @@ def close_sockets() -> None:
 
 
 def rest(began_at: float) -> None:
-    """Before a service ends in failure: the next knock must not start it again at once."""
+    """Delay a failure of the service, so that the next knock cannot restart it at once."""
     time.sleep(max(0.0, SHORTEST_LIFE_S - (time.monotonic() - began_at)))
 
 
 def _handed_over(environment: Mapping[str, str], first: int) -> List[Tuple[int, str]]:
-    """Descriptor and name of each socket that this process was given."""
+    """Return descriptor and name of each socket that systemd handed to this process."""
     pid, count = environment.get("LISTEN_PID", ""), environment.get("LISTEN_FDS", "")
     names = environment.get("LISTEN_FDNAMES", "").split(":")
     if pid != str(os.getpid()) or not count.isdigit():
@@ -91,10 +91,10 @@ def _handed_over(environment: Mapping[str, str], first: int) -> List[Tuple[int, 
 
 
 def _take_all(sock: socket.socket) -> List[str]:
-    """Take and close all connections that wait; where they came from."""
+    """Accept and close all waiting connections. Returns their addresses."""
     names = []
     sock.setblocking(False)
-    with contextlib.suppress(OSError):  # nobody more
+    with contextlib.suppress(OSError):  # no more connections
         while True:
             caller = sock.accept()[0]
             names.append(sockets.name_of(caller))
@@ -103,7 +103,7 @@ def _take_all(sock: socket.socket) -> List[str]:
 
 
 def answer_knocks(reactor: Reactor, knocks: Sequence[socket.socket], log: Callable[[str], None]) -> None:
-    """Take and close whatever comes there, as long as the reactor runs. Only the first ones are logged."""
+    """Accept and close knocks as long as the reactor runs. Only the first ones are logged."""
     taken = itertools.count(1)
     for name in _early:
         log("%s knocked" % name)
@@ -117,7 +117,7 @@ def answer_knocks(reactor: Reactor, knocks: Sequence[socket.socket], log: Callab
                 if sockets.is_exhausted(error):
                     reactor.forget(sock)
                     reactor.after(_PAUSE_S, lambda: watch(sock))
-                return  # else it went away again
+                return  # otherwise the caller has gone away again
             if next(taken) <= _MAX_LOGGED:
                 log("%s knocked" % sockets.name_of(caller))
             caller.close()
@@ -132,7 +132,7 @@ def answer_knocks(reactor: Reactor, knocks: Sequence[socket.socket], log: Callab
 
 
 def knock(hosts: Sequence[str], port: int, warn: Callable[[str], None]) -> None:
-    """Knock at every host at once. One that does not answer may run already: it is only said."""
+    """Knock at all hosts in parallel. A host that does not answer may run already: this is only a warning."""
 
     def once(host: str) -> Any:
         try:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbers on the command line. Whatever is wrong with one is said in the same sentence, a leading minus or not."""
+"""Numbers on the command line. An invalid number gives the same sentence with and without a leading minus."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WITHOUT_VALUE = re.compile(r"(--?[A-Za-z][^=]*)=\Z")
 
 
 class Number:
-    """Reads what stands behind an option. `check` returns the number, or raises ValueError for what it may not be."""
+    """The type of an option's value. `check` returns the number, or raises ValueError if it is invalid."""
 
     def __init__(
         self, option: str, expected: str, read: Callable[[str], Any], check: Callable[[Any], Any] = lambda value: value
@@ -29,7 +29,7 @@ class Number:
         self._check = check
 
     def __call__(self, text: str) -> Any:
-        """The number. Raises UsageError."""
+        """Convert `text`. Raises UsageError."""
         value: Any = text
         try:
             value = self._read(text)
@@ -39,17 +39,17 @@ class Number:
 
 
 def count(option: str, lowest: int, highest: int, meaning: str = "") -> Number:
-    """A whole number within bounds; `meaning` is added to what was expected."""
+    """A whole number within bounds; `meaning` is appended to the expected range in errors."""
     return Number(option, "a number from %d to %d%s" % (lowest, highest, meaning), int, _within(lowest, highest))
 
 
 def size(option: str) -> Number:
-    """Bytes, also as 64k or 4M."""
+    """A size in bytes, also written as 64k or 4M."""
     return Number(option, SIZE_EXPECTED, parse_size, _within(0, MAX_SIZE))
 
 
 def seconds(option: str) -> Number:
-    """A limit in seconds; not a number (NaN) is none."""
+    """A limit in seconds; NaN is refused."""
 
     def check(value: float) -> float:
         if not 0 < value <= MAX_SECONDS:
@@ -60,16 +60,16 @@ def seconds(option: str) -> Number:
 
 
 def transported(option: str, name: str) -> Number:
-    """One of the numbers that say how bytes travel; those of bytes may be written as 64k or 4M."""
+    """A number of the transport, by its name there; a size in bytes may be written as 64k or 4M."""
     read: Callable[[str], int] = int if name == "tries" else parse_size
     return Number(option, transport.expected(name), read, lambda value: transport.check(name, value))
 
 
 def joined(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> List[str]:
-    """The arguments as argparse understands them: it takes a number that begins with minus for an option.
+    """Join options with negative numbers, which argparse takes for options, as in -x=-1.
 
-    Raises UsageError for an empty one. It comes from a script with an empty variable, and would mean what the option's
-    absence means: a client instead of a server, or a source that nobody compares with its checksum.
+    Raises UsageError for an empty value. An empty value comes from a script with an empty variable, and would
+    mean the same as no option: a client instead of a server, or a source without a checksum.
     """
     known = {name: action for action in parser._actions for name in action.option_strings}
     found: List[str] = []
@@ -89,7 +89,7 @@ def _refuse_empty(known: Dict[str, argparse.Action], option: str, argument: str)
     without = _WITHOUT_VALUE.match(argument)
     if without is not None:
         option, argument = without.group(1), ""
-    if argument or option == "--ssh":  # an empty login is the user's own
+    if argument or option == "--ssh":  # an empty login means the current user
         return
     is_option = option in known and known[option].nargs != 0
     expected = "a value, or no %s at all" % option if is_option else "an option: see dolly --help"

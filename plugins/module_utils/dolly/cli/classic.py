@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line with --classic: a client or the server of a ring in which there are originals."""
+"""The command line with --classic: a client or the server of a ring that contains originals."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ Runner = Union[ClassicClient, ClassicServer]
 
 
 class Progress(ProgressLine):
-    """How far a run is. The size is known to a receiver only at the end."""
+    """Progress of a classic run. A receiver learns the size only at the end."""
 
     def _line(self, runner: Runner, now: float) -> str:
         done, total = runner.progress, runner.flow.total
-        if self._shown_at == 0.0 and done > 0:  # a rate needs two of them
+        if self._shown_at == 0.0 and done > 0:  # a rate needs two samples
             self._meter.add(now, 0)
             self._shown_at = now
             return ""
@@ -47,7 +47,7 @@ class Progress(ProgressLine):
 
 
 def receive(options: argparse.Namespace) -> int:
-    """Be a client; the exit status."""
+    """Run a client. Returns the exit status."""
     check_possible(options, False, warn)
     activation.close_sockets()
     is_stdout = options.outfile == STANDARD
@@ -84,7 +84,7 @@ def receive(options: argparse.Namespace) -> int:
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Be the server; the exit status."""
+    """Run the server. Returns the exit status."""
     check_possible(options, True, warn)
     text, config = _run_of(options)
     statistics.check(options.statistics or "")
@@ -107,14 +107,14 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def exit_code(error: DollyError) -> int:
-    """1 refused, 3 this node's own target failed, 4 all else: in this protocol whatever breaks ends the run."""
+    """1: refused; 3: this node's own target failed; 4: all else, because any failure ends a classic run."""
     if isinstance(error, (Refused, UsageError)):
         return EXIT_REFUSED
     return EXIT_SOME_FAILED if isinstance(error, TargetError) else EXIT_RUN_FAILED
 
 
 def _run_of(options: argparse.Namespace) -> Tuple[bytes, Dict[str, Any]]:
-    """The dollytab, and what else there is to know. Raises UsageError."""
+    """Return the dollytab and the configuration. Raises UsageError."""
     if options.dummy_seconds is not None and options.dummy is None and not options.config:
         raise UsageError("-t", options.dummy_seconds, "a dummy run with it (--dummy, or dummy in the file of -f)")
     if not options.config:
@@ -134,7 +134,7 @@ def _run_of(options: argparse.Namespace) -> Tuple[bytes, Dict[str, Any]]:
 
 
 def _changed(ring: ClassicText, options: argparse.Namespace) -> ClassicText:
-    """What the file says, where no option says something else."""
+    """Return the ring of the file, with the values of options in place of its own."""
     said = {
         "outfile": options.outfile,
         "server": options.server,
@@ -147,7 +147,7 @@ def _changed(ring: ClassicText, options: argparse.Namespace) -> ClassicText:
 
 
 def _resolved(hosts: Any, has_interfaces: bool, options: argparse.Namespace) -> List[str]:
-    """The hosts, by their addresses where that is asked for. Raises UsageError."""
+    """Return the hosts, resolved to addresses if -4 or -6 is given. Raises UsageError."""
     if not options.ip_version:
         return list(hosts)
     if has_interfaces:

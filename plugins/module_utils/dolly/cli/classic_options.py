@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options that only rings of originals have, and those that have no place there.
+"""The options that only classic rings have, and those that classic rings cannot support.
 
-Apart from the rest of classic mode, so that other runs need not load that.
+They are separate from the rest of classic mode, so that other runs need not load it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ONLY_CLASSIC = {
     "trust_sender_path": "--trust-sender-path",
 }
 _WHOLE = "originals send and take the whole image"
-#: What somebody relies on who asks for it: (option, why it cannot be had).
+#: Options that a user would rely on in vain: (option, reason).
 _IMPOSSIBLE = {
     "verify": ("--verify", "this protocol carries no digests, and nothing is verified"),
     "checksum": ("--checksum", "this protocol carries no digests, and nothing is verified"),
@@ -28,7 +28,7 @@ _IMPOSSIBLE = {
     "key_file": ("--key-file", "this protocol has no key: whoever connects first is obeyed"),
     "ssh": ("--ssh", "it starts clients of ours, which need no ring of originals"),
 }
-#: What changes nothing: (option, why).
+#: Options without effect: (option, reason).
 _IDLE = {
     "dead_after": ("--dead-after", "nodes do not send each other signs of life"),
     "orphan_timeout": ("--orphan-timeout", "a node that has lost its parent gets no other one"),
@@ -39,7 +39,7 @@ _IDLE_SERVER = {"bind": ("--bind", "the server listens nowhere")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that only --classic has."""
+    """Add the options that need --classic."""
     group = parser.add_argument_group("rings of the original dolly 0.5x to 0.64")
     group.add_argument("--classic", dest="is_classic", action="store_true", help="speak its protocol: no key, no check")
     control = argtypes.count("--control-port", 0, 65535)
@@ -50,14 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_unused(options: argparse.Namespace) -> None:
-    """Refuse what only --classic knows. Raises UsageError."""
+    """Refuse options that need --classic. Raises UsageError."""
     for name, option in _ONLY_CLASSIC.items():
         if getattr(options, name):
             raise UsageError(option, getattr(options, name), "--classic with it")
 
 
 def check_possible(options: argparse.Namespace, is_server: bool, warn: Callable[[str], None]) -> None:
-    """Refuse with --classic what it cannot do, and warn of what it has no use for. Raises Refused."""
+    """Refuse options that a classic ring cannot support, and warn of useless ones. Raises Refused."""
     for name, (option, why) in _IMPOSSIBLE.items():
         value = getattr(options, name)
         is_said = bool(value) or (name == "ssh" and value is not None)

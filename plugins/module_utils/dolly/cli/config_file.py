@@ -15,7 +15,7 @@ _YAML = re.compile(r"---|\{|[A-Za-z0-9_]+:(\s|$)")
 
 
 def read(path: str) -> dollytab.Dollytab:
-    """What the file says. Raises UsageError for what is wrong in it, Refused for YAML without PyYAML."""
+    """Read the file. Raises UsageError for errors in it, and Refused for YAML without PyYAML."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(_MAX_CHARACTERS + 1)
@@ -32,7 +32,7 @@ def read(path: str) -> dollytab.Dollytab:
 
 
 def _is_yaml(text: str) -> bool:
-    """By the first line that says something: a keyword of the classic form has no colon behind it."""
+    """Decide by the first significant line: no keyword of the classic form is followed by a colon."""
     for line in text.split("\n"):
         if line.strip() and not line.lstrip().startswith("#"):
             return _YAML.match(line) is not None

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person at a terminal sees: progress while it runs, a table when it is over."""
+"""What a person at a terminal sees: progress during the run, and a table at its end."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ..units import format_amount, format_duration, format_rate
 
 _PLAIN_INTERVAL_S = 5.0
 _LIVE_INTERVAL_S = 0.4
-#: How long nodes may take to get ready before a line says who is waited for.
+#: How long nodes may take to get ready before a line names the nodes that are not ready.
 _UNSAID_S = 2.0
 _MAX_NAMES = 4
 
 
 class LiveLine:
-    """Rewrites one line on a terminal, adds lines elsewhere.
+    """Rewrites one line on a terminal; on other streams, adds lines.
 
-    Where there is no room for it, nobody who reads it, or no stream at all, the run goes on without. `show`, `log` and
-    `finish` never wait for the stream while output is written in the background (`output.py`).
+    The run goes on if the stream is full, has no reader, or does not exist. `show`, `log` and `finish` never
+    wait for the stream while output is written in the background (`output.py`).
     """
 
     def __init__(self, stream: Optional[TextIO], is_quiet: bool) -> None:
@@ -36,31 +36,31 @@ class LiveLine:
         self._is_quiet = is_quiet
         self._shown_at = 0.0
         self._last = ""
-        self._has_line = False  # belongs to whoever writes to the stream
+        self._has_line = False  # used only by the writer of the stream
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time for another one."""
+        """Whether the next line is due."""
         interval = _LIVE_INTERVAL_S if self._is_live else _PLAIN_INTERVAL_S
         return not self._is_quiet and now - self._shown_at >= interval
 
     def show(self, line: str, now: float) -> None:
-        """Show it in place of the last one, unless it is empty or says the same."""
+        """Show `line` in place of the last one, unless it is empty or unchanged."""
         if line and line != self._last:
             self._shown_at, self._last = now, line
             text = printable(line)
             writer_of(self._stream).put_latest(self, lambda: self._show(text))
 
     def logger(self, is_verbose: bool) -> Callable[[str], None]:
-        """Where a run's log goes: here, or nowhere."""
+        """Return the function that takes the log of a run: `log`, or one that drops every line."""
         return self.log if is_verbose else lambda line: None
 
     def log(self, text: str) -> None:
-        """A line with the time, which does not stay on the same line as the progress."""
+        """Write a line with the time, on a line of its own."""
         line = stamped(text)
         writer_of(self._stream).put(lambda: self._log(line))
 
     def finish(self) -> None:
-        """Leave the live line."""
+        """End the live line."""
         writer_of(self._stream).put(self._finish, is_needed=True)
 
     def _show(self, line: str) -> None:
@@ -78,7 +78,7 @@ class LiveLine:
 
 
 class ProgressLine(LiveLine):
-    """A reporter for whatever runs in the foreground; `_line` says how far that is."""
+    """Reports the progress of a foreground run; a subclass formats it in `_line`."""
 
     def __init__(self, stream: Optional[TextIO], is_quiet: bool, uncompressed_size: Optional[int] = None) -> None:
         super().__init__(stream, is_quiet)
@@ -86,18 +86,18 @@ class ProgressLine(LiveLine):
         self._meter = RateMeter()
 
     def __call__(self, runner: Any) -> None:
-        """Show how far `runner` is, if it is time."""
+        """Show the progress of `runner`, if a line is due."""
         now = time.monotonic()
         if self.is_due(now):
             self.show(self._line(runner, now), now)
 
     def _line(self, runner: Any, now: float) -> str:
-        """Empty where there is nothing to show yet."""
+        """Format the progress; empty if there is nothing to show yet."""
         raise NotImplementedError
 
     def _tell(self, now: float, done: int, total: Optional[int], who: str) -> str:
-        """The line for `done` of `total` bytes, if that is known, with `who` at its end."""
-        if total and self._uncompressed_size:  # what a person knows of a compressed image is how large it will be
+        """Format `done` of `total` bytes, `total` being None if unknown, with `who` at the end."""
+        if total and self._uncompressed_size:  # a person thinks in uncompressed bytes
             done, total = done * self._uncompressed_size // total, self._uncompressed_size
         self._meter.add(now, done)
         rate = self._meter.rate(now)
@@ -115,7 +115,7 @@ class ProgressLine(LiveLine):
 
 
 class Progress(ProgressLine):
-    """How far the ring below a node is; on the server before the start, who is waited for."""
+    """Progress of the ring below a node; on the server before the start, the nodes that are not ready."""
 
     def __init__(self, stream: Optional[TextIO], is_quiet: bool, uncompressed_size: Optional[int] = None) -> None:
         super().__init__(stream, is_quiet, uncompressed_size)
@@ -150,7 +150,7 @@ def _listed(names: List[str]) -> str:
 
 
 def table(nodes: List[Dict[str, Any]], told: str = "") -> str:
-    """The results of a run, one line for a node, in ring order; then errors, but for those that `told` has as well."""
+    """Format the results, one row per node in ring order; below, the errors that `told` does not hold."""
     head = ("node", "result", "bytes", "seconds", "rate", "verified", "repaired", "happened")
     rows: List[Tuple[str, ...]] = [head]
     for node in nodes:
@@ -167,7 +167,7 @@ def table(nodes: List[Dict[str, Any]], told: str = "") -> str:
             )
         )
     if not any(row[-1] for row in rows[1:]):
-        rows = [row[:-1] for row in rows]  # one column less to fit a terminal
+        rows = [row[:-1] for row in rows]  # without the empty column, so that the table fits a terminal
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     for node in nodes:
@@ -180,7 +180,7 @@ def table(nodes: List[Dict[str, Any]], told: str = "") -> str:
 
 
 def times_line(name: str, times: Dict[str, Any]) -> str:
-    """Where a node's time went, in seconds, by the words of `profile.py`; empty where nothing is known."""
+    """Format where a node's time went, in seconds, in the terms of `profile.py`; empty if unknown."""
     parts = ["%s %.1f" % (what, seconds) for what, seconds in times.items() if what != "children"]
     for child, told in (times.get("children") or {}).items():
         parts.append("to %s: %s" % (child, " ".join("%s %.1f" % item for item in told.items()) or "nothing"))
@@ -188,7 +188,7 @@ def times_line(name: str, times: Dict[str, Any]) -> str:
 
 
 def verdict_lines(result: Dict[str, Any], server: str, is_verbose: bool) -> List[str]:
-    """What limited the run, where that stands out; and for the curious where the time of each node went."""
+    """What limited the run, if that is clear; if verbose, also where the time of each node went."""
     lines = []
     if is_verbose:
         told = [(server, result["times"]), *((node["name"], node.get("times") or {}) for node in result["nodes"])]
@@ -197,13 +197,13 @@ def verdict_lines(result: Dict[str, Any], server: str, is_verbose: bool) -> List
 
 
 def coverage_line(result: Dict[str, Any]) -> str:
-    """What of the image a result is about; nothing where that is all of it."""
+    """Say which part of the image was cloned; empty if it was all of it."""
     covers = str(result.get("covers") or "all bytes")
     return "" if covers == "all bytes" else "\ncovers: " + covers
 
 
 def half_written_line(result: Dict[str, Any]) -> str:
-    """That a disk was left in pieces; nothing where it was not."""
+    """Warn of a half-written disk; empty if there is none."""
     if not result.get("half_written"):
         return ""
     path = printable(str((result.get("target") or {}).get("path", "the disk")))

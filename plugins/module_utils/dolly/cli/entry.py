@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the packed engine begins: as the command line, or as the process of a run directory.
+"""The entry point of the packed engine: the command line, or the process of a run directory.
 
-Each loads its own part only. Out of a zip Python compiles what it loads every time, some 30 microseconds a line.
+Each mode loads only what it needs: Python compiles modules from a zip at every start, at about 30 us a line.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _MODES = ("receiver", "sender", "classic-receiver", "classic-sender")
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Run what the arguments ask for; the exit status."""
+    """Run what the arguments ask for. Returns the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
-    gc.disable()  # nothing of what is loaded now is ever garbage, and looking for that takes a tenth of the start
+    gc.disable()  # imports create no garbage, and searching for it takes a tenth of the start
     try:
         work = _choose(arguments)
     finally:
@@ -30,24 +30,24 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def run() -> None:
-    """Run, and end the process with the exit status as soon as everything is said.
+    """Run, and end the process with the exit status as soon as all output is written.
 
-    By then threads have ended and files are closed; what Python would take down besides takes 25 ms, for which
-    whoever waits for this process would wait too.
+    By then, threads have ended and files are closed. The normal shutdown of Python takes another 25 ms,
+    during which the parent process would wait.
     """
     _fill_gaps()
     status = main()
     try:
-        if not output.is_stuck():  # a thread that waits for a stopped terminal holds its stream
+        if not output.is_stuck():  # a thread that waits for a stopped terminal holds the stream's lock
             sys.stdout.flush()
             sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):  # nobody reads any more, or there never was a stream
+    except (OSError, ValueError, AttributeError):  # the reader has gone, or there never was a stream
         raise SystemExit(status) from None
     os._exit(status)
 
 
 def _fill_gaps() -> None:
-    """A standard stream that was closed is the next file that is opened: a target, or a socket of the run."""
+    """Fill closed standard streams, or the next file (a target, a socket) would get such a descriptor."""
     while True:
         number = os.open(os.devnull, os.O_RDWR)
         if number > 2:

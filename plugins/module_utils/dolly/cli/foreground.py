@@ -27,7 +27,7 @@ from .request import receiver_options, sender_config
 
 
 def receive(options: argparse.Namespace) -> int:
-    """Be a client; the exit status."""
+    """Run a client. Returns the exit status."""
     core_dumps.forbid()
     ring, knocks = activation.take_sockets()
     key = find_key(options.key_file or "", options.is_insecure, warn)
@@ -55,19 +55,19 @@ def receive(options: argparse.Namespace) -> int:
     context.log(counts % result)
     text = table([dict(result, name=name, state=member.word.state)])
     text += coverage_line(result) + half_written_line(result)
-    # Where the standard output is the target, whatever is told there would be part of the image.
+    # If standard output is the target, text printed there would become part of the image.
     stream = sys.stderr if choose.facts.get("kind") == "stream" else sys.stdout
     tell(options, dict(result, role="client", name=name), code, text, stream)
     return code
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Be the server; the exit status."""
+    """Run the server. Returns the exit status."""
     core_dumps.forbid()
     tab = config_file.read(options.config) if options.config else Dollytab()
     config = sender_config(options, tab, own_names(), warn)
     statistics.check(options.statistics or "")
-    sender.check(config)  # before a client is knocked at, or started
+    sender.check(config)  # before a client is started, by a knock or over ssh
     progress = Progress(sys.stderr, options.is_quiet, options.uncompressed_size)
     watchdog = Watchdog(progress, options.give_up)
     if options.ssh is None:
@@ -84,7 +84,7 @@ def serve(options: argparse.Namespace) -> int:
         raise UsageError("-O", "-", "a file or disk: with --ssh nobody reads the clients' standard output")
     from .ssh_ring import SshRing
 
-    key = secrets.token_hex(32).encode()  # a line of text, as shells can read it
+    key = secrets.token_hex(32).encode()  # hexadecimal, because shells read the key as a line of text
     with SshRing(options.ssh, receiver_options(options), progress.logger(options.is_verbose)) as ring:
         asked = config["nodes"]
         if not options.is_verbose and not options.is_quiet:
@@ -115,7 +115,7 @@ def _stream(
 
 
 def _end(options: argparse.Namespace, config: Dict[str, Any], result: Dict[str, Any]) -> int:
-    """Tell of the result; the exit status."""
+    """Print the result. Returns the exit status."""
     error = from_dict(result["error"]) if result["error"] else None
     if error is None:
         is_done = [node["state"] == "done" for node in result["nodes"]]
@@ -142,7 +142,7 @@ def _run(node: Node, progress: Progress) -> None:
 
 
 def _is_me(name: str) -> bool:
-    """With MYNODENAME set a caller has to mean this machine: by its name, that of an interface, or an address."""
+    """Whether `name` (with MYNODENAME set) is this machine: its name, that of an interface, or an address."""
     if is_address(name):
         return is_own_address(name)
     return any(is_interface_of(name, own, False) for own in own_names())
@@ -151,5 +151,5 @@ def _is_me(name: str) -> bool:
 def _stdout() -> Optional[int]:
     try:
         return sys.stdout.fileno()
-    except (OSError, AttributeError):  # replaced by something that is no file, or closed before this program began
+    except (OSError, AttributeError):  # replaced by an object that is no file, or closed before the start
         return None

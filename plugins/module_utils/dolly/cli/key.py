@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the command line finds the run's secret."""
+"""Finds the run's secret for the command line."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..errors import Refused, UsageError
 DEFAULT_KEY = "/etc/dolly/key"
 KEY_VARIABLE = "DOLLY_KEY_FILE"
 _SIZES = (32, 4096)
-#: Known to everybody, on purpose: what --insecure says has to be true on every node alike.
+#: Public on purpose: with --insecure, every node must use the same key.
 _NO_SECRET = hashlib.sha256(b"dolly --insecure: this key is no secret").digest()
 
 
 def find_key(
     key_file: str, is_insecure: bool, warn: Callable[[str], None], environment: Optional[Mapping[str, str]] = None
 ) -> bytes:
-    """The secret of --key-file, else of DOLLY_KEY_FILE, else of /etc/dolly/key; or none at all, when told so.
+    """Return the secret of --key-file, DOLLY_KEY_FILE or /etc/dolly/key; with --insecure, a public key.
 
-    Raises Refused when there is none, UsageError for a file that is no key.
+    Raises Refused if there is no key, UsageError if a file is not a key.
     """
     if is_insecure:
         if key_file:
@@ -48,9 +48,9 @@ def find_key(
 
 
 def read_key(option: str, path: str, warn: Callable[[str], None]) -> bytes:
-    """The content of a file, all of it: a key is bytes, not text. Raises UsageError.
+    """Return the whole content of a key file: a key is bytes, not text. Raises UsageError.
 
-    That others can read it is no more than a warning: on a rescue system there is nobody else.
+    A key that others can read only causes a warning: a rescue system has no other users.
     """
     smallest, largest = _SIZES
     try:
@@ -66,5 +66,5 @@ def read_key(option: str, path: str, warn: Callable[[str], None]) -> bytes:
 
 
 def run_id(key: bytes) -> str:
-    """A run on the command line is known by its key: nothing else is the same on every node beforehand."""
+    """Derive the id of a run from its key: nothing else is the same on every node beforehand."""
     return hmac.new(key, b"dolly run id", hashlib.sha256).hexdigest()[:32]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line: a client by default, the server with options that describe what is sent."""
+"""The command line: a client by default; the server if an option says what to send."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .argtypes import joined
 from .options import is_server, make_parser
 from .outcome import EXIT_OK, EXIT_REFUSED, print_json, warn
 
-#: By which option somebody says what the engine has another name for.
+#: The command-line options for which the engine has other names.
 _OPTIONS = {
     "checksum": "--checksum", "bmap": "--bmap", "compare": "--compare", "min_nodes": "--min-nodes", "port": "--port",
     "bind": "--bind", "dummy": "--dummy", "source": "-I",
@@ -25,7 +25,7 @@ _OPTIONS = {
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Run the command; the exit status."""
+    """Run the command. Returns the exit status."""
     began_at = time.monotonic()
     is_service = "LISTEN_FDS" in os.environ and activation.take_knocks()
     with output.in_background():
@@ -36,13 +36,13 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def _main(arguments: List[str]) -> int:
-    is_json = "--json" in arguments  # also when the rest of them cannot be read
+    is_json = "--json" in arguments  # needed even if the other arguments cannot be parsed
     try:
         parser = make_parser()
         return _run(parser.parse_args(joined(parser, arguments)), parser)
-    except SystemExit as error:  # argparse has said why
+    except SystemExit as error:  # argparse has printed the reason
         return EXIT_OK if not error.code else EXIT_REFUSED
-    except KeyboardInterrupt:  # while it looks up names or starts clients; a run that has begun hears of it itself
+    except KeyboardInterrupt:  # before the run has begun; later, a signal handler ends the run
         warn("ended by Ctrl-C before the run began: nothing was written")
         return EXIT_REFUSED
     except DollyError as error:
@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 
 def _in_words_of_options(error: DollyError) -> DollyError:
-    """What the engine and the modules call by one name has another one here."""
+    """Replace the engine's name of an option in an error by the command-line option."""
     option = _OPTIONS.get(str(error.fields.get("option", "")))
     if option is None or not isinstance(error, UsageError):
         return error

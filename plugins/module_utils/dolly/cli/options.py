@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of the command line: those of the original dolly, in any order, and a few more."""
+"""The options of the command line: those of the original dolly, in any order, and some more."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ files and variables:
 """ % (DEFAULT_KEY, KEY_VARIABLE)
 
 
-#: What each of the limits is about, in seconds.
+#: What each limit in seconds is for.
 _LIMITS = {
     "join": "a client ends when no machine before it came within",
     "barrier": "how long the server waits for all nodes to be ready",
@@ -62,10 +62,10 @@ _LIMITS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line. The usage, twenty lines of it, would push that off the screen."""
+    """Prints an error as one line. The usage has twenty lines and would push the error off the screen."""
 
     def parse_known_args(self, *arguments: Any, **more: Any) -> Any:
-        """Parse, and choose the port that depends on another option."""
+        """Parse, then choose the default port, which depends on another option."""
         options, rest = super().parse_known_args(*arguments, **more)
         if getattr(options, "port", 0) is None:
             options.port = SERVICE_PORT if options.knocks and not options.is_classic else DEFAULT_PORT
@@ -76,7 +76,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser, from which the manual page is made, too."""
+    """Create the parser; the manual page is generated from it, too."""
     parser = Parser(
         prog="dolly",
         description=DESCRIPTION,
@@ -93,7 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def is_server(options: argparse.Namespace) -> bool:
-    """Whether the options describe what is sent. -O alone does not: it is a client's own target."""
+    """Whether the options describe a server. -O alone does not: it also names a client's own target."""
     return bool(
         options.is_server or options.server or options.hosts or options.config or options.infile or options.dummy
     )

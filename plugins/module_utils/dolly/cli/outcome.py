@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a run in the foreground tells of its result: a table, one JSON document, a line of statistics."""
+"""Reports the result of a foreground run: a table, one JSON document, a line of statistics."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def code_of(state: str) -> int:
 
 
 def print_json(result: Dict[str, Any], code: int, stream: Optional[TextIO] = None) -> None:
-    """The result as one document, on standard output."""
+    """Print the result as one JSON document; on standard output by default."""
     _print(json.dumps(dict(result, version=VERSION, exit_code=code), sort_keys=True), stream)
 
 
 def tell(
     options: argparse.Namespace, result: Dict[str, Any], code: int, text: str, stream: Optional[TextIO] = None
 ) -> None:
-    """As the options say: the document, the text, or nothing."""
+    """Print the document, the text, or nothing, as the options say."""
     if options.is_json:
         print_json(result, code, stream)
     elif not options.is_quiet:
@@ -38,20 +38,20 @@ def tell(
 
 
 def count(options: argparse.Namespace, result: Dict[str, Any], segsize: int) -> None:
-    """Append to the file of -o."""
+    """Append the statistics to the file of -o."""
     statistics.note(options.statistics or "", result, segsize, options.uncompressed_size, warn)
 
 
 def warn(line: str) -> None:
-    """For a person, beside the result: one line, whoever's words are in it."""
+    """Print one line for a person to standard error. Control characters in `line` are replaced."""
     stream, text = sys.stderr, printable(line)
     writer_of(stream).put(lambda: write("dolly: %s\n" % text, stream), is_needed=True)
 
 
 def _print(text: str, stream: Optional[TextIO]) -> None:
-    """The exit status says how the run went, whether or not that could be printed."""
+    """Print in the background. A failure is only a warning: the exit status says how the run went."""
     place = stream or sys.stdout
-    # Not more than that: a document is one line, however long.
+    # Escape control characters only: a document is one line of any length.
     lines = "".join((line if line.isprintable() else printable(line)) + "\n" for line in text.split("\n"))
 
     def print_it() -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the options and the configuration file ask of a server together. An option wins over the file."""
+"""Combines the options and the configuration file of a server. An option overrides the file."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from ..storage.registry import ARCHIVE_ANYWHERE, ARCHIVE_TO_FILES
 _OPTIONS = {
     "segsize": "--segsize", "socket_buffer": "-u", "block_size": "-b", "tries": "-r", "min_rate": "--min-rate",
 }  # fmt: skip
-#: Options of the sender that are called the same on the command line.
+#: Options of the sender that have the same name on the command line.
 _AS_THEY_ARE = ("checksum", "bmap", "compare", "min_nodes", "bind", "sync")
 
 
 def sender_config(
     options: argparse.Namespace, tab: Optional[Dollytab], own_names: List[str], warn: Callable[[str], None]
 ) -> Dict[str, Any]:
-    """The configuration of the sender. Raises UsageError."""
+    """Build the configuration of the sender. Raises UsageError."""
     tab = tab or Dollytab()
     for warning in tab.warnings:
         warn("warning: %s" % warning)
@@ -66,7 +66,7 @@ def sender_config(
 
 
 def receiver_options(options: argparse.Namespace) -> List[str]:
-    """What clients are told that the server starts: their port and limits. All else is in the plan."""
+    """Return the options for clients that the server starts: port and limits. The rest is in the plan."""
     found = ["--port", str(options.port)]
     if options.give_up is not None:
         found += ["-a", "%g" % options.give_up]
@@ -79,7 +79,7 @@ def receiver_options(options: argparse.Namespace) -> List[str]:
 
 
 def list_hosts(text: str) -> List[str]:
-    """The clients that -H names. Raises UsageError."""
+    """Return the clients that -H names. Raises UsageError."""
     try:
         return parse_hosts(text)
     except ValueError as error:
@@ -95,7 +95,7 @@ def _compare_server(
 
 
 def compare_server(named: str, own_names: List[str], warn: Callable[[str], None]) -> None:
-    """Warn when a configuration file names another server than this machine, as the manual says."""
+    """Warn if a configuration file names another server than this machine, as the original's manual says."""
     known = {name.partition(".")[0] for name in own_names}
     if named.partition(".")[0] not in known:
         names = ", ".join(sorted(set(own_names))) or "nothing"
@@ -126,7 +126,7 @@ def _outfile(options: argparse.Namespace, tab: Dollytab, source: str) -> "tuple[
 
 
 def _archives(options: argparse.Namespace, outfile: Outfile) -> str:
-    """What a plain archive may go to: infile in a file means its bytes, as in the original; -I cannot say that."""
+    """Where a plain archive may go. An infile in a file means its bytes, as in the original; -I may not."""
     return ARCHIVE_TO_FILES if options.infile and not outfile.is_compressed else ARCHIVE_ANYWHERE
 
 
@@ -138,7 +138,7 @@ def _described(part: Any, **values: Any) -> Any:
 
 
 def _dummy_size(options: argparse.Namespace, tab: Dollytab) -> Optional[int]:
-    """Bytes of a dummy run that has a size."""
+    """Return the bytes of a dummy run, or None if it has no size."""
     megabytes = options.dummy if options.dummy is not None else tab.dummy
     return megabytes * 10 ** 6 if megabytes else None
 
@@ -157,7 +157,7 @@ def _numbers(options: argparse.Namespace, tab: Dollytab) -> Dict[str, int]:
 
 
 def _timeouts(options: argparse.Namespace, tries: int) -> Dict[str, Any]:
-    """The limits that were given; with -r the barrier waits until the last try is over."""
+    """Return the given limits; with -r, the barrier outlasts the last try."""
     names = [name if name == "dead_after" else name + "_timeout" for name in Timeouts().to_dict()]
     found = {name: getattr(options, name) for name in names}
     if tries and found["barrier_timeout"] is None:
@@ -188,7 +188,7 @@ def _extra(host: str, interfaces: Interfaces, ip_version: Optional[int]) -> List
 
 
 def _server_extra(server: str, interfaces: Interfaces, ip_version: Optional[int]) -> List[str]:
-    """Its further addresses. The clients need theirs; a server without such names is reached by its own one alone."""
+    """Return the server's further addresses; none if no names of interfaces can be made from its name."""
     try:
         return _extra(server, interfaces, ip_version) if server else []
     except UsageError:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts receivers over ssh, with nothing installed beforehand, and takes their results home.
+"""Starts receivers over ssh, with nothing installed beforehand, and collects their results.
 
-On the node all lies in one fresh directory that only its user can enter: the engine, and the run's key until the
-receiver has read it. The key is never on a command line.
+On the node, everything lies in a new directory that only its user can enter: the engine, and the run's key
+until the receiver has read it. The key is never on a command line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RESULT_S = 15.0
 _LISTENING = "listening on port "
 _POLL_S = 0.05
 _LARGEST_OUTPUT = 1 << 20
-#: The first line of its input is the key, which `read` takes from there byte by byte; the rest is the engine.
+#: The first line of standard input is the key, which `read` takes byte by byte; the rest is the engine.
 _COPY = (
     'umask 077 && folder=$(mktemp -d) && IFS= read -r key && printf %s "$key" > "$folder/key" && '
     'cat > "$folder/dolly.pyz" && echo "$folder"'
@@ -29,7 +29,7 @@ _COPY = (
 
 
 class Machine:
-    """A node as ssh reaches it. Each method may be called on a thread of its own; `close` in any case."""
+    """A node reached over ssh. Each method may be called on any thread. `close` must always be called."""
 
     def __init__(self, name: str, transport: Transport, options: Sequence[str], log: Callable[[str], None]) -> None:
         self.name = name
@@ -44,7 +44,7 @@ class Machine:
         self._err = b""
 
     def start(self, engine: bytes, key: bytes) -> None:
-        """Connect, copy and start a receiver; `port` is set then. `key`: one line. Raises StartFailed."""
+        """Connect, copy and start a receiver, and set `port`. `key`: one line. Raises StartFailed."""
         try:
             self._transport.connect()
             self._folder = self._transport.call("sh -c %s" % shlex.quote(_COPY), key + b"\n" + engine)
@@ -56,7 +56,7 @@ class Machine:
             raise StartFailed(self.name, why) from error
 
     def finish(self) -> Optional[Dict[str, Any]]:
-        """The receiver's own result; None when it left none in time."""
+        """Return the receiver's own result, or None if none arrives within 15 s."""
         give_up_at = time.monotonic() + _RESULT_S
         while self._is_launched and time.monotonic() < give_up_at:
             has_ended = self._transport.has_ended()
@@ -72,18 +72,18 @@ class Machine:
         return found if isinstance(found, dict) else None
 
     def close(self) -> None:
-        """End the receiver if it still runs, remove what was copied, hang up. Never raises: it is over."""
+        """End the receiver if it still runs, remove what was copied, and disconnect. Never raises."""
         try:
             if self._folder:
                 kill = "kill %d 2>/dev/null; " % self._pid if self._pid and not self._transport.has_ended() else ""
                 self._transport.call("%srm -rf -- %s" % (kill, shlex.quote(self._folder)))
-        except Exception as error:  # whatever it is, the run is over and the others are to be cleaned, too
+        except Exception as error:  # whatever failed, the other machines must still be cleaned up
             self._log("%s could not be cleaned up, %s is left there: %s" % (self.name, self._folder, error))
         finally:
             self._transport.close()
 
     def poll(self) -> None:
-        """Take what has come, so that the receiver never waits for us. Only the end of what it says is kept."""
+        """Read what has arrived, so that the receiver never blocks. Only the end of its output is kept."""
         if self._is_launched:
             out, err = self._transport.read()
             self._out = (self._out + out)[-_LARGEST_OUTPUT:]
@@ -115,5 +115,5 @@ class Machine:
 
 
 def reasons(failed: Dict[str, DollyError]) -> List[str]:
-    """A sentence for each machine that did not start."""
+    """Return a sentence for each machine that did not start."""
     return [said_of(name, error.sentence) for name, error in sorted(failed.items())]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The receivers of a run that were started over ssh, all of them together."""
+"""All receivers of a run that were started over ssh."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .ssh import Machine, reasons
 from .ssh_transport import check_names, make_transport
 
 _AT_ONCE = 16
-#: What a server says of a node that it lost sight of; the node's own word outweighs that.
+#: States in which the server has lost sight of a node; the node's own result then takes precedence.
 _UNSEEN = ("lost", "unreachable")
 
 
 class SshRing:
-    """Starts them, reads along while the run goes on, and leaves nothing behind. To be used with `with`."""
+    """Starts receivers, reads their output during the run, and cleans up. To be used with `with`."""
 
     def __init__(self, login: str, options: Sequence[str], log: Callable[[str], None]) -> None:
         self._user = login.rstrip("@")
         self._options = options
         self._log = log
         self._machines: List[Machine] = []
-        #: Why those did not start that the run goes on without, by host.
+        #: Why clients did not start, by host; the run goes on without them.
         self.failed: Dict[str, DollyError] = {}
 
     def __enter__(self) -> SshRing:
@@ -37,10 +37,11 @@ class SshRing:
         self._each(lambda machine: machine.close())
 
     def start(self, nodes: Sequence[Dict[str, Any]], min_nodes: int, key: bytes) -> List[Dict[str, Any]]:
-        """Start a receiver on every node; the nodes that have one, with its port.
+        """Start a receiver on every node. Returns the nodes on which a receiver started, with its port.
 
-        `key` is one line of text. Raises UsageError for names that ssh may take for something else, Refused without any
-        ssh here, NotEnoughNodes with the reasons when fewer than `min_nodes` (0: all) do.
+        `key` is one line of text. Raises UsageError for names that ssh could misread, Refused if there is no
+        ssh on this machine, and NotEnoughNodes with the reasons if fewer than `min_nodes` (0: all) receivers
+        start.
         """
         hosts = [str(node["host"]) for node in nodes]
         check_names(self._user, hosts)
@@ -65,16 +66,16 @@ class SshRing:
         return [dict(node, port=started[node["host"]]) for node in nodes if node["host"] in started]
 
     def poll(self) -> None:
-        """Read what the receivers say, so that none of them waits for that."""
+        """Read the output of the receivers, so that none of them blocks on a full pipe."""
         for machine in self._machines:
             machine.poll()
 
     def collect(
         self, result: Dict[str, Any], asked: Sequence[Dict[str, Any]], has_digests: bool
     ) -> List[Dict[str, Any]]:
-        """The rows of all nodes that were asked for, in that order, each receiver's own result in `own`.
+        """Return the rows of all `asked` nodes, in that order, each with the receiver's own result in `own`.
 
-        `result`: of the server. `has_digests`: whether the image of a node can be, and is, compared with the server's.
+        `result`: the server's. `has_digests`: whether digests of nodes are compared with the server's.
         """
         found: Dict[str, Any] = {}
 
@@ -96,7 +97,7 @@ class SshRing:
         return dict(outweighed(row, own, expected), own=own)
 
     def _each(self, work: Callable[[Machine], None]) -> Dict[str, DollyError]:
-        """Do it on all at once; who failed, and why."""
+        """Call `work` for all machines in parallel. Returns the errors by name of the machine."""
         failed: Dict[str, DollyError] = {}
         with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
             waits = {pool.submit(work, machine): machine for machine in self._machines}
@@ -110,14 +111,14 @@ class SshRing:
 
 
 def outweighed(row: Dict[str, Any], own: Optional[Dict[str, Any]], expected: Optional[str]) -> Dict[str, Any]:
-    """What became of a node: the server's word, outweighed by the node's `own` where that knows better.
+    """Combine the server's row of a node with the node's `own` result where the node knows better.
 
-    `expected`: the digest of the server's image, empty where that is not known; None in a run without digests.
+    `expected`: the digest of the server's image, empty if unknown; None in a run without digests.
     """
     if not own or (own.get("state") == "done" and row["state"] not in (*_UNSEEN, "done")):
         return row
     if own.get("state") != "done":
-        # Another node may have told the server so.
+        # Another node may have reported to the server that this node is done.
         is_told = row["state"] == "done"
         return dict(row, state="failed", verified=False, error=own.get("error")) if is_told else row
     if expected is not None and (_digest_of(own) != expected or not expected):

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands on another machine over ssh: by paramiko where that is installed, else by the program of OpenSSH.
+"""Runs commands on another machine over ssh: with paramiko if that is installed, else with OpenSSH's ssh.
 
-Both ask nobody anything, and trust only hosts that are in known_hosts.
+Both never prompt, and trust only hosts in known_hosts.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ..errors import Refused, UsageError
 from ..storage.program import Program
 
 CONNECT_S = 15.0
-_CALL_S = 60.0  # for a command with all that it is sent
+_CALL_S = 60.0  # for a command and its input
 _CLOSE_S = 2.0
 _CHUNK = 65536
 _MAX_ANSWER = 1 << 20
-#: Options of OpenSSH. They win over what its configuration says of a host, but for where and as whom to connect.
+#: Options of OpenSSH. They override its configuration, except where and as which user to connect.
 _OPENSSH_OPTIONS = (
     "BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=%d" % CONNECT_S, "ServerAliveInterval=15",
     "ControlMaster=no", "ControlPath=none", "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no",
     "RemoteCommand=none", "RequestTTY=no", "PermitLocalCommand=no", "LogLevel=ERROR",
 )  # fmt: skip
-#: A configuration of ssh puts names into commands (ProxyCommand, Match exec), and a program takes a dash for an option.
+#: ssh may put names into commands (ProxyCommand, Match exec), and reads a leading dash as an option.
 _HOST = re.compile(r"[A-Za-z0-9_:\[][A-Za-z0-9_.:%\[\]-]*\Z")
 _USER = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.@\\-]*\$?)?\Z")
 
 
 def check_names(user: str, hosts: List[str]) -> None:
-    """Refuse what a shell or an option parser would take for something else. Raises UsageError."""
+    """Refuse names that a shell or an option parser could misread. Raises UsageError."""
     if not _USER.match(user):
         raise UsageError("--ssh", user, "the name of a user, of letters, digits and . _ - alone")
     for host in hosts:
@@ -44,32 +44,32 @@ def check_names(user: str, hosts: List[str]) -> None:
 
 
 class Transport(Protocol):
-    """A way to one machine. Each method may be called on a thread of its own, one at a time."""
+    """A connection to one machine. Methods may be called on any thread, but one at a time."""
 
-    #: What a method may raise when the way is broken.
+    #: What the methods may raise if the connection fails.
     errors: Tuple[Any, ...]
 
     def connect(self) -> None:
-        """Get there. Raises one of `errors`."""
+        """Connect. Raises one of `errors`."""
 
     def call(self, command: str, data: bytes = b"") -> str:
-        """Run a command with `data` as its input; what it printed. Raises OSError with its complaint, or `errors`."""
+        """Run a command on `data` and return its output. Raises OSError with its stderr, or `errors`."""
 
     def launch(self, command: str) -> None:
-        """Start a command that goes on; `read` has its output. Once."""
+        """Start a command and leave it running; `read` returns its output. Call this once."""
 
     def read(self) -> Tuple[bytes, bytes]:
-        """What it has printed since, on standard output and error. Does not wait."""
+        """Return new output of the launched command (stdout, stderr). Never waits."""
 
     def has_ended(self) -> bool:
-        """Whether the launched command is over, and all that it printed was read."""
+        """Whether the launched command has ended and all of its output was read."""
 
     def close(self) -> None:
-        """Hang up."""
+        """Disconnect."""
 
 
 def make_transport(host: str, user: str) -> Transport:
-    """The way to a machine that this computer has the means for. Raises Refused where it has none."""
+    """Create a transport by the means that this machine has. Raises Refused if it has none."""
     try:
         import paramiko
     except ImportError:
@@ -82,7 +82,7 @@ def make_transport(host: str, user: str) -> Transport:
 
 
 class ParamikoTransport:
-    """One connection by the library, with a channel for each command."""
+    """One paramiko connection, with a channel for each command."""
 
     def __init__(self, paramiko: Any, host: str, user: str) -> None:
         self.errors: Tuple[Any, ...] = (paramiko.SSHException, OSError, EOFError)
@@ -93,7 +93,7 @@ class ParamikoTransport:
         self._channel: Any = None
 
     def connect(self) -> None:
-        """Log in, as ~/.ssh/config says."""
+        """Log in, following ~/.ssh/config."""
         paramiko = self._paramiko
         client = self._client = paramiko.SSHClient()
         client.load_system_host_keys()
@@ -112,7 +112,7 @@ class ParamikoTransport:
         )
 
     def call(self, command: str, data: bytes = b"") -> str:
-        """Run it on a channel of its own."""
+        """Run the command on a channel of its own."""
         stdin, out, err = self._client.exec_command(command, timeout=_CALL_S)
         stdin.write(data)
         stdin.channel.shutdown_write()
@@ -122,12 +122,12 @@ class ParamikoTransport:
         return text
 
     def launch(self, command: str) -> None:
-        """Start it on a channel that stays."""
+        """Start the command on a channel that stays open."""
         self._channel = self._client.get_transport().open_session(timeout=CONNECT_S)
         self._channel.exec_command(command)
 
     def read(self) -> Tuple[bytes, bytes]:
-        """What has come by now."""
+        """Return what has arrived."""
         out = err = b""
         while self._channel is not None and self._channel.recv_ready():
             out += self._channel.recv(_CHUNK)
@@ -136,7 +136,7 @@ class ParamikoTransport:
         return out, err
 
     def has_ended(self) -> bool:
-        """Whether its exit status is here, and nothing else is to come."""
+        """Whether the exit status has arrived and no output is left."""
         return self._channel is None or (self._channel.exit_status_ready() and not self._channel.recv_ready())
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class ParamikoTransport:
 
 
 class OpenSshTransport:
-    """The program ssh, once for each command. What it cannot do without asking somebody fails."""
+    """Runs the program ssh once for each command. Anything that would need a prompt fails."""
 
     errors: Tuple[Any, ...] = (OSError,)
 
@@ -156,10 +156,10 @@ class OpenSshTransport:
         self._running: Optional[Program] = None
 
     def connect(self) -> None:
-        """Nothing: the first command connects."""
+        """Do nothing: the first command connects."""
 
     def call(self, command: str, data: bytes = b"") -> str:
-        """Run ssh and wait for its end."""
+        """Run ssh and wait until it ends."""
         program = Program([*self._argv, command], is_apart=True)
         try:
             out, err = _converse(program, data, _CALL_S)
@@ -171,28 +171,28 @@ class OpenSshTransport:
         return out.decode("utf-8", "replace").strip()
 
     def launch(self, command: str) -> None:
-        """Start ssh and leave it there."""
+        """Start ssh and leave it running."""
         self._running = Program([*self._argv, command], is_apart=True)
 
     def read(self) -> Tuple[bytes, bytes]:
-        """What has come by now."""
+        """Return what has arrived."""
         if self._running is None:
             return b"", b""
         return _available(self._running.stdout), _available(self._running.stderr)
 
     def has_ended(self) -> bool:
-        """Whether ssh is over, and nothing lies in its pipe."""
+        """Whether ssh has ended and its pipe is empty."""
         running = self._running
         return running is None or (running.poll() is not None and not _is_readable(running.stdout))
 
     def close(self) -> None:
-        """End the ssh that was launched."""
+        """End the launched ssh."""
         if self._running is not None:
             self._running.close(_CLOSE_S)
 
 
 def _converse(program: Program, data: bytes, patience_s: float) -> Tuple[bytes, bytes]:
-    """Write to a program and read what it says, until it has closed both its outputs. Raises TimeoutError."""
+    """Write to a program and read its output until it has closed both streams. Raises TimeoutError."""
     found: Dict[int, bytes] = {program.stdout: b"", program.stderr: b""}
     is_open = list(found)
     rest = memoryview(data)
@@ -208,7 +208,7 @@ def _converse(program: Program, data: bytes, patience_s: float) -> Tuple[bytes, 
         if writable:
             try:
                 rest = rest[os.write(program.stdin, rest) :]
-            except BrokenPipeError:  # it has ended, and says why elsewhere
+            except BrokenPipeError:  # the program has ended; its stderr says why
                 rest = rest[:0]
             if not len(rest):
                 program.close_stdin()
@@ -221,7 +221,7 @@ def _converse(program: Program, data: bytes, patience_s: float) -> Tuple[bytes, 
 
 
 def _is_readable(descriptor: int) -> bool:
-    """Whether bytes lie there; an end is none."""
+    """Whether there are bytes to read; the end of the stream does not count."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return any(event & select.POLLIN for _descriptor, event in poll.poll(0))
@@ -238,7 +238,7 @@ def _available(descriptor: int) -> bytes:
 
 
 def read_ssh_config(paramiko: Any, name: str) -> Dict[str, Any]:
-    """What ~/.ssh/config says of a host."""
+    """Return the configuration of a host in ~/.ssh/config."""
     try:
         with open(os.path.expanduser("~/.ssh/config"), encoding="utf-8") as file:
             config = paramiko.SSHConfig()
