@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Connects to another node and proves to it, and it to us, that both hold the run's secret."""
+"""Connects to another node; both prove to each other that they hold the run's secret."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .context import Context
 
 _PAUSE_S = 0.3  # between tries
 _MAX_REFUSALS = 3
-#: Why a node may hang up that listens; it tells strangers nothing.
+#: Why a listening node may hang up: it tells strangers nothing.
 _DOUBTS = "was it started for the same run, with the same key, and does no other program listen on port %d there?"
 
 OnEstablished = Callable[[Established, Channel], None]
@@ -32,9 +32,10 @@ OnFailed = Callable[[str], None]
 class Dialer:
     """An attempt to reach `node`. Ends in one of two calls on the reactor.
 
-    While nobody listens there, on none of its addresses, it is made again for `patience_s`, or as often as the run's
-    transport says. A connection that is closed before the handshake is over, or never gets to its end, is tried again
-    for as long, and a few times in any case: strangers may have used up the room for unfinished ones.
+    While no address of the node accepts, connecting is repeated for `patience_s`, or as often as the run's
+    transport says. A connection whose handshake fails or times out is tried again for as long. A closed
+    connection is tried again a few times in any case: strangers may have used up the limit on unfinished
+    handshakes.
 
     `choose_epoch` gets the epoch that the other node says is current and returns the one to propose.
     """
@@ -70,7 +71,7 @@ class Dialer:
         self._start()
 
     def cancel(self) -> None:
-        """Give up; nothing is called any more. Harmless when it is over.
+        """Give up; neither callback is called any more. Harmless when the attempt is over.
 
         A thread that is still connecting ends soon after; the context's `attempts` tell when.
         """
@@ -128,7 +129,7 @@ class Dialer:
 
     def _explain(self, error: PeerLost) -> DollyError:
         node = self._node
-        name = self._context.name or "a node"  # on the command line a client may have none
+        name = self._context.name or "a node"  # a client started from the command line may have no name
         return sockets.not_reached(name, node.name, node.hosts[-1], node.port, error)
 
     def _on_connected(self, error: Optional[BaseException]) -> None:
@@ -164,7 +165,7 @@ class Dialer:
             return
         channel, self._channel = self._channel, None
         self._timer.cancel()
-        self._cancelled.set()  # from here on the connection's fate is its new owner's business
+        self._cancelled.set()  # from here on the new owner is responsible for the connection
         self._context.attempts.over(self)
         channel.write(event.data)
         self._on_established(event.established, channel)

@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last phase of a node whose target is to differ from the image: it waits until nobody below needs the image.
+"""The last phase of a node whose target will differ from the image: wait until no node below needs the image.
 
-A node in this phase is `serving`: it holds every byte, verified and flushed, and lacks only what `Store.finalize` does.
-Nothing that happens to others makes it fail any more, and the phase ends by itself, whatever hangs.
+A node in this phase is `serving`: it holds every byte, verified and flushed, and lacks only what
+`Store.finalize` does. No failure of other nodes makes it fail any more, and the phase ends by itself,
+whatever hangs.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from ..workers import Crew
 from .context import Context
 from .down.downstream import Downstream
 
-#: How long threads that read for children may take to come back once those were let go.
+#: How long threads that read for children may take to end after goodbye was said to the children.
 _LET_GO_S = 5.0
 
 Ended = Callable[[Optional[BaseException]], None]
 
 
 class Finalizer:
-    """Begins when nobody below needs the target as it is. Runs on the reactor; `finalize` has a thread.
+    """Begins when no node below needs the target as it is. Runs on the reactor; `finalize` has a thread.
 
-    `is_looked_at`: whether the node itself reads the target just now. `on_begin` is called when `finalize` begins,
-    `on_end` once, with what went wrong.
+    `is_looked_at` tells whether this node is reading the target itself. `on_begin` is called when `finalize`
+    begins, `on_end` once, with the error if there was one.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Finalizer:
         on_begin: Callable[[], None],
         on_end: Ended,
     ) -> None:
-        #: Whether the children were let go, and there may be no parent that waits for this node.
+        #: Whether goodbye was said to the children early. A parent may be missing then.
         self.is_hurried = False
         self._context = context
         self._crew = crew
@@ -56,12 +57,12 @@ class Finalizer:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the target may not be the image any more."""
+        """Whether the target may differ from the image by now."""
         return self._has_begun
 
     @property
     def is_pending(self) -> bool:
-        """Whether the end is still to come."""
+        """Whether this phase is still to end."""
         return not self._has_ended
 
     def look(self) -> None:
@@ -75,7 +76,7 @@ class Finalizer:
             self._watch_readers()
             return
         self._has_begun = True
-        # From now on the target is not the image: whoever asks for a parent has to ask somebody else.
+        # From now on the target is not the image: a node that looks for a parent has to ask another one.
         self._downstream.handle(heal.MadeLeaf())
         self._on_begin()
         limit = self._context.timeouts.flush
@@ -84,7 +85,7 @@ class Finalizer:
         self._crew.run("finalize", self._store.finalize, self._ended)
 
     def hurry(self, reason: str, error: Optional[Dict[str, Any]]) -> None:
-        """Let the children go and begin as soon as nobody reads; `reason` and `error` are told to them."""
+        """Say goodbye to the children with `reason` and `error`, and begin as soon as no thread reads."""
         if self.is_hurried:
             return
         self._context.log("lets its children go, and finishes its target: it lacks nothing")
@@ -94,7 +95,7 @@ class Finalizer:
         self.look()
 
     def _watch_readers(self) -> None:
-        """Nobody above or below can see that a thread here hangs in a read, and nobody is to wait for it."""
+        """No other node can see that a thread here hangs in a read; after a time limit, do not wait for it."""
         now = self._context.reactor.now()
         if self._unneeded_since is None:
             self._unneeded_since = now

@@ -18,7 +18,7 @@ _GOODBYES = {
     "superseded": "it has another parent",
     "ejected": "it gave this node up",
 }
-#: How a child's link ended where the healer says nothing of it.
+#: How a child's link ended, for ends that cause no action of the healer.
 _ENDS = {
     "finished": "%s is done",
     "failed": "%s failed: %s",
@@ -35,7 +35,7 @@ def goodbye_of(reason: str) -> str:
 
 
 def parent_gone(parent: str, reason: str, goodbye: Optional[Bye]) -> str:
-    """That there is no parent any more, which is nothing to worry about where all is done."""
+    """That the parent is gone, which is normal when the run is over."""
     if goodbye is None:
         return "lost the parent %s: %s" % (parent, reason)
     if goodbye.reason == "finished":
@@ -46,13 +46,13 @@ def parent_gone(parent: str, reason: str, goodbye: Optional[Bye]) -> str:
 
 
 def child_gone(name: str, outcome: str, reason: str) -> str:
-    """How the link to a child ended; empty where `actions` tells that."""
+    """How the link to a child ended; empty where `actions` reports that."""
     text = _ENDS.get(outcome, "")
     return text % ((name, reason) if text.count("%s") == 2 else (name,)) if text else ""
 
 
 def actions(event: heal.Event, found: Sequence[heal.Action], name_of: NameOf) -> List[str]:
-    """What a node does when a neighbour comes or goes, one line for each thing that a person may want to know."""
+    """What a node does when a neighbour comes or goes: one line for each action that is of interest."""
     lines = []
     dialled = [name_of(one.rank) for one in found if isinstance(one, heal.DialChild) and not one.is_adoption]
     if dialled:
@@ -76,7 +76,7 @@ def _line(event: heal.Event, action: heal.Action, name_of: NameOf) -> str:
         return "asking %s to become the parent of this node" % name_of(action.rank)
     if isinstance(action, heal.DropChild) and isinstance(event, heal.MadeLeaf):
         return "%s is left to another parent" % name_of(action.rank)
-    return ""  # what is given up is told by the failure that follows
+    return ""  # giving up is reported by the failure that follows
 
 
 def _why(event: heal.Event, name_of: NameOf) -> str:

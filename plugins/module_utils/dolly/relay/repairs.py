@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chunks that came out wrong, here or at a child: whose fault it was, and who is asked next."""
+"""Chunks that failed verification, here or at a child: who damaged them, and who is asked next."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from .work.verifier import MAX_TRIES
 
 
 def unreadable(error: BaseException) -> str:
-    """A note on the target of a node that is done: what it wrote was read back, and flushed; others cannot have it."""
+    """A note on the target of a node that is done: verified and flushed, but no longer readable for others."""
     fields = error.fields if isinstance(error, DollyError) else {}
     place = "byte %s, errno %s" % (fields.get("offset"), fields.get("errno"))
     return "it could not be read any more after it was done (%s), so others served those behind it" % place
 
 
 class RepairOwner(Protocol):
-    """What a node does about it; every call comes on the reactor."""
+    """What a node does about bad chunks; every call comes on the reactor."""
 
     @property
     def word(self) -> Snapshot:
-        """What this node last said of itself."""
+        """The newest snapshot that this node has made of itself."""
 
     def fail(self, error: BaseException) -> None:
-        """This node cannot do its part."""
+        """This node cannot complete its part in the run."""
 
     def retract(self, error: BaseException) -> None:
-        """This node is not done, whatever it has said."""
+        """This node is not done, even if it has reported `done`."""
 
     def storage_failed(self, error: BaseException) -> None:
         """The target cannot be read back."""
@@ -67,14 +67,14 @@ class Repairs:
 
     @property
     def is_looking(self) -> bool:
-        """Whether a thread may be reading the store for that."""
+        """Whether a thread may be reading the store to check a chunk again."""
         return self._recheck.is_running
 
     def _ask_again(self, index: int) -> None:
-        """Ask for a chunk that was wrong, and perhaps somebody else.
+        """Ask for a chunk again that was wrong, perhaps from another parent.
 
-        It may have come damaged although its giver had looked again. Then those above that one are asked, in the end
-        the server; from whom it comes so again and again is named.
+        If it came damaged although its sender had read it again, the nodes above that sender are asked, at
+        last the server. A node from which it comes damaged again and again is named in the error.
         """
         self._context.log("chunk %d does not match its digest; it is asked for again" % index)
         giver, tries = self._ledger.arrivals.take_blame(index)
@@ -92,4 +92,4 @@ class Repairs:
         elif error is not None:
             self._owner.storage_failed(error)
         else:
-            self._owner.ask()  # what had turned here is missing now
+            self._owner.ask()  # a chunk that was damaged here is missing now

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server: it has the image, decides who takes part, digests what it sends, and knows how it went."""
+"""The server: it has the image, decides who takes part, digests what it sends, and reports the outcome."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from .node import Node, Reporter, as_fields
 from .standstill import LastResort
 from .work.digester import Digester
 
-#: Every state of a node that has said whether it can take part, or of which that was said.
+#: States of a node that has said whether it can take part, or of which another node has said so.
 _READY_OR_NOT = frozenset((*OWN_STATES, *OPINIONS)) - {"waiting"}
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What the run asks for: `min_nodes` (0 means all), the SHA-256 of the whole image as expected, or as wanted.
+    """What the run asks for: `min_nodes` (0: all), the SHA-256 of the whole image as expected, or as wanted.
 
-    `checker`: compares the image with its block map, where there is one.
+    `checker` compares the image with its block map, where there is one.
     """
 
     min_nodes: int = 0
@@ -77,10 +77,10 @@ class Server(Node):
         self._abort_notice: Optional[AbortNotice] = None
 
     def _let_go(self, ledger: Ledger, verifies: bool) -> None:
-        """Say what may be sent from the beginning."""
+        """Tell the ledger what may be sent from the beginning."""
         if verifies:
-            # The digester lets everything go, chunk by chunk. Holes that went ahead of the data between them would
-            # leave each child with as many gaps as there are extents.
+            # The digester releases everything, chunk by chunk. Holes sent ahead of the data between them
+            # would leave each child with as many gaps as there are extents.
             ledger.know_zeros(_holes(self._source))
         else:
             ledger.hold_all(_holes(self._source))
@@ -112,17 +112,17 @@ class Server(Node):
         self._decide()
 
     def _decide(self) -> None:
-        """Start when everybody has said whether it can, or when time is over and enough can."""
+        """Start when every node is ready or has failed, or at the time limit if enough are ready."""
         if self.state != "waiting" or self.is_leaving or not self._is_checked:
             return
         if not self._is_barrier_over and self.board.count(_READY_OR_NOT) < len(self._ranks):
-            return  # the usual answer, without looking at every node for every piece of news
+            return  # the usual case, decided without a look at every node
         ready = [rank for rank in self._ranks if self._state_of(rank) == "ready"]
         waiting = [rank for rank in self._ranks if self._state_of(rank) == "waiting"]
         if waiting and not self._is_barrier_over:
             return
         if self._objection is not None:
-            # Not earlier: a node that nobody has linked yet would not hear of it, and wait in vain.
+            # Not earlier: a node that is not linked yet would not hear of it, and would wait in vain.
             self.fail(self._objection)
             return
         needed = self._policy.min_nodes or len(self._ranks)
@@ -165,7 +165,7 @@ class Server(Node):
         self._stream(self.plan)
 
     def _stream(self, plan: Plan) -> None:
-        """The nodes are about to ask for bytes."""
+        """START is sent: prepare what the nodes are about to request."""
         if plan.verify != "none" or self._policy.wants_sha256:
             wants_sha256 = self._policy.wants_sha256
             self._digest(lambda: self._digester.digest_all(wants_sha256), self._digested)
@@ -203,24 +203,24 @@ class Server(Node):
             self._digest(self._confirmations.look, self._digested)
 
     def need_changed(self) -> None:
-        """A child has said what it wants, and that may be nothing any more."""
+        """A child has sent a new NEED; it may now have everything."""
         super().need_changed()
         self._confirm()
 
     @property
     def _is_digesting(self) -> bool:
-        """Whether the run is not to end yet because the source is still being read."""
+        """Whether the run must not end yet, because the source is still being read."""
         return self._digesting is not None
 
     @property
     def _is_source_slow(self) -> bool:
-        """Whether everybody waits for what the source has to say."""
+        """Whether all nodes wait for the source."""
         return False
 
     def repair_wanted(self, need: Need) -> None:
-        """Chunks came out wrong right below: look at the source again before they are sent again.
+        """Children got chunks that failed verification: digest these chunks again before they are sent again.
 
-        If its digest is no longer what it was, the source was written to while it was read.
+        If the digest has changed, the source was written to while it was read.
         """
         self._digester.doubt(need.repair)
         self._recheck()
@@ -232,7 +232,7 @@ class Server(Node):
     # --- to the end ---------------------------------------------------------------------------------
 
     def subtree_changed(self) -> None:
-        """News: the barrier may be reached, or the end."""
+        """News from below: all nodes may be ready, or the run may be over."""
         super().subtree_changed()
         self._decide()
         self._end_if_settled()
@@ -252,7 +252,7 @@ class Server(Node):
 
     @property
     def done_count(self) -> int:
-        """Nodes that hold the whole image, verified where asked for, and synced."""
+        """Number of nodes that hold the whole image, verified and synced where asked for."""
         return sum(self._state_of(rank) == "done" for rank in self._ranks)
 
     def _end(self, state: str) -> None:
@@ -263,7 +263,7 @@ class Server(Node):
         self.leave()
 
     def fail(self, error: BaseException) -> None:
-        """The run as a whole is over: every node is told why."""
+        """End the run as a whole, and tell every node why."""
         if self.state not in ("waiting", "streaming"):
             return
         self.context.log("the run is over, and every node is told why")
@@ -277,7 +277,7 @@ class Server(Node):
         self._end("failed")
 
     def _tell_unlinked(self, fields: Dict[str, Any]) -> None:
-        """Whoever has not been heard of may be without a parent, and hear of the end from nobody else."""
+        """Tell nodes without any report: they may have no parent to hear of the end from."""
         if self.plan is not None and self.ledger is not None and self._abort_notice is None:
             ranks = [rank for rank in self._ranks if self.board.get(rank) is None]
             self._abort_notice = AbortNotice(self.context, self.plan, self.ledger, ranks, fields, self._try_to_leave)
@@ -302,14 +302,14 @@ class Server(Node):
         return self.downstream.sent if self.downstream is not None else 0
 
     def storage_failed(self, error: BaseException) -> None:
-        """The source cannot be read. One that gives nothing may still come back: that is for the heartbeat to judge."""
+        """The source cannot be read. A source that hangs may come back: the heartbeat decides."""
         if isinstance(error, TargetHung):
             self._last_resort.source_hangs(self.context.reactor.now())
         else:
             self.fail(error)
 
     def _look_for_returned_nodes(self, snapshots: List[Snapshot], now: float) -> None:
-        """Whoever answers where nobody did is dialled: as a leaf, for its children have other parents."""
+        """Redial nodes that were unreachable and answer now; they join as leaves, without their children."""
         absent = {one.rank: one.rank in self._members for one in snapshots if self._is_absent(one)}
         for rank in self._rejoin.look(absent, now):
             self.knock(rank, lambda why: None, "probe", lambda rank=rank: self._is_back(rank))  # type: ignore[misc]
@@ -324,7 +324,7 @@ class Server(Node):
             self.downstream.handle(heal.Knocked(rank))
 
     def _on_beat(self, now: float) -> None:
-        """Nothing may hang: without any progress anywhere the run ends."""
+        """Nothing may hang: the run ends if no node makes progress."""
         if self._abort_notice is not None:
             self._abort_notice.beat(now)
         snapshots = self.board.all()
@@ -343,7 +343,7 @@ class Server(Node):
         self._source.close()
 
     def nodes(self) -> List[Dict[str, Any]]:
-        """One entry per client, in ring order: what is known of it."""
+        """One entry per client, in ring order, with what is known of it."""
         found = []
         for rank in self._ranks:
             name = self.plan.nodes[rank].name if self.plan is not None else str(rank)
@@ -359,7 +359,7 @@ class Server(Node):
         return self.context.profile.times(self.seconds, True)
 
     def limited_by(self) -> str:
-        """Which disk or link held the run up; empty where that cannot be told."""
+        """Which disk or link limited the run; empty where that cannot be told."""
         stations = {0: bottleneck.Station(self.context.name, None, True, self.seconds, self.times())}
         for snapshot in self.board.all():
             is_done, times = snapshot.state == "done", self._times_of(snapshot.rank)

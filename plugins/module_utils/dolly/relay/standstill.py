@@ -16,14 +16,14 @@ from ..status.snapshot import Snapshot
 from .context import Context
 from .down.downstream import SETTLED, Downstream, sight_of
 
-#: Lanes say at each heartbeat that the source gives them nothing.
+#: Lanes report at each heartbeat that the source gives them nothing; an older report does not count.
 _FRESH_S = 5.0
-#: States of nodes that stand still because nothing is left to bring to them.
+#: States of nodes that stand still because they want nothing more.
 _WANT_NOTHING = SETTLED | {"serving"}
 
 
 class LastResort:
-    """Watches the whole ring from its server. Used on the reactor alone."""
+    """Watches the whole ring from the server. Used on the reactor alone."""
 
     def __init__(self, context: Context, plan: Plan, downstream: Downstream) -> None:
         self._context = context
@@ -35,16 +35,16 @@ class LastResort:
         self._source_hung_at = -math.inf
 
     def source_hangs(self, now: float) -> None:
-        """The source gives nothing: if that stays so, no node is to blame."""
+        """The source gives nothing: if that lasts, no node is to blame."""
         self._source_hung_at = now
 
     def beat(
         self, snapshots: List[Snapshot], read: Optional[int], is_source_slow: bool, now: float
     ) -> Optional[TimedOut]:
-        """Since START: look at what the nodes say, and part with those that stand still.
+        """Call after START: look at what the nodes report, and give up those that stand still.
 
-        `read`: how often the source has given something to be digested, None while nothing is. Returned is a reason to
-        end the run, None where there is none.
+        `read`: how often the source has given bytes to the digester; None while nothing is digested. Returns
+        the reason to end the run, or None.
         """
         progress = (read, tuple((one.rank, sight_of(one).progress) for one in snapshots))
         if progress != self._progress:
@@ -68,11 +68,11 @@ class LastResort:
         return None
 
     def _patience(self, snapshots: List[Snapshot], is_source_slow: bool) -> Tuple[float, str]:
-        """How long nothing may move, and the option that says so."""
+        """Seconds without progress that are allowed, and the option that sets them."""
         timeouts = self._context.timeouts
         if not is_source_slow and all(one.blocked_on != OWN_FLUSH for one in snapshots):
             return timeouts.stall * 2, "stall_timeout"
-        return timeouts.flush + timeouts.stall * 2, "flush_timeout"  # by then every parent has done what it can
+        return timeouts.flush + timeouts.stall * 2, "flush_timeout"  # by then every parent has acted
 
 
 def _standing(word: Snapshot) -> Standing:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Servers that do not know how much they will send: of a pipe, and of a dummy run that goes on for some time."""
+"""Servers that do not know the size in advance: of a pipe, and of a dummy run that is limited by time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .work.stream_reader import StreamReader, WindowSource
 
 
 class Unsized(Server):
-    """A server that says the size at the end."""
+    """A server that announces the size at the end."""
 
     @property
     def source_size(self) -> int:
@@ -29,10 +29,10 @@ class Unsized(Server):
         return self.ledger.size if self.ledger is not None else 0
 
     def _let_go(self, ledger: Ledger, verifies: bool) -> None:
-        """Nothing is known of holes."""
+        """Nothing is released yet: holes are not known."""
 
     def _confirm(self) -> None:
-        """What is told at the end says it: for a file that is compressed on the way, after a last look at it."""
+        """Nothing to do: the end of the image says it, for a compressed file after a last check."""
 
     def _end_image(self, size: int) -> None:
         if self.downstream is not None:
@@ -40,14 +40,14 @@ class Unsized(Server):
 
 
 class StreamServer(Unsized):
-    """A server whose source is read once."""
+    """A server whose source can be read only once."""
 
     def __init__(
         self, context: Context, sock: socket.socket, report: Reporter, plan: Plan, stream: Stream, policy: Policy
     ) -> None:
         ring = Ring(window_length(plan.image.chunk_size))
         source: Any = WindowSource(ring, stream)
-        # The checksum cannot be compared before the last byte: that is the intake's task.
+        # The checksum cannot be compared before the last byte: the stream reader does that.
         super().__init__(context, sock, report, plan, source, replace(policy, checksum=""))
         ledger = self.ledger
         if ledger is None:
@@ -70,7 +70,7 @@ class StreamServer(Unsized):
         return self._intake.sha256
 
     def repair_wanted(self, need: Need) -> None:
-        """The window has the bytes that were digested; the source cannot be looked at again."""
+        """Nothing to do: the window has the bytes that were digested, and the source cannot be read again."""
 
     def _stream(self, plan: Plan) -> None:
         self.need_changed()
@@ -78,17 +78,17 @@ class StreamServer(Unsized):
 
     @property
     def _is_digesting(self) -> bool:
-        """Without nodes nobody waits for the rest; with them none is done before the source has ended."""
+        """Always False: no node is done before the source ends, and without nodes nobody needs the rest."""
         return False
 
     @property
     def _is_source_slow(self) -> bool:
-        """It may take its time, as a flush may; the ring is not at fault."""
+        """The source may be slow, as a flush may be; the ring is not at fault."""
         return self._intake.is_waiting
 
 
 class TimedRoot(Unsized):
-    """A dummy run without a size: after so many seconds what was sent by then is the image."""
+    """A dummy run without a size: the image is what was sent when the time is over."""
 
     def _let_go(self, ledger: Ledger, verifies: bool) -> None:
         ledger.hold(RangeSet.span(0, MAX_SIZE), RangeSet())
@@ -99,7 +99,7 @@ class TimedRoot(Unsized):
     def _time_is_over(self) -> None:
         if self.ledger is None or self.downstream is None or self.is_leaving:
             return
-        with self.ledger.changed:  # nothing is claimed between the question and the answer
+        with self.ledger.changed:  # nothing is claimed between these two steps
             size = self.downstream.highest
             self.ledger.held.discard(size, MAX_SIZE)
             self.ledger.end(size)

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last word of a server whose run never began, to nodes that nobody had linked yet.
+"""Tells nodes that were not linked yet that the run was called off before its start.
 
-They would wait for a parent until `join_timeout`: ten minutes in which their port is taken and nobody says why.
+They would wait for a parent until `join_timeout`: ten minutes with their port taken for no visible reason.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ..context import Context
 from ..image.ledger import Ledger
 from .child import ChildLink
 
-#: How many nodes are dialled at once. Each is dialled once; the owner's patience ends it all.
+#: How many nodes are dialled at once. Each is dialled once; the owner's time limit ends all of it.
 _AT_ONCE = 32
 
 
 class AbortNotice:
-    """Dials nodes, tells each that there will be no run, and hangs up. All of it on the reactor."""
+    """Dials nodes, tells each that there will be no run, and hangs up. Runs on the reactor."""
 
-    #: Whoever is linked now comes late: it is a leaf, and does not dial those behind it.
+    #: A node linked now is late: it is a leaf, and does not dial the nodes behind it.
     has_started = True
 
     def __init__(
@@ -40,25 +40,25 @@ class AbortNotice:
         self._ledger = ledger
         self._error = error
         self._on_end = on_end
-        self.board = Board()  # nothing is known of them
+        self.board = Board()  # nothing is known of these nodes
         self._waiting: List[int] = sorted(ranks, reverse=True)
         self._links: Set[ChildLink] = set()
         self._go_on()
 
     @property
     def is_over(self) -> bool:
-        """Whether everybody was told, or could not be reached."""
+        """Whether every node was told, or could not be reached."""
         return not self._links and not self._waiting
 
     def abort(self) -> None:
-        """Give up on those that have not answered."""
+        """Give up on nodes that have not answered."""
         self._waiting.clear()
         for link in self._links:
             link.abort()
         self._links.clear()
 
     def beat(self, now: float) -> None:
-        """Once a second: notice silence."""
+        """Call twice a second: detects silence."""
         for link in list(self._links):
             link.beat(now)
 
@@ -66,15 +66,15 @@ class AbortNotice:
         while self._waiting and len(self._links) < _AT_ONCE:
             self._links.add(ChildLink(self._context, self._plan, self._waiting.pop(), self, self._ledger, 0.0))
 
-    # --- what a link tells ------------------------------------------------------------------------
+    # --- events of a link -------------------------------------------------------------------------
 
     def child_linked(self, link: ChildLink) -> None:
-        """It has the plan: say that nothing comes of it."""
+        """The child has the plan: tell it that the run is off."""
         link.start(Start((), self._error))
         link.bye("aborted", self._error)
 
     def child_gone(self, link: ChildLink, outcome: str, reason: str) -> None:
-        """It was told, or could not be."""
+        """The child was told, or could not be reached."""
         if outcome != "unreachable":
             self._context.log("told %s that the run is off" % link.node.name)
         self._links.discard(link)
@@ -83,13 +83,13 @@ class AbortNotice:
             self._context.reactor.call(self._on_end)
 
     def child_status(self, link: ChildLink, snapshots: Iterable[Dict[str, Any]]) -> None:
-        """Nothing that it says matters any more."""
+        """Ignored: its status matters no more."""
 
     def child_need(self, link: ChildLink) -> None:
-        """Nothing is sent."""
+        """Ignored: nothing is sent."""
 
     def child_repair(self, link: ChildLink, need: Need) -> None:
-        """Nothing is sent."""
+        """Ignored: nothing is sent."""
 
     def storage_failed(self, error: BaseException) -> None:
-        """Nothing is read."""
+        """Ignored: nothing is read."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How nodes learn in a run without digests that the source was the same from the first byte to the last one."""
+"""In a run without digests, tells nodes that the source did not change from the first byte to the last."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .downstream import Downstream
 
 
 class Unchanging(Protocol):
-    """A source that knows whether it was written to."""
+    """A source that can tell whether it was written to."""
 
     def check_unchanged(self) -> None:
         """Raise SourceChanged, SourceError."""
 
 
 class Confirmations:
-    """A child that has everything is told the end of the image when the source was looked at after that.
+    """A child that has everything is sent the end of the image after the source was checked once more.
 
-    On the reactor, but for `look`.
+    Runs on the reactor, except for `look`.
     """
 
     def __init__(self, plan: Plan, source: Unchanging, downstream: Downstream) -> None:
@@ -32,16 +32,16 @@ class Confirmations:
 
     @property
     def are_due(self) -> bool:
-        """Whether there is anybody to look at the source for; those it is that `tell` speaks to."""
+        """Whether any child waits for a confirmation; `tell` then sends it to these children."""
         self._looked_for = self._downstream.unconfirmed if self._is_needed else []
         return bool(self._looked_for)
 
     def look(self) -> None:
-        """See that the source is as it was; for a thread of its own. Raises SourceChanged, SourceError."""
+        """Check that the source has not changed; called on a thread. Raises SourceChanged, SourceError."""
         self._source.check_unchanged()
 
     def tell(self, size: int) -> None:
-        """All is well."""
+        """The source has not changed: confirm."""
         links, self._looked_for = self._looked_for, []
         for link in links:
             link.end(size)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lanes of a parent's link to one child: one over each of the child's addresses.
 
-They drain one need together: a slow lane only takes fewer pieces, and what a dead one held goes on another.
+They share one scheduler: a slow lane only takes fewer pieces, and the pieces of a dead lane go to another.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..dial import Dialer
 from .scheduler import Scheduler
 from .send_lane import SendLane
 
-#: A lane that dies while its link lives is dialled again; this often on every address before the link is dead too.
+#: A dead lane is dialled again. After this many deaths on every address the link is dead, too.
 MAX_DEATHS = 5
 _PAUSE_S = 1.0  # before a dead lane is dialled again while others live, longer each time
 _LONGEST_PAUSE_S = 10.0
@@ -35,17 +35,17 @@ _DIAL_PATIENCE_S = 1.0
 
 
 class LaneOwner(Protocol):
-    """What hears of the lanes; every call comes on the reactor."""
+    """Receives the events of the lanes; every call comes on the reactor."""
 
     def lanes_lost(self, reason: str) -> None:
-        """There is no way to bring anything to the child."""
+        """No address of the child can be reached any more."""
 
     def storage_failed(self, error: BaseException) -> None:
         """This node's own storage cannot be read."""
 
 
 class _Slot:
-    """One address of the child, and how often its lane has died since it brought anything."""
+    """One address of the child, and how often its lane has died since it last brought anything."""
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -74,18 +74,18 @@ class LanePool:
 
     @property
     def is_sending(self) -> bool:
-        """Whether a lane's thread still runs, which may be reading the store."""
+        """Whether a lane's thread still runs; it may be reading the store."""
         return bool(self._sending)
 
     def open(self, store: Readable) -> None:
-        """Dial a lane over each address; once."""
+        """Dial a lane over each address; does nothing when called again."""
         if self._store is None:
             self._store = store
             for slot in self._slots:
                 self._dial(slot)
 
     def beat(self, now: float) -> None:
-        """Once in a while: close what brings nothing while others do."""
+        """Call twice a second: closes lanes that bring nothing while others do."""
         sights, is_waited_for = self._claims.by_lane()
         for number, sight in sights.items():
             slot = self._slot_of[number]

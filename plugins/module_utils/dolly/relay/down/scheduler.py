@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which piece of a child's need goes on which of its lanes.
 
-Outstanding is the child's latest NEED minus the pieces on their way: claimed by a lane and not yet counted by
-the child. A piece is claimed by one lane only, and goes back only after that lane's thread has ended.
+Outstanding is the child's latest NEED minus the pieces under way: claimed by a lane and not yet counted by
+the child. A piece is claimed by one lane only, and is given back only after that lane's thread has ended.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ...status.profile import IDLE, Stopwatch
 from ...wire.messages import MAX_DATA, MAX_ZERO, Need
 from ..image.ledger import Ledger
 
-#: What goes in one piece to a child that is held back.
+#: Size of a piece for a child that is held back.
 _SMALL = 256 * 1024
-#: So often the whole image may go to one child again because it came out wrong. A node gives up at the third try of a
-#: chunk with each parent that it has.
+#: Repairs allowed per child, in multiples of the image. A node gives up at the third try of a chunk with each
+#: parent that it has.
 MAX_REPAIRS = 8
 
 
@@ -33,7 +33,7 @@ class Piece(NamedTuple):
 
 
 class Scheduler:
-    """The need of one child. Locked by the ledger's condition, so that waiting for data and for need is one wait."""
+    """The need of one child. Locked by the ledger's condition: one wait covers new data and new need."""
 
     def __init__(self, ledger: Ledger, block_size: int = 0) -> None:
         self._ledger = ledger
@@ -41,7 +41,7 @@ class Scheduler:
         self._todo = RangeSet()
         self._repair = RangeSet()
         self._under_way: Dict[int, Deque[Piece]] = {}
-        #: The same by place: pieces of small extents are many, and lie side by side.
+        #: The claimed ranges: pieces of small extents are many, and lie side by side.
         self._claimed = RangeSet()
         self._counted: Dict[int, int] = {}
         self._is_closed = False
@@ -49,53 +49,53 @@ class Scheduler:
         self._below = 0
         self._budget: Optional[int] = None
         self.sent = 0
-        #: Bytes that went out because they had come out wrong.
+        #: Bytes that were sent again because they had failed verification.
         self.repaired = 0
-        #: Where the last piece ended that was ever claimed.
+        #: The highest end of any piece that was claimed.
         self.highest = 0
 
     @property
     def has_todo(self) -> bool:
-        """Whether the child waits for anything, on its way or not, or has not said yet what it waits for."""
+        """Whether the child still waits for bytes, under way or not, or has not said yet what it wants."""
         with self._ledger.changed:
             return self._safe is None or bool(self._todo) or any(self._under_way.values())
 
     @property
     def has_backlog(self) -> bool:
-        """Whether there is something that the child waits for and that no lane has taken yet."""
+        """Whether the child waits for something that could be sent and that no lane has claimed yet."""
         with self._ledger.changed:
             return self._find() is not None
 
     @property
     def is_greedy(self) -> bool:
-        """Whether the child has had more repairs than any disk can need: it never gets enough."""
+        """Whether the child has had more repairs than any disk can need, and asks on."""
         return self.repaired > MAX_REPAIRS * max(self._ledger.held.span_end, self._ledger.image.chunk_size)
 
     @property
     def is_held_back(self) -> bool:
-        """Whether the child gets no more than it was allowed."""
+        """Whether the child gets only a limited number of bytes."""
         return self._budget is not None
 
     def hold_back(self, count: Optional[int]) -> None:
-        """Allow `count` bytes more, beside those of the last time; None: as many as are wanted."""
+        """Allow `count` bytes more, and at most as many left over from the last time; None: no limit."""
         with self._ledger.changed:
             self._budget = None if count is None else min(count, self._budget or 0) + count
             self._ledger.changed.notify_all()
 
     def by_lane(self) -> Tuple[Dict[int, LaneSight], bool]:
-        """What each open lane has brought and still has to bring; and whether anything waits for a lane."""
+        """What each open lane has brought and has still to bring, and whether anything waits for a lane."""
         with self._ledger.changed:
             sights = {lane: LaneSight(self._counted[lane], len(found)) for lane, found in self._under_way.items()}
             return sights, bool(self._todo)
 
     def replace(self, need: Need) -> None:
-        """Take the child's newest word on what it lacks and what arrived on each lane."""
+        """Take the child's newest NEED: what it lacks, and how many pieces came on each lane."""
         with self._ledger.changed:
             self._forget_arrived(need.received)
             todo = RangeSet(need.wanted)
             mapped = self._ledger.image.mapped
             if mapped is not None:
-                # Elsewhere a target has whatever was on it before: that is nobody else's business.
+                # Bytes that are not mapped are leftovers of an earlier use of the target: never send them.
                 todo = todo & mapped
             todo.difference_update(self._claimed)
             self._todo = todo
@@ -104,7 +104,7 @@ class Scheduler:
             self._ledger.changed.notify_all()
 
     def kept(self, with_grandchildren: bool) -> int:
-        """What must stay in a window from here on for this child, and for its children should it die.
+        """The lowest byte that a window must keep for this child, and for its children should it die.
 
         A child that has not said yet what it wants may want anything that is there.
         """
@@ -121,18 +121,18 @@ class Scheduler:
 
     @property
     def gone(self) -> Optional[Tuple[int, int]]:
-        """A range that the child wants and that has left the window, so that only another parent may have it."""
+        """A range that the child wants and that has left the window; only another parent may have it."""
         with self._ledger.changed:
             return self._todo.first_in(0, self._ledger.base)
 
     def open_lane(self, lane: int) -> None:
-        """Let pieces be claimed for a lane; numbers are never used twice on a link."""
+        """Allow claims for a lane. A link never uses a number twice."""
         with self._ledger.changed:
             self._under_way[lane] = collections.deque()
             self._counted[lane] = 0
 
     def close_lane(self, lane: int) -> None:
-        """Give back what a dead lane had claimed; only after its thread has ended."""
+        """Give back the pieces of a dead lane; only after its thread has ended."""
         with self._ledger.changed:
             for piece in self._under_way.pop(lane, ()):
                 self._claimed.discard(piece.start, piece.end)
@@ -141,7 +141,7 @@ class Scheduler:
             self._ledger.changed.notify_all()
 
     def close(self) -> None:
-        """End every wait in `claim`."""
+        """Make every `claim` return None."""
         with self._ledger.changed:
             self._is_closed = True
             self._ledger.changed.notify_all()
@@ -149,7 +149,7 @@ class Scheduler:
     def claim(self, lane: int, watch: Optional[Stopwatch] = None) -> Optional[Piece]:
         """Wait for a piece that the child needs and this node has; None when the link is over.
 
-        On `watch` it is `lack` while the child needs something, else `idle`.
+        While waiting, `watch` counts `lack` if the child needs something, else `idle`.
         """
         ledger = self._ledger
         with ledger.changed:
@@ -185,9 +185,9 @@ class Scheduler:
             after = end
 
     def _serveable(self, start: int, end: int) -> Tuple[int, int]:
-        """The part of a held range that may go out now: repairs come from verified chunks alone that nobody doubts.
+        """The part of a held range that may be sent now. Repairs come from verified, undoubted chunks only.
 
-        Without such a part the result is empty, and its end is where to look on.
+        Without such a part the result is empty, and its end is where to search on.
         """
         bad = self._repair.first_in(start, end)
         if bad is None:

@@ -11,7 +11,7 @@ from ...wire.messages import DATA, ZERO
 from .scheduler import Piece, Scheduler
 
 _SCRATCH = 64 * 1024
-#: Zeros are stored and counted in steps of this: where they have to be written it takes a while, and progress shows.
+#: Zeros are stored and counted in steps of this size: where they have to be written, progress is to be seen.
 _ZERO_STEP = 64 * 1024 * 1024
 
 

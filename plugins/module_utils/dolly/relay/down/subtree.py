@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whom a child may speak of: itself, and the nodes below it in the plan.
+"""Which nodes a child may report on: itself, and the nodes below it in the plan.
 
-However a ring heals, the parent of a node is one of its ancestors in the plan: it is adopted by its parent's parent, or
-knocks at an ancestor. So what is below a link in the ring is below it in the plan, too, and the last node of a chain
-speaks for itself alone. Of a node that has a link of its own to this one, nobody else is believed.
+However a ring heals, the parent of a node is one of its ancestors in the plan: a grandparent adopts it, or it
+knocks at an ancestor. So what is below a link in the ring is below it in the plan, too, and the last node of
+a chain reports on itself alone. For a node that has an own link to this one, only that link is believed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ..context import Context
 
 #: JSON of a snapshot's `detail` and `error`, in bytes. Every node above keeps them.
 MAX_EXTRAS = 16 * 1024
-#: How often a node can have been started anew, beyond what is known. With a number that no process reaches, its words
-#: would count for nothing.
+#: How many restarts of a node beyond the known ones are believed. A forged number that no process reaches
+#: would make the node's own snapshots count for nothing.
 _MAX_STARTS = 1024
 _MAX_COMPLAINTS = 20
 
 
 class Subtree:
-    """Reads what the children of one node tell, onto its board. `is_linked`: whether a rank has a link of its own."""
+    """Puts snapshots from children on the board. `is_linked`: whether a rank has a link of its own."""
 
     def __init__(self, context: Context, plan: Plan, board: Board, is_linked: Callable[[int], bool]) -> None:
         self._context = context
@@ -36,7 +36,7 @@ class Subtree:
         self._held: Dict[int, Snapshot] = {}
 
     def tell(self, via: int, data: Dict[str, Any]) -> bool:
-        """Take a snapshot that the child `via` has sent; whether the board changed."""
+        """Take a snapshot that the child `via` has sent. Returns whether the board changed."""
         try:
             snapshot = self._read(via, data)
         except ValueError as error:
@@ -48,9 +48,9 @@ class Subtree:
         return self._board.merge(snapshot)
 
     def link_ended(self, rank: int) -> bool:
-        """Take what others said of a node meanwhile, unless it has said its last word; whether the board changed.
+        """Use what others said of a node meanwhile, unless it ended. Returns whether the board changed.
 
-        It may have had another parent for a while before the old connection was found to be dead.
+        The node may have had another parent for a while before its old connection was found to be dead.
         """
         snapshot, known = self._held.pop(rank, None), self._board.get(rank)
         return snapshot is not None and (known is None or not known.is_terminal) and self._board.merge(snapshot)
@@ -78,7 +78,7 @@ class Subtree:
         return topology.is_within(rank, top, self._plan.fanout)
 
     def _complain(self, via: int, error: ValueError) -> None:
-        """Only the first ones are logged: they must not fill a disk."""
+        """Log only the first complaints: they must not fill a disk."""
         self._complaints += 1
         if self._complaints <= _MAX_COMPLAINTS:
             name = self._plan.nodes[via].name
@@ -86,7 +86,7 @@ class Subtree:
 
 
 def trimmed(data: Dict[str, Any]) -> Dict[str, Any]:
-    """A snapshot as it came, without what is too long: an error keeps its sentence, and details are left out."""
+    """A snapshot cut to size: an error keeps its message, details are left out."""
     room = [MAX_EXTRAS]
     extras: Dict[str, Any] = {}
     if not _fits(data.get("error"), room):
@@ -100,7 +100,7 @@ def trimmed(data: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _fits(value: Any, room: List[int]) -> bool:
-    """Whether a value of JSON fits into what is left of `room`, in bytes; looks no further than that."""
+    """Whether a JSON value fits into what is left of `room`, in bytes; stops as soon as it does not."""
     pending = [value]
     while pending and room[0] >= 0:
         item = pending.pop()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A node's children by how fast they take the image: who is too slow, and who gets what the others leave."""
+"""A node's children by how fast they take the image: which are too slow, and which get only spare rate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .child import ChildLink
 
 
 class Throttle:
-    """Puts what a parent knows of its children before those that decide. `rank`: the parent's own."""
+    """Gives the watches what a parent knows of its children. `rank`: the parent's own."""
 
     def __init__(self, rank: int, ledger: Ledger, board: Board, membership: Membership, min_rate: int) -> None:
         self._rank = rank
@@ -28,15 +28,15 @@ class Throttle:
         self._granted_at: Optional[float] = None
 
     def start(self, now: float) -> None:
-        """From now on bytes go to and from this node."""
+        """From now on this node receives and sends bytes."""
         with self._ledger.changed:
             self._watch.start(self._ledger.received, now)
 
     def beat(self, links: Mapping[int, ChildLink], now: float) -> List[Verdict]:
-        """Several times a second: what follows from how fast each child is. Those that are leaves are held back."""
+        """Call twice a second. Returns verdicts on slow children; children that are leaves are held back."""
         words = {rank: self._board.get(rank) for rank, link in links.items() if link.is_linked}
         known = {rank: word for rank, word in words.items() if word is not None and word.observed_by is None}
-        if self._rank:  # the server was given nothing
+        if self._rank:  # the server receives nothing
             with self._ledger.changed:
                 received = self._ledger.received
                 is_whole = self._ledger.held.total == self._ledger.image.size

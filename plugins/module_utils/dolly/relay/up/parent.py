@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A child's link to its parent: what it is told, what it asks for, and the lanes that fill its store."""
+"""A child's link to its parent: the messages both ways, and the lanes that fill the child's store."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from .receive_lane import ReceiveLane
 
 
 class ParentOwner(Protocol):
-    """What hears of the link; every call comes on the reactor."""
+    """Receives the events of the link; every call comes on the reactor."""
 
     def parent_setup(self, link: "ParentLink", message: Setup) -> None:
         """The plan of the run."""
 
     def parent_start(self, link: "ParentLink", message: Start) -> None:
-        """Go, or an abort."""
+        """START: begin, or abort."""
 
     def parent_manifest(self, link: "ParentLink", message: Manifest) -> None:
-        """Digests."""
+        """Digests of chunks."""
 
     def parent_end(self, link: "ParentLink", size: int) -> None:
         """The size of the image, where it was unknown."""
 
     def parent_demotes(self, link: "ParentLink") -> None:
-        """This node is too slow to have children."""
+        """The parent demotes this node, which is too slow to have children."""
 
     def parent_lacks(self, link: "ParentLink", offset: int) -> None:
-        """A byte that is wanted and that the parent does not have any more."""
+        """The parent no longer has a byte that is wanted."""
 
     def parent_bye(self, link: "ParentLink", message: Bye) -> None:
         """The parent ends the link, or answers our goodbye."""
@@ -72,17 +72,17 @@ class ParentLink:
         self._slow_lanes = SlowLaneWatch(context.timeouts.dead_after)
         self._serial = 0
         self.has_said_bye = False
-        #: Whether it has sent the plan: before that it takes no news, only a goodbye.
+        #: Whether the parent has sent the plan. Before that it takes no status, only a goodbye.
         self.is_set_up = False
         channel.handle(self._on_data, self._on_closed)
 
     def begin(self, leftover: bytes) -> None:
-        """Take what came right behind the handshake; apart from the constructor, as it calls the owner."""
+        """Process bytes behind the handshake. Not part of the constructor, because it calls the owner."""
         self._on_data(leftover)
 
     @property
     def is_receiving(self) -> bool:
-        """Whether a lane's thread still runs, which may be writing."""
+        """Whether a lane's thread still runs; it may be writing."""
         return bool(self._receiving)
 
     @property
@@ -91,14 +91,14 @@ class ParentLink:
         return all(receiving.lane.is_waiting_for_peer for receiving in self._receiving.values())
 
     def open(self, store: Store, ledger: Ledger) -> None:
-        """The target is open: lanes may fill it."""
+        """The target is open: start lanes that wait for it."""
         self._store, self._ledger = store, ledger
         for number, (established, channel) in list(self._waiting.items()):
             del self._waiting[number]
             self._start_lane(number, established, channel)
 
     def add_lane(self, established: Established, channel: Channel) -> None:
-        """A data connection of this link came; it waits until the target is open."""
+        """A data connection of this link has come; it waits until the target is open."""
         number = established.hello.lane
         if number in self._received or number in self._waiting:
             channel.abort()
@@ -110,9 +110,9 @@ class ParentLink:
             self._start_lane(number, established, channel)
 
     def need(self, wanted: RangeSet, repair: RangeSet, safe: int, below: int) -> None:
-        """Tell the parent what is missing, and how many pieces came on each lane so far.
+        """Tell the parent what is missing, and how many pieces have come on each lane so far.
 
-        To be called under the ledger's condition together with the computing of `wanted`.
+        Call it under the ledger's condition, together with computing `wanted`.
         """
         self._serial += 1
         counts = {number: receiving.received for number, receiving in self._receiving.items()}
@@ -120,13 +120,13 @@ class ParentLink:
         self.send(Need(self._serial, tuple(wanted), tuple(repair), dict(self._received), safe, below))
 
     def send(self, message: Any) -> None:
-        """Any other message up."""
-        # As at the other end: a message may race with a goodbye.
+        """Send any other message to the parent."""
+        # As on the parent's side: a message may race with a goodbye.
         if self._channel is not None and self._session.may_send(message):
             self._channel.write(self._session.send(message))
 
     def status(self, snapshots: Iterable[Dict[str, Any]]) -> None:
-        """News of this node's subtree."""
+        """Send snapshots of this node's subtree."""
         self.send(Status(tuple(snapshots)))
 
     def bye(self, reason: str, error: Optional[Dict[str, Any]] = None) -> None:
@@ -136,7 +136,7 @@ class ParentLink:
             self.send(Bye(reason, error))
 
     def beat(self, now: float) -> None:
-        """Once a second: keep the link warm, and notice silence."""
+        """Call twice a second: sends pings on an idle link, and detects a silent parent and dead lanes."""
         channel = self._channel
         if channel is None:
             return
@@ -147,7 +147,7 @@ class ParentLink:
         self._drop_dead_lanes(now)
 
     def _drop_dead_lanes(self, now: float) -> None:
-        """A chunk is not verified while somebody writes into it, and a cable that was pulled ends no lane."""
+        """A chunk is not verified while it is being written, and an unplugged cable ends no lane by itself."""
         sights = {number: receiving.sight for number, receiving in self._receiving.items()}
         for number in self._slow_lanes.look(sights, False, now):
             told = "data connection %d from %s is silent while others are not, and is closed"
@@ -155,7 +155,7 @@ class ParentLink:
             self._receiving[number].lane.abort()
 
     def abort(self) -> None:
-        """Close now, tell nobody. Lanes end soon after; `is_receiving` tells when."""
+        """Close now without a goodbye. Lanes end soon after; `is_receiving` tells when."""
         channel, self._channel = self._channel, None
         if channel is not None:
             if self.has_said_bye:
@@ -213,7 +213,7 @@ class ParentLink:
         try:
             sock = channel.detach()
         except OSError:
-            return  # it went away while it waited; the parent dials another
+            return  # closed while it waited; the parent dials another
         sockets.tune(sock)
         lane = Lane(sock, self.name, watch=self._context.profile.incoming())
         receiving = ReceiveLane(lane, LaneOpener(established.receive_key, self.name), self._store, self._ledger)

@@ -16,14 +16,14 @@ from ..image.ledger import Ledger
 from ..image.resume import claim_again
 
 _SCRATCH = 64 * 1024
-#: Zeros are stored and counted in steps of this: where they have to be written it takes a while, and progress shows.
+#: Zeros are stored and counted in steps of this size: where they have to be written, progress is to be seen.
 _ZERO_STEP = 64 * 1024 * 1024
 
 
 class ReceiveLane:
-    """Takes what comes on one lane. `run` returns when the parent ended the lane in good order.
+    """Stores what comes on one lane. `run` returns when the parent ended the lane in good order.
 
-    Raises PeerLost, ProtocolError (both: the lane is over), TargetError (the node is).
+    Raises PeerLost or ProtocolError (the lane is over), TargetError (the node has failed).
     """
 
     def __init__(self, lane: Lane, opener: LaneOpener, store: Store, ledger: Ledger) -> None:
@@ -36,7 +36,7 @@ class ReceiveLane:
         self._ledger = ledger
 
     def run(self) -> None:
-        """Take pieces until the lane ends."""
+        """Receive pieces until the lane ends."""
         try:
             while True:
                 header = self.lane.read(HEADER_LENGTH)
@@ -48,7 +48,7 @@ class ReceiveLane:
 
     @property
     def sight(self) -> LaneSight:
-        """Bytes of the image that came, and whether it is in the middle of a piece."""
+        """Bytes of the image that came, and whether the lane is in the middle of a piece."""
         return LaneSight(self._taken, int(self._is_amid))
 
     def _take(self, piece: PieceHeader) -> None:
@@ -67,7 +67,7 @@ class ReceiveLane:
             self.received += 1
 
     def _store_new(self, kind: int, start: int, end: int) -> None:
-        """Store a range, but for chunks that are whole already: a piece can come twice when a lane has died."""
+        """Store a range, except for chunks that are whole: a piece can come twice when a lane has died."""
         taken = self._ledger.begin_write(start, end)
         try:
             if taken and self._store.begin_changes():
@@ -81,7 +81,7 @@ class ReceiveLane:
             self._ledger.end_write(taken)
 
     def _store_runs(self, kind: int, start: int, stop: int) -> None:
-        """In a window the place of a byte that was here before may belong to a later one by now."""
+        """In a window, the place of a byte that was held before may belong to a later byte by now."""
         for run_start, run_stop, is_held in self._ledger.runs(start, stop):
             if is_held:
                 self._pass_over(kind, run_stop - run_start)
@@ -96,8 +96,8 @@ class ReceiveLane:
             self._ledger.add(start, stop, is_zero=True)
             return
         while start < stop:
-            self.lane.watch.turn_to("write")  # what a store does before it turns to the lane
-            # Zeros that came out wrong are written by hand: there are devices that only say that they zero.
+            self.lane.watch.turn_to("write")  # until the store turns to the lane
+            # Zeros that failed verification are written as data: some devices only claim to zero.
             lane = Watched(self.lane, self._ledger.arrivals, start, kind == ZERO) if is_mending else self.lane
             count = self._store.receive(lane, start, stop - start)
             self._ledger.add(start, start + count, is_zero=kind == ZERO)
@@ -105,7 +105,7 @@ class ReceiveLane:
             start += count
 
     def _pass_over(self, kind: int, length: int) -> None:
-        """Throw away bytes that are not wanted; of zeros none come."""
+        """Discard bytes that are not wanted; a ZERO piece brings none."""
         if kind == ZERO or not length:
             return
         with self._ledger.changed:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sends up what a node's board has learnt since the parent was told last."""
+"""Sends up what is new on a node's board since the last time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from ...status.snapshot import Board
 from ..context import Context
 from .upstream import Upstream
 
-#: News from below are sent on at once, but not more often than this: above a large ring they would come one by one.
+#: News from below are sent at once, but no more often than this: in a large ring they come one by one.
 _PAUSE_S = 0.05
 
 
 class StatusUplink:
-    """Remembers what the present parent has heard."""
+    """Keeps track of what the present parent has been sent."""
 
     def __init__(self, context: Context, upstream: Upstream) -> None:
         self._context = context
@@ -23,7 +23,7 @@ class StatusUplink:
         self._is_waiting = False
 
     def forget(self) -> None:
-        """A new parent has heard nothing."""
+        """The parent is new, and has been sent nothing."""
         self._told = 0
 
     def tell(self, board: Board) -> None:
@@ -37,7 +37,7 @@ class StatusUplink:
             self._upstream.status([snapshot.to_dict() for snapshot in news])
 
     def tell_soon(self, board: Board) -> None:
-        """Send what is new, together with what follows within a moment."""
+        """Send what is new, together with what follows within the pause."""
         left = self._next_at - self._context.reactor.now()
         if left <= 0:
             self.tell(board)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The parents of one node: the one it has, and those whose threads are still on their way out."""
+"""The parents of one node: the present one, and earlier ones whose threads have not ended yet."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ class UpstreamOwner(Protocol):
         """A parent brought the plan."""
 
     def upstream_start(self, message: Start) -> None:
-        """Go, or an abort."""
+        """START: begin, or abort."""
 
     def upstream_manifest(self, parent: str, message: Manifest) -> bool:
-        """Digests; False when they cannot be, so that the link is not to be trusted."""
+        """Digests. Returns False when they cannot be right; the parent is not to be trusted then."""
 
     def upstream_end(self, parent: str, size: int) -> bool:
-        """The size of the image; False when that cannot be."""
+        """The size of the image. Returns False when it cannot be right."""
 
     def upstream_demotes(self) -> None:
         """This node is too slow to have children: the parent takes them."""
 
     def upstream_lacks(self, parent: str, offset: int) -> bool:
-        """Bytes that the parent has let go of; whether another parent is needed for them."""
+        """The parent no longer has wanted bytes. Returns whether another parent is needed for them."""
 
     def upstream_gone(self, parent: str, reason: str, goodbye: Optional[Bye]) -> None:
-        """There is no parent any more; `goodbye` is its last word, where it had one."""
+        """There is no parent any more. `goodbye`: its last message, if it said goodbye."""
 
     def storage_failed(self, error: BaseException) -> None:
         """The target cannot be written."""
 
 
 def wanted(ledger: Ledger, missing: RangeSet) -> RangeSet:
-    """What is missing, in as few ranges as name it: bytes that are not mapped may be in it.
+    """The missing bytes in as few ranges as possible; the ranges may span bytes that are not mapped.
 
-    A parent gives mapped bytes alone, and a map of many ranges would make every NEED as long as itself.
+    A parent sends mapped bytes alone, and with a map of many ranges every NEED would be as long as the map.
     """
     mapped = ledger.image.mapped
     if mapped is None or not missing:
@@ -66,9 +66,9 @@ def first_of(wanted: RangeSet, repair: RangeSet) -> Tuple[RangeSet, RangeSet]:
 
 
 class Upstream:
-    """One parent at a time. A new one replaces the old one, whose epoch is smaller.
+    """One parent at a time. A new parent has a greater epoch and replaces the old one.
 
-    Nothing is asked of a parent before every lane thread of earlier parents has ended: a range has one
+    Nothing is requested from a parent before every lane thread of earlier parents has ended: a range has one
     writer at a time.
     """
 
@@ -86,7 +86,7 @@ class Upstream:
 
     @property
     def is_heard(self) -> bool:
-        """Whether the parent takes news: one that has not sent the plan yet would hear a goodbye alone."""
+        """Whether the parent takes status messages: before it has sent the plan it takes only a goodbye."""
         return self._link is not None and self._link.is_set_up
 
     @property
@@ -96,13 +96,13 @@ class Upstream:
 
     @property
     def is_receiving(self) -> bool:
-        """Whether any lane's thread still runs, which may be writing."""
+        """Whether any lane's thread still runs; it may be writing."""
         return self._is_closing() or (self._link is not None and self._link.is_receiving)
 
     @property
     def is_waiting(self) -> bool:
         """Whether the node waits for bytes from above, rather than for its own target."""
-        # A thread of an earlier parent that hangs in the target keeps this node from asking the present one.
+        # An earlier parent's thread that hangs in the target keeps this node from asking the present parent.
         links = self._closing if self._is_closing() else [self._link]
         return all(link is None or link.is_waiting_for_parent for link in links)
 
@@ -119,12 +119,12 @@ class Upstream:
         return True
 
     def begin(self, leftover: bytes) -> None:
-        """Take what came right behind the new parent's handshake."""
+        """Process bytes that followed the new parent's handshake."""
         if self._link is not None:
             self._link.begin(leftover)
 
     def accept_lane(self, established: Established, channel: Channel) -> None:
-        """Take a lane, if it is the present parent's."""
+        """Accept a lane if it belongs to the present parent."""
         link = self._link
         if link is None or link.name != established.hello.sender or link.epoch != established.epoch:
             channel.abort()
@@ -152,58 +152,58 @@ class Upstream:
             self._link.bye(reason, error)
 
     def beat(self, now: float) -> None:
-        """Once in a while: pings, silence."""
+        """Call twice a second: sends pings, detects silence."""
         self._is_closing()
         if self._link is not None:
             self._link.beat(now)
 
     def end(self) -> None:
-        """Close everything; `is_receiving` tells when the last thread has gone."""
+        """Close everything; `is_receiving` tells when the last thread has ended."""
         if self._link is not None:
             self._retire(self._link)
             self._link = None
 
-    # --- what the link tells ------------------------------------------------------------------------
+    # --- events of the link -------------------------------------------------------------------------
 
     def parent_setup(self, link: ParentLink, message: Setup) -> None:
-        """Hand on."""
+        """Forward to the owner."""
         if link is self._link:
             self._owner.upstream_setup(link.name, message)
 
     def parent_start(self, link: ParentLink, message: Start) -> None:
-        """Hand on."""
+        """Forward to the owner."""
         if link is self._link:
             self._owner.upstream_start(message)
 
     def parent_manifest(self, link: ParentLink, message: Manifest) -> None:
-        """Hand on; a parent whose digests contradict earlier ones is no parent any more."""
+        """Forward to the owner; a parent whose digests contradict earlier ones is dropped."""
         if link is self._link and not self._owner.upstream_manifest(link.name, message):
             self._drop(link, "it sent digests that cannot be", None)
 
     def parent_end(self, link: ParentLink, size: int) -> None:
-        """Hand on."""
+        """Forward to the owner; a parent whose size cannot be right is dropped."""
         if link is self._link and not self._owner.upstream_end(link.name, size):
             self._drop(link, "it sent a size that cannot be", None)
 
     def parent_demotes(self, link: ParentLink) -> None:
-        """Hand on."""
+        """Forward to the owner."""
         if link is self._link:
             self._owner.upstream_demotes()
 
     def parent_lacks(self, link: ParentLink, offset: int) -> None:
-        """Look for a parent that has it; this one is told that its child lives."""
+        """Look for a parent that has the byte; the present one is told that its child lives."""
         if link is self._link and self._owner.upstream_lacks(link.name, offset):
             self.pass_over(link.name, "it has let go of the bytes at %d" % offset)
 
     def pass_over(self, parent: str, reason: str) -> None:
-        """Look for another parent, where `parent` is still the present one, and tell it that its child lives."""
+        """Leave `parent`, if still present, and look for another; it is told that its child lives."""
         link = self._link
         if link is not None and link.name == parent:
             link.bye("superseded")
             self._drop(link, reason, None)
 
     def parent_bye(self, link: ParentLink, message: Bye) -> None:
-        """The parent goes, or has heard that this node does."""
+        """The parent ends the link, or has heard that this node does."""
         self._drop(link, goodbye_of(message.reason), message)
 
     def parent_lost(self, link: ParentLink, reason: str) -> None:
@@ -211,7 +211,7 @@ class Upstream:
         self._drop(link, reason, None)
 
     def storage_failed(self, error: BaseException) -> None:
-        """Hand on."""
+        """Forward to the owner."""
         self._owner.storage_failed(error)
 
     def _drop(self, link: ParentLink, reason: str, goodbye: Optional[Bye]) -> None:
