@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A parent's link to one child: the control connection, and the lanes that carry its need."""
+"""A parent's link to one child: the control connection, and the lanes that serve the child's need."""
 
 from __future__ import annotations
 
@@ -37,37 +37,37 @@ from ..log_text import goodbye_of
 from .lane_pool import LanePool
 from .scheduler import Scheduler
 
-#: Over several interfaces smaller pieces go, so that a slow one is not the last to have a large one.
+#: Over several interfaces pieces are smaller, so that a slow interface does not finish last with a large one.
 MAX_BLOCK_OF_SEVERAL = 1024 * 1024
 
-#: A child names what it lacks in each NEED; a chunk is not read again for it more often than that.
+#: A child repeats what it lacks in each NEED; a chunk is not read again for it more often than this.
 _REPAIR_PAUSE_S = 2.0
-_GOODBYE_PATIENCE_S = 5.0  # for a child that is given up to read why
+_GOODBYE_PATIENCE_S = 5.0  # for a child that is given up, to read the reason
 
-#: Last words of a child, or its echo of ours, that say by themselves what became of it.
+#: Goodbye reasons of a child, or its echo of ours, that name the outcome by themselves.
 _OUTCOMES = frozenset(("finished", "failed", "superseded", "orphaned"))
 
 
 class ChildOwner(Protocol):
-    """What hears of a link's fate; every call comes on the reactor."""
+    """Receives the events of a link; every call comes on the reactor."""
 
     board: Board
 
     @property
     def has_started(self) -> bool:
-        """Whether START has come: who is linked now comes late, or is an orphan."""
+        """Whether START has come: a child linked from now on is late, or an orphan."""
 
     def child_linked(self, link: "ChildLink") -> None:
-        """The child is there and has got the plan."""
+        """The child is linked and has been sent the plan."""
 
     def child_status(self, link: "ChildLink", snapshots: Iterable[Dict[str, Any]]) -> None:
-        """News of the child's subtree."""
+        """Snapshots from the child's subtree."""
 
     def child_need(self, link: "ChildLink") -> None:
-        """The child has said anew what it wants."""
+        """The child has sent a new NEED."""
 
     def child_repair(self, link: "ChildLink", need: Need) -> None:
-        """The child asks again for chunks that came out wrong."""
+        """The child asks again for chunks that failed verification."""
 
     def child_gone(self, link: "ChildLink", outcome: str, reason: str) -> None:
         """The link is over: `finished`, `failed`, `superseded`, `orphaned`, `unreachable`, `lost`."""
@@ -91,18 +91,18 @@ class ChildLink:
     ) -> None:
         self.rank = rank
         self.node: NodeSpec = plan.nodes[rank]
-        #: Whether it is dialled at its further addresses alone, because the way to another one broke.
+        #: Whether only the further addresses are dialled, because the connection to another one broke.
         self.is_detour = is_detour
-        #: Whether it was the connection that broke.
+        #: Whether the link ended because its connection broke.
         self.was_cut = False
         several = MAX_BLOCK_OF_SEVERAL if self.node.extra else 0
         self.claims = Scheduler(ledger, plan.transport.block_size or several)
         self.is_linked = False
-        #: Whether it has heard of the end of the image.
+        #: Whether the child has been told the end of the image.
         self.is_told_end = False
-        #: Whether the run had started when it was linked.
+        #: Whether the run had started when the child was linked.
         self.is_late = False
-        #: Whether this node has taken its children, because it is too slow.
+        #: Whether this node has taken over the child's children, because the child is too slow.
         self.is_demoted = False
         self._context = context
         self._plan = plan
@@ -112,7 +112,7 @@ class ChildLink:
         self._session: Optional[Session] = None
         self._epoch = 0
         self._is_over = self._is_started = self._has_said_bye = False
-        self._repair: Tuple[Tuple[Range, ...], float] = ((), 0.0)  # what the owner was told last, and when
+        self._repair: Tuple[Tuple[Range, ...], float] = ((), 0.0)  # last request passed to the owner, and when
         extra = self.node.extra
         node = dataclasses.replace(self.node, host=extra[0], extra=extra[1:]) if is_detour else self.node
         self._dialer = Dialer(
@@ -120,12 +120,12 @@ class ChildLink:
         )
 
     def start(self, message: Start) -> None:
-        """Pass on the server's word."""
+        """Pass on START."""
         self._send(message)
         self._is_started = message.abort is None
 
     def open(self, store: Readable) -> None:
-        """There is something to bring: the lanes open, where the child was told to start."""
+        """There is data to send: open the lanes, if the child was told to start."""
         if self._is_started:
             self._lanes.open(store)
 
@@ -135,12 +135,12 @@ class ChildLink:
             self._send(Manifest(first, digests))
 
     def end(self, size: int) -> None:
-        """Pass on the size of the image, where it was unknown; or that what was sent of it was good."""
+        """Pass on the size of the image where it was unknown, or that the source has not changed."""
         self.is_told_end = True
         self._send(End(size))
 
     def bye(self, reason: str, error: Optional[Dict[str, Any]] = None) -> None:
-        """Say goodbye first; the link is over when the child has answered, or by the owner's patience."""
+        """Say goodbye. The link is over when the child has answered, or when the owner's time limit ends."""
         if self.is_linked and not self._has_said_bye:
             self._has_said_bye = True
             self._send(Bye(reason, error))
@@ -148,7 +148,7 @@ class ChildLink:
             self._over("finished", reason)
 
     def beat(self, now: float) -> None:
-        """Once a second: keep the link warm, and notice silence."""
+        """Call twice a second: sends pings on an idle link, and detects a silent child."""
         channel = self._channel
         if channel is None:
             return
@@ -160,7 +160,7 @@ class ChildLink:
 
     @property
     def is_sending(self) -> bool:
-        """Whether a lane's thread still runs, which may be reading the store."""
+        """Whether a lane's thread still runs; it may be reading the store."""
         return self._lanes.is_sending
 
     def demote(self) -> None:
@@ -179,7 +179,7 @@ class ChildLink:
         self._over("lost", reason)
 
     def abort(self) -> None:
-        """End everything now, without telling anybody."""
+        """Close everything now, without a goodbye."""
         self._is_over = True
         self.claims.close()
         self._dialer.cancel()
@@ -206,7 +206,7 @@ class ChildLink:
         self._on_data(established.leftover)
 
     def _plan_for(self, channel: Channel) -> Dict[str, Any]:
-        """The plan as the child gets it; a server that named no address is where the child sees it."""
+        """The plan for this child. A server without an address gets the one at which the child sees it."""
         data = self._plan.to_dict()
         server = data["nodes"][0]
         if not server["host"] and server["port"]:
@@ -216,7 +216,7 @@ class ChildLink:
 
     def _send(self, message: Message) -> None:
         channel, session = self._channel, self._session
-        # A message may race with a goodbye of either side; what is not legal any more is not news any more.
+        # A message may race with a goodbye of either side; a message that is no longer legal is dropped.
         if channel is not None and session is not None and not self._is_over and session.may_send(message):
             channel.write(session.send(message))
 
@@ -251,7 +251,7 @@ class ChildLink:
             self._answer_bye(message)
 
     def _may_repair(self, message: Need) -> bool:
-        """Hand on a question for repairs, but not for the same ones again and again; whether the link goes on."""
+        """Forward a request for repairs, but not repeats of it. Returns whether the link goes on."""
         if self.claims.is_greedy:
             error = ProtocolError(self.node.name, "asked for more repairs than any disk can need")
             self.eject(error.sentence, error.to_dict())
@@ -259,7 +259,7 @@ class ChildLink:
         now = self._context.reactor.now()
         known, since = self._repair
         if message.repair != known or now - since >= _REPAIR_PAUSE_S:
-            # First: the owner may have to look again before a lane takes any of it.
+            # Before the scheduler: the owner may have to read chunks again before a lane takes them.
             self._repair = message.repair, now
             self._owner.child_repair(self, message)
         return True
@@ -283,11 +283,11 @@ class ChildLink:
         self._over("lost", reason)
 
     def lanes_lost(self, reason: str) -> None:
-        """Nothing can be brought to the child."""
+        """No lane can reach the child."""
         self._over("lost", reason)
 
     def storage_failed(self, error: BaseException) -> None:
-        """Hand on."""
+        """Forward to the owner."""
         self._owner.storage_failed(error)
 
     def _over(self, outcome: str, reason: str) -> None:

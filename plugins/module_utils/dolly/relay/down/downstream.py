@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All children of one node: their links, what their subtrees say, and the healing when one goes."""
+"""All children of one node: their links, the status of their subtrees, and healing when a child is gone."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class DownstreamOwner(Protocol):
     """What a node hears from below; every call comes on the reactor."""
 
     def subtree_changed(self) -> None:
-        """The board has news, or a link has come or gone."""
+        """The board has news, or a link was opened or closed."""
 
     def need_changed(self) -> None:
-        """A child has said anew what it wants."""
+        """A child has sent a new NEED."""
 
     def repair_wanted(self, need: Need) -> None:
-        """A child asks again for chunks that came out wrong."""
+        """A child asks again for chunks that failed verification."""
 
     def storage_failed(self, error: BaseException) -> None:
         """This node's own storage cannot be read."""
@@ -70,7 +70,7 @@ class Downstream:
         self._started_at: Optional[float] = None
         self._store: Optional[Readable] = None
         self._sent = 0
-        # The child itself comes first: it has the better words for it.
+        # A child detects its own hung flush first, as it can name the reason better.
         self._stalls = StallWatch(plan.timeouts.stall, plan.timeouts.flush + plan.timeouts.dead_after)
         self._throttle = Throttle(rank, ledger, board, self.membership, plan.transport.min_rate)
         self._is_ending = False
@@ -81,7 +81,7 @@ class Downstream:
 
     @property
     def has_started(self) -> bool:
-        """Whether START has come."""
+        """Whether START has arrived."""
         return self._start is not None
 
     @property
@@ -91,7 +91,7 @@ class Downstream:
 
     @property
     def is_ending(self) -> bool:
-        """Whether the children were told that this node is no parent for them any more."""
+        """Whether the children were told that this node is no longer their parent."""
         return self._is_ending
 
     @property
@@ -115,11 +115,11 @@ class Downstream:
 
     @property
     def sent(self) -> int:
-        """Bytes of the image that went to children, without zeros, repeated ones counted again."""
+        """Bytes of the image sent to children, without zeros; repeated bytes count again."""
         return self._sent + sum(link.claims.sent for link in [*self._links.values(), *self._ended])
 
     def handle(self, event: heal.Event) -> None:
-        """Let the healer decide, and do what it says."""
+        """Let the healer decide, and carry out its actions."""
         actions = self.healer.handle(event, self._context.reactor.now())
         for line in log_text.actions(event, actions, self._name_of):
             self._context.log(line)
@@ -127,9 +127,9 @@ class Downstream:
             self._act(action)
 
     def start(self, message: Start) -> None:
-        """Pass the server's word on, once; children that are not members are let go.
+        """Pass on START, once; children that are not members are dismissed.
 
-        They need not wait for this node's own target: theirs take time to open as well.
+        Children need not wait for this node's own target: their targets take time to open as well.
         """
         if self._start is not None:
             return
@@ -140,7 +140,7 @@ class Downstream:
             self._start_link(link)
 
     def open(self, store: Readable) -> None:
-        """From now on there are bytes to be had, out of `store`."""
+        """Serve bytes from `store` from now on."""
         self._store = store
         self._throttle.start(self._context.reactor.now())
         for link in list(self._links.values()):
@@ -148,18 +148,18 @@ class Downstream:
 
     def manifest(self, first: int, digests: bytes) -> None:
         """Pass digests on."""
-        for link in list(self._links.values()):  # one that cannot be written to is gone at once
+        for link in list(self._links.values()):  # a link that cannot be written to ends at once
             if link.is_linked:
                 link.manifest([(first, digests)])
 
     def end(self, size: int) -> None:
-        """Pass on the size of the image, now and to those who come later."""
+        """Pass on the size of the image, to present children and to later ones."""
         self._size = size
         for link in list(self._links.values()):
             self._tell_end(link)
 
     def _tell_end(self, link: ChildLink) -> None:
-        """Where the end says that the source has not changed, it is about the bytes that came before it alone."""
+        """Without digests, END confirms only what came before it, so it goes to children that have everything."""
         is_verdict = self._plan.verify == "none" and self._plan.image.size is not None
         if self._size is None or not link.is_linked or link.is_told_end:
             return
@@ -168,33 +168,33 @@ class Downstream:
 
     @property
     def unconfirmed(self) -> List[ChildLink]:
-        """Children that have everything, and do not know yet that it is good."""
+        """Children that have everything, and have not been told yet that the source is unchanged."""
         links = [link for link in self._links.values() if link.is_linked and not link.is_told_end]
         return [link for link in links if link.claims.has_everything]
 
     def kept(self, with_grandchildren: bool) -> int:
-        """The lowest byte that a child may still want, and, should that child die, one of its own."""
+        """The lowest byte that a child may still want; with grandchildren, also theirs, should a child die."""
         return min((link.claims.kept(with_grandchildren) for link in self._links.values()), default=MAX_SIZE)
 
     @property
     def highest(self) -> int:
-        """Where the last piece ended that was sent to any child."""
+        """The highest end of any piece that was sent to a child."""
         return max((link.claims.highest for link in [*self._links.values(), *self._ended]), default=0)
 
     def bye(self, reason: str, error: Optional[Dict[str, Any]] = None) -> None:
-        """Say goodbye to every child. Their children are not adopted any more: this node is no parent for them."""
+        """Say goodbye to every child. Grandchildren are not adopted: this node is no parent for them."""
         self._is_ending = True
         for link in list(self._links.values()):
             link.bye(reason, error)
 
     def give_away(self, error: Dict[str, Any]) -> None:
-        """Let every child go to another parent, for good: this node cannot give them what they need."""
+        """Dismiss every child for good to another parent: this node cannot give them what they need."""
         self._context.log("the children of this node get another parent: %s" % error.get("message"))
         self.handle(heal.MadeLeaf())
         self.bye("failed", error)
 
     def give_up(self, rank: int, error: DollyError) -> None:
-        """Part with a node that stands still, child or not."""
+        """Give up a node that stands still, child or not."""
         link = self._links.get(rank)
         if link is not None and link.is_linked:
             link.eject(error.sentence, error.to_dict())
@@ -203,12 +203,12 @@ class Downstream:
         self._owner.subtree_changed()
 
     def orphan(self) -> None:
-        """Let every child go, because there is no help to be had here, and let it look for another parent now."""
+        """Dismiss every child to look for another parent at once, because this node has none."""
         for link in list(self._links.values()):
             link.bye("orphaned")
 
     def beat(self, now: float) -> None:
-        """Once a second: pings, silence, stalls."""
+        """Call twice a second: sends pings, detects silence and stalls."""
         for link in list(self._links.values()):
             link.beat(now)
             self._watch_child(link, now)
@@ -217,16 +217,16 @@ class Downstream:
                 self._carry_out(verdict)
 
     def abort(self) -> None:
-        """End every link now."""
+        """Close every link now."""
         for link in self._links.values():
             link.abort()
             self._ended.append(link)
         self._links.clear()
 
-    # --- what a link tells ------------------------------------------------------------------------
+    # --- events of a link -------------------------------------------------------------------------
 
     def child_linked(self, link: ChildLink) -> None:
-        """The child has the plan; a late one gets at once what the others were told before."""
+        """The child has the plan. A late child is sent at once what the others were sent before."""
         self.handle(heal.ChildLinked(link.rank))
         if self._start is not None:
             self._start_link(link)
@@ -237,12 +237,12 @@ class Downstream:
         self._owner.subtree_changed()
 
     def child_status(self, link: ChildLink, snapshots: Iterable[Dict[str, Any]]) -> None:
-        """News from below."""
+        """Snapshots from the child's subtree."""
         changed = False
         for data in snapshots:
             changed = self._subtree.tell(link.rank, data) or changed
         if changed and not self._has_news:
-            # Once for all that has come by then: message by message, n nodes in a chain would send n * n of them.
+            # Once for all that have come by then: one by one, n nodes in a chain would send n * n messages.
             self._has_news = True
             self._context.reactor.call(self._tell_owner)
 
@@ -255,16 +255,16 @@ class Downstream:
         self._owner.subtree_changed()
 
     def child_need(self, link: ChildLink) -> None:
-        """Hand on."""
+        """Forward to the owner."""
         self._tell_end(link)
         self._owner.need_changed()
 
     def child_repair(self, link: ChildLink, need: Need) -> None:
-        """Hand on."""
+        """Forward to the owner."""
         self._owner.repair_wanted(need)
 
     def child_gone(self, link: ChildLink, outcome: str, reason: str) -> None:
-        """A link is over; its child's children may need a new parent."""
+        """A link is over; the children of that child may need a new parent."""
         self._links.pop(link.rank, None)
         self._ended.append(link)
         line = log_text.child_gone(link.node.name, outcome, reason)
@@ -281,10 +281,10 @@ class Downstream:
         self._owner.subtree_changed()
 
     def storage_failed(self, error: BaseException) -> None:
-        """Hand on."""
+        """Forward to the owner."""
         self._owner.storage_failed(error)
 
-    # --- what the healer decides ------------------------------------------------------------------
+    # --- actions of the healer --------------------------------------------------------------------
 
     def _act(self, action: heal.Action) -> None:
         if isinstance(action, heal.DialChild):
@@ -303,7 +303,7 @@ class Downstream:
             self._owner.act_as_child(action)
 
     def _obituary(self, action: heal.DeclareChild, name: str) -> Dict[str, Any]:
-        """What is said of a child that cannot speak: why, and where it was known to be, how long after the start."""
+        """The error reported for a lost child: the reason, when it was lost, and how much it held."""
         error: Dict[str, Any] = {"kind": "PeerLost", "message": "%s: %s" % (name, action.reason), "fault": "peer"}
         word = self.board.get(action.rank)
         if self._started_at is not None and word is not None:
@@ -322,7 +322,7 @@ class Downstream:
         )
 
     def _makes_detour(self, link: ChildLink) -> bool:
-        """A broken connection to a child with further addresses may be one of its cables: try the others first."""
+        """The connection to a child with further addresses broke: try these first, it may be a cable."""
         detours = self._detours[link.rank]
         is_parent = not self._is_ending and not self.healer.is_leaf
         if not (link.was_cut and link.node.extra) or not is_parent or detours >= _MAX_DETOURS:
@@ -378,7 +378,7 @@ def _left_out() -> Dict[str, Any]:
 
 
 def sight_of(snapshot: Snapshot, wants: bool = False) -> Sight:
-    """What the stall watch looks at in a node that said this; `wants`: whether it waits for data from here."""
+    """What the stall watch looks at in a snapshot. `wants`: whether the node waits for data from here."""
     return Sight(
         snapshot.state,
         snapshot.held,

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Digests the source ahead of the sending, and looks again where somebody received something else.
+"""Digests the source ahead of sending, and reads chunks again that arrived wrong somewhere.
 
-A chunk may go out when it has been digested: what is nothing but zeros is known by then and need not be sent, and
-a node can verify what it gets as soon as it has it. One thread digests faster than a ring takes the bytes.
+A chunk may be sent when it has been digested: its zeros are known then and need not be sent, and a node can
+verify what it gets as soon as it has it. One thread digests faster than a ring takes the bytes.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ...status.profile import IDLE, Stopwatch
 from ...storage.source import Source
 from ..image.ledger import Ledger
 
-#: Digests are published in groups of so many chunks that were read; known zeros are quick, and come in between.
+#: Digests are published in groups of so many chunks that were read; known zeros come in between.
 _GROUP = 4
 
 
 class Digester:
     """Work for a thread of its own. `publish(first, digests)` is called on that thread for each new group.
 
-    `checker`: compares the source with its block map on the way, before the digest that a node would need to be
-    done is published.
+    `checker` compares the source with its block map on the way, before the last digest, without which no node
+    is done, is published.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class Digester:
         self._whole: Optional["hashlib._Hash"] = None
         self._whole_end = 0
         self._reads = 0
-        #: How often the source has given anything.
+        #: How many reads of the source have returned.
         self.answers = 0
 
     def digest_all(self, wants_sha256: bool) -> None:
-        """Digest every chunk that has no digest yet; and the whole image once, where that is asked for.
+        """Digest every chunk that has no digest yet; with `wants_sha256` also the image as a whole, once.
 
         Raises SourceError, SourceChanged, MapMismatch.
         """
@@ -67,7 +67,7 @@ class Digester:
         while first + len(group) < count:
             if self._ledger.is_closed:
                 return
-            self.recheck()  # not when a large image is through: nodes wait for it
+            self.recheck()  # not only at the end of a large image: nodes wait for it
             group += self._digest(first + len(group), SLICE_DIGESTS - len(group))
             is_last = first + len(group) == count
             if is_last:
@@ -90,9 +90,9 @@ class Digester:
             return bool(self._doubtful)
 
     def doubt(self, repairs: Iterable[Range]) -> None:
-        """Bytes came out wrong elsewhere: until `recheck` their chunks are not verified, and repair nothing.
+        """Bytes failed verification elsewhere: until `recheck` their chunks are unverified, and no repairs.
 
-        Called on any thread. A node has few tries before it blames itself, and none is to go on a source that changed.
+        Called on any thread. A node has few tries before it blames itself; none may go on a changed source.
         """
         ledger, size = self._ledger, self._ledger.image.chunk_size
         with ledger.changed:
@@ -121,7 +121,7 @@ class Digester:
             return None if first is None or self._ledger.is_closed else first // self._ledger.image.chunk_size
 
     def _digest(self, index: int, most: int) -> List[bytes]:
-        """The digest of a chunk; and of those behind it, at most `most` in all, where they are known to be zeros."""
+        """The digest of a chunk, and of those behind it if known to be zeros; at most `most` in all."""
         if self._whole is None and self._checker is None:
             known = self._ledger.digest(index)
             if known is not None:
@@ -169,7 +169,7 @@ class Digester:
             self._whole_end += len(data)
 
     def _catch_up(self, end: int) -> None:
-        """What a block map leaves out counts for the SHA-256 of the whole image all the same."""
+        """What a block map leaves out is part of the SHA-256 of the whole image as well."""
         while self._whole is not None and self._whole_end < end:
             gap = make_buffer(min(PIECE, end - self._whole_end))
             length = self._read(self._whole_end, gap)
@@ -181,6 +181,6 @@ class Digester:
         self._ledger.learn(first, digests)
         with self._ledger.changed:
             self._ledger.accept(first, len(group))
-            if self._doubtful:  # with an expected checksum they were known, and sent, before
+            if self._doubtful:  # with an expected checksum they were sent before
                 self._ledger.suspect(self._doubtful)
         self._publish(first, digests)

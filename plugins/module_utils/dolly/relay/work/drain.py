@@ -1,21 +1,21 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Empties a window into its sink: in order, and only what is verified, where that is asked for."""
+"""Writes a window to its sink: in order, and only verified bytes, where that is asked for."""
 
 from __future__ import annotations
 
 from ...storage.base import Store
 from ..image.ledger import Ledger
 
-#: After so many bytes the window may move on.
+#: The window may move on after so many bytes.
 _STEP = 1024 * 1024
 
 
 class Drain:
-    """Work for a thread of its own. Whatever `run` raises fails the node."""
+    """Work for a thread of its own. An exception from `run` fails the node."""
 
     def __init__(self, store: Store, ledger: Ledger) -> None:
-        #: Whether the sink is being written to, so that it is what holds this node up.
+        #: Whether the sink is being written, so that it is what limits this node.
         self.is_busy = False
         self._store = store
         self._ledger = ledger

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way from the first byte to an image in its place: verify, flush, publish."""
+"""From the first byte to a published image: verify, flush, publish."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .verifier import Verifier
 
 
 class Finisher:
-    """Work for a thread of its own. Whatever `run` raises fails the node."""
+    """Work for a thread of its own. An exception from `run` fails the node."""
 
     def __init__(
         self,
@@ -28,11 +28,11 @@ class Finisher:
         watch: Optional[Stopwatch] = None,
     ) -> None:
         self.is_flushing = False
-        #: Whether the image is complete and in its place: what `done` means.
+        #: Whether the image is complete and published: what `done` means.
         self.is_published = False
-        #: Whether it was flushed to the medium before that.
+        #: Whether the image was flushed to the medium before that.
         self.is_synced = False
-        #: Whether anything was written for that.
+        #: Whether anything was written to the target.
         self.is_changed = True
         self._store = store
         self._ledger = ledger
@@ -43,25 +43,25 @@ class Finisher:
         self._journalist: Optional[Journalist] = None
         if verifies and store.claimed:
             claim(ledger, store.claimed)
-        #: What empties the store, where that is a window; for a thread of its own.
+        #: Writes a window to its sink, on a thread of its own; None where the store is no window.
         self.drain = Drain(store, ledger) if store.window is not None else None
 
     @property
     def is_sinking(self) -> bool:
-        """Whether what empties the window is being written to."""
+        """Whether the sink of the window is being written."""
         return self.drain is not None and self.drain.is_busy
 
     @property
     def outcome(self) -> Dict[str, bool]:
-        """What a node says of its target when it is done."""
+        """What a node reports of its target when it is done."""
         return {"synced": self.is_synced, "changed": self.is_changed}
 
     def keep_journal(self, context: Context, on_broken: Callable[[BaseException], None]) -> None:
-        """Write down meanwhile what a later run need not send; `on_broken` hears when the target cannot be flushed."""
+        """Keep a journal for a later run. `on_broken` is called when the target cannot be flushed."""
         self._journalist = Journalist(self._store, self._ledger, context, on_broken)
 
     def run(self) -> None:
-        """Return when the image is in its place, or when the ledger was closed before."""
+        """Return when the image is published, or when the ledger was closed before."""
         if self._journalist is None:
             self._finish()
             return
@@ -73,17 +73,17 @@ class Finisher:
 
     def _finish(self) -> None:
         verifier = Verifier(self._store, self._ledger, self._on_bad, self._watch)
-        while not self._ledger.is_sealed:  # what was verified may turn, and has to come again
+        while not self._ledger.is_sealed:  # a verified chunk may turn bad, and has to come again
             if self._verifies:
                 verifier.run()
             else:
                 self._ledger.wait_complete()
             self._ledger.wait_sunk()
             if not self._ledger.seal() and self._ledger.is_closed:
-                return  # a node that failed meanwhile, or was stopped, must not put the image in its place
+                return  # a node that failed meanwhile, or was stopped, must not publish
         self.is_flushing = True
         self._watch.turn_to("flush")
-        if self._store.size != self._ledger.size:  # it was opened before anybody knew
+        if self._store.size != self._ledger.size:  # opened before the size was known
             self._store.end(self._ledger.size)
         if self._syncs:
             self._store.flush()

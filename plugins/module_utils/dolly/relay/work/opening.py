@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the plan to an open target: what a disk that hangs may hold up for ever, and so is done beside the reactor."""
+"""From the plan to an open target. A disk that hangs may block this for ever, so it is done on threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Opening:
         self._target: Optional[Target] = None
 
     def prepare(self) -> None:
-        """Look at the target and lock it, before anything is written. Raises Refused, UsageError, TargetError."""
+        """Check and lock the target, before anything is written. Raises Refused, UsageError, TargetError."""
         self._ledger.manifest.hashing.check()
         self._target = self._choose(self._plan)
         self._target.prepare()
@@ -37,6 +37,6 @@ class Opening:
             self.store = store
 
     def release(self) -> None:
-        """Undo `prepare`, where nothing was opened."""
+        """Undo `prepare`, if no store was opened."""
         if self._target is not None:
             self._target.release()

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A chunk that a child got wrong is read again here before it is sent again: it may have turned since it was verified.
+"""Reads a chunk that a child got wrong before it is sent again: it may have gone bad after verification.
 
-Until then it is in doubt, and nobody is sent it as a repair. If it is wrong here too, this node asks its own parent for
-it, unless it has put the image in its place already.
+Until then the chunk is in doubt, and is not sent as a repair. If it is wrong here too, this node asks its own
+parent for it, unless its image is published already.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ...storage.base import Store
 from ...workers import Crew
 from ..image.ledger import Ledger
 
-#: A child asks for the same chunk again and again until it comes; it is not read more often than that.
+#: A child asks for a chunk until it comes; the chunk is not read again more often than this.
 _PAUSE_S = 2.0
-#: So often a node mends a chunk that has turned; the next time it gives itself up.
+#: How often a node repairs a chunk that went bad; the next time the node fails.
 MAX_REPAIRS = 2
 
 
 class Recheck:
-    """`doubt` and the callbacks belong to the reactor, reading is done on a thread.
+    """`doubt` and the callbacks run on the reactor, reading is done on a thread.
 
-    `on_end` hears after each look: None, or what cannot be mended here: BitRot, TargetError.
+    `on_end` is called after each pass with None, or with what cannot be repaired here: BitRot, TargetError.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Recheck:
         self._buffer = make_buffer(PIECE)
         self._looked_at: Dict[int, float] = {}
         self._turned: Counter[int] = collections.Counter()
-        #: Whether its thread may be reading.
+        #: Whether the thread may be reading.
         self.is_running = False
 
     def doubt(self, repairs: Iterable[Range], now: float) -> None:
-        """A child got these bytes wrong, by time `now` in seconds: look again at those of them that were verified."""
+        """A child got these bytes wrong at time `now` in seconds: read those again that were verified here."""
         ledger, size = self._ledger, self._ledger.image.chunk_size
         if self._store.window is not None:
-            return  # in memory, and it moves on while it is read
+            return  # it is in memory, and moves on while it is read
         with ledger.changed:
             for start, end in repairs:
                 known = ledger.verified.within(start // size * size, -(-end // size) * size)
@@ -72,7 +72,7 @@ class Recheck:
         self.is_running = False
         self._on_end(error)
         if error is None:
-            self._start()  # what came after the thread had looked for the last time
+            self._start()  # for what came after the thread's last look
 
     def _run(self) -> None:
         for index in iter(self._next, None):
@@ -91,17 +91,17 @@ class Recheck:
         parts, expected = ledger.image.chunk_parts(index), ledger.digest(index)
         try:
             actual = digest_regions(self._store.read, parts, self._buffer, ledger.manifest.hashing)
-        except EOFError:  # it was cut short
+        except EOFError:  # the target was truncated
             return False
         return expected is not None and hmac.compare_digest(expected, actual)
 
     def _answer(self, index: int, is_right: bool) -> None:
         ledger, bounds = self._ledger, self._ledger.image.chunk_bounds(index)
-        if is_right or not ledger.verified.covers(*bounds):  # it was moved meanwhile, and is looked at there
+        if is_right or not ledger.verified.covers(*bounds):  # if moved meanwhile, it is read at its new place
             ledger.doubtful.discard(*bounds)
             return
         self._turned[index] += 1
         if ledger.is_sealed or self._turned[index] > MAX_REPAIRS:
-            raise BitRot(self._store.path, bounds[0])  # and it stays in doubt: nobody is to get it from here
+            raise BitRot(self._store.path, bounds[0])  # and it stays in doubt: it must not be sent from here
         ledger.doubtful.discard(*bounds)
         ledger.reject(index)

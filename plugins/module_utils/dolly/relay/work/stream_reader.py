@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes in a source that can be read only once: into the server's window, digested on the way.
+"""Reads a source that can be read only once into the server's window, and digests it on the way.
 
-The window forgets a byte when its room is needed and the children, and theirs, have it. So the pipe is read no faster
-than the ring takes it.
+The window drops a byte when room is needed and the children and grandchildren have it. So the pipe is read no
+faster than the ring takes the bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..image.ledger import Ledger
 class StreamReader:
     """Work for a thread of its own. `publish(first, digests)` and `end(size)` are called on that thread.
 
-    `checksum`: the SHA-256 in hex that the whole stream must have; without the size that `end` tells no node is done.
+    `checksum`: the SHA-256 in hex of the whole stream. No node is done before it has the size from `end`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class StreamReader:
         watch: Stopwatch,
     ) -> None:
         self.sha256: Optional[str] = None
-        #: Whether it waits for the source, which is nobody's fault in the ring.
+        #: Whether it waits for the source, which is no fault of the ring.
         self.is_waiting = False
         self._stream = stream
         self._ring = ring
@@ -77,7 +77,7 @@ class StreamReader:
         self._finish(index, chunk.digest(), whole)
 
     def _read(self, room: int) -> memoryview:
-        """The next bytes, in their place in the window; none at the end."""
+        """The next bytes, in their place in the window; empty at the end."""
         place = next(self._ring.parts(self._size, room))
         self._watch.turn_to("read")
         self.is_waiting = True
@@ -107,7 +107,7 @@ class StreamReader:
 
 
 class WindowSource:
-    """What the children of such a server are served from."""
+    """Serves the children of such a server from the window."""
 
     def __init__(self, ring: Ring, stream: Stream) -> None:
         self.path = stream.path
@@ -116,7 +116,7 @@ class WindowSource:
         self._stream = stream
 
     def send(self, lane: Lane, offset: int, length: int) -> None:
-        """Send all of a range that is in the window."""
+        """Send a range, all of which is in the window."""
         for part in self._ring.parts(offset, length):
             lane.from_view(part)
 
@@ -125,8 +125,8 @@ class WindowSource:
         return self._ring.read(offset, view)
 
     def release(self, offset: int, length: int) -> None:
-        """The window is what it is."""
+        """Nothing to do: the window is memory of fixed size."""
 
     def close(self) -> None:
-        """Let go of the stream."""
+        """Close the stream."""
         self._stream.close()

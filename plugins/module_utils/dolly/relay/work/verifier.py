@@ -22,10 +22,10 @@ _MOST_ZEROS = 1024
 
 
 class Verifier:
-    """`run` goes on until the ledger is closed or complete; `on_bad` hears of chunks that must come again.
+    """`run` ends when the ledger is closed or complete. `on_bad` is called for chunks that must come again.
 
-    Raises BadChunk when a chunk came out wrong for the third time, and had come right, as far as anybody looked;
-    TargetError when it cannot be read. How often it came damaged, and from whom, is in `arrivals` of the ledger.
+    Raises BadChunk when a chunk failed for the third time without known damage on the way; TargetError when
+    it cannot be read. How often a chunk came damaged, and from where, is in the ledger's `arrivals`.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Verifier:
         self._on_bad(index)
 
     def _holes(self, index: int) -> int:
-        """How many chunks from this one on need not be read: there is nothing where they are. 0: this one has to be."""
+        """How many chunks from `index` on are holes of the store and need not be read. 0: read this one."""
         image, hole = self._ledger.image, self._store.hole
         if image.mapped is not None:
             return int(all(hole(start, end - start) == end - start for start, end in image.chunk_parts(index)))
@@ -95,7 +95,7 @@ class Verifier:
         return True
 
     def _find_fault(self, index: int, expected: Optional[bytes]) -> None:
-        """A chunk is wrong on the target: note whether it came so. Raises BadChunk when this target is to be blamed."""
+        """Note whether a chunk that is wrong on the target came so. Raises BadChunk if the target is to blame."""
         ledger, arrivals = self._ledger, self._ledger.arrivals
         start, end = ledger.image.chunk_bounds(index)
         came = arrivals.read(index, RangeSet(ledger.image.chunk_parts(index)))
@@ -104,7 +104,7 @@ class Verifier:
             return
         is_last = self._tries[index] + 1 >= MAX_TRIES
         if is_last and not arrivals.keeps(index) and arrivals.can_keep(index, end - start):
-            return  # too many others were looked at: one more try, for nobody knows whose fault this one was
+            return  # too many others were kept: try once more, as the fault is unknown
         self._tries[index] += 1
         if is_last:
             raise BadChunk(self._store.path, start, self._tries[index])

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks after the page cache behind the data: has written bytes go to the disk at once, and lets go of old ones.
+"""Manages the page cache behind the data: starts writeback of new bytes at once, and drops old pages.
 
-Left alone, the kernel writes nothing until a tenth of the memory is dirty or half a minute is over, and what is
-left then is what the last fsync takes. And an image that is larger than the memory pushes everything else out.
+Otherwise the kernel writes nothing until a tenth of the memory is dirty or half a minute is over, and the
+last fsync has to write all the rest. And an image larger than the memory evicts everything else.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from ...storage.base import Readable, Store
 from ..image.ledger import Ledger
 
 _PAUSE_S = 0.1
-#: Passes between two looks at what could be let go.
+#: Passes between two attempts to drop pages.
 _DROP_EVERY = 10
 #: A page that is written in parts would go to the disk twice.
 _GRAIN = 1 << 20
-#: What one call may queue; between two of them the run may end.
+#: The most that one call may queue; the run may end between two calls.
 _STEP = 64 << 20
-#: An image that leaves so much of the memory to others may stay there: the next run may want it again.
+#: An image that leaves this much of the memory to others may stay cached: the next run may want it again.
 _MODEST_SHARE = 4
 
 
 def is_large(size: int) -> bool:
-    """Whether an image takes too much of this machine's memory to be left in its page cache."""
+    """Whether an image is too large to be left in this machine's page cache."""
     return size > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MODEST_SHARE
 
 
 class Writeback:
-    """Work for a thread of its own, because a call may block where the disk's queue is full.
+    """Work for a thread of its own, because a call may block when the disk's queue is full.
 
-    `run` returns when the ledger is closed. Raises TargetError: what was written cannot get to the disk.
+    `run` returns when the ledger is closed. Raises TargetError when written bytes cannot get to the disk.
     """
 
     def __init__(self, store: Readable, ledger: Ledger, drops: bool) -> None:
@@ -45,13 +45,13 @@ class Writeback:
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is anything to do: not for a source that may stay in memory, nor for a window."""
+        """Whether there is anything to do: not for a source that may stay in memory, and not for a window."""
         if self._target is not None and self._target.window is not None:
             return False
         return self._target is not None or self._drops
 
     def run(self) -> None:
-        """Go on until the ledger is closed."""
+        """Run until the ledger is closed."""
         passes = 0
         while not self._ledger.wait_closed(_PAUSE_S):
             passes += 1
@@ -61,7 +61,7 @@ class Writeback:
                 self.drop()
 
     def settle(self, target: Store) -> None:
-        """Have written back what has come since the last time. Raises TargetError."""
+        """Start writeback of what has come since the last call. Raises TargetError."""
         ledger = self._ledger
         with ledger.changed:
             fresh, size = ledger.held - self._settled, ledger.image.size
@@ -75,10 +75,10 @@ class Writeback:
                 start = stop
 
     def drop(self) -> None:
-        """Let go of what neither this node nor a child of it needs any more.
+        """Drop from the page cache what neither this node nor a child needs any more.
 
-        All of it each time: pages that were on their way to the disk the last time could not be dropped then, and
-        looking at pages that are not there costs next to nothing.
+        The whole range each time: pages under writeback the last time could not be dropped then, and a call
+        for pages that are not cached costs next to nothing.
         """
         end = min(self._ledger.safe, self._ledger.below, self._store.size) // _GRAIN * _GRAIN
         if end:
