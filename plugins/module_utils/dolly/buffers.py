@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Memory that the kernel copies bytes into, and a look at whether they are zeros."""
+"""Page-aligned buffers, and a test for bytes that are all zeros."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_zero(view: memoryview) -> bool:
     head = bytes(view[:_HEAD])
     if head != _ZEROS[: len(head)]:
         return False
-    # As bytes they are compared at once, as memoryviews one by one.
+    # bytes are compared by one memcmp, memoryviews item by item.
     step = len(_ZEROS)
     parts = (view[start : start + step] for start in range(0, len(view), step))
     return all(bytes(part) == _ZEROS[: len(part)] for part in parts)

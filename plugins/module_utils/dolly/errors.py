@@ -20,7 +20,7 @@ _RESERVED = ("kind", "message", "fault")
 _MAX_SENTENCE = 4096
 _MAX_DEPTH = 8
 _MAX_NAMES = 10
-#: What to do about a target that failed, where it is no fault of a disk.
+#: What to do about a failed target, by errno, where the disk is not at fault.
 _REMEDIES: Dict[Optional[int], str] = {
     errno_of.ENOSPC: "make room there, or take a larger target,",
     errno_of.EDQUOT: "raise that user's quota, or make room,",
@@ -52,7 +52,7 @@ class DollyError(Exception):
         super().__init__(self.sentence)
 
     def _explain(self, fields: Dict[str, Any], **wording: Any) -> None:
-        """Fill in the docstring's sentence; ``wording`` are words that are no fields."""
+        """Fill in the sentence of the docstring; ``wording`` replaces names in braces that are not fields."""
         form = " ".join((type(self).__doc__ or "").split())
         if not form:  # python -OO strips docstrings
             form = type(self).__name__ + ": " + ", ".join("%s={%s}" % (name, name) for name in fields)
@@ -378,7 +378,7 @@ class NotEnoughNodes(DollyError):
 
 
 def said_of(name: str, sentence: str) -> str:
-    """A node and why it is missing, with its name once: whoever told of it has named it, or not."""
+    """Return a node and why it is missing, with its name once, although ``sentence`` may contain the name."""
     start = name + ": "
     reason = (sentence[len(start) :] if sentence.startswith(start) else sentence).rstrip(".")
     if re.search(r"(?<![\w.-])%s(?![\w-])" % re.escape(name), reason):
@@ -420,14 +420,14 @@ def _reason(errno: Optional[int]) -> str:
 
 
 def printable(text: str) -> str:
-    """One line without control or formatting characters, for a terminal or a log. Others are shown as escapes."""
+    """Return text for a terminal or a log, with control and formatting characters as escapes; cut to 4096."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     return text[:_MAX_SENTENCE]
 
 
 def printable_values(value: Any) -> Any:
-    """JSON values of a peer, with all texts as ``printable`` makes them: they will be shown to people."""
+    """Return JSON values of a peer with all texts made ``printable``, for they will be shown to people."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, dict):
@@ -436,7 +436,7 @@ def printable_values(value: Any) -> Any:
 
 
 def _storable(text: str) -> str:
-    """Undecodable file names carry lone surrogates, which UTF-8 and so most JSON writers refuse."""
+    """Escape lone surrogates, which undecodable file names contain and most JSON writers refuse."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

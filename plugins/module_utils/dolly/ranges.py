@@ -88,7 +88,7 @@ class RangeSet:
         return self._ends[-1] if self._ends else 0
 
     def add(self, start: int, end: int) -> None:
-        """Put [start, end) in."""
+        """Add the bytes of [start, end)."""
         _check(start, end)
         if start == end:
             return
@@ -103,7 +103,7 @@ class RangeSet:
         self._total += end - start
 
     def discard(self, start: int, end: int) -> None:
-        """Take [start, end) out, as far as it is in."""
+        """Remove the bytes of [start, end) that are in the set."""
         _check(start, end)
         starts, ends = self._starts, self._ends
         first = bisect_right(ends, start)
@@ -171,7 +171,7 @@ class RangeSet:
         return max(start, self._starts[index]), min(end, self._ends[index])
 
     def end_of_first(self, count: int, default: int) -> int:
-        """Return where the ``count``-th range ends, ``default`` if there are no more than that."""
+        """Return the end of the ``count``-th range, ``default`` if there are no more than ``count`` ranges."""
         return self._ends[count - 1] if len(self._ends) > count else default
 
     def first_gap(self, start: int, end: int) -> Optional[Range]:
@@ -215,7 +215,7 @@ class RangeSet:
         return [[start, end] for start, end in self]
 
     def to_gaps(self) -> List[int]:
-        """Return the ranges as short JSON: gap before the range, its length, gap before the next, ..."""
+        """Return the ranges as compact JSON: gap before the range, its length, gap before the next, ..."""
         numbers: List[int] = []
         last = 0
         for start, end in self:
@@ -234,7 +234,7 @@ class RangeSet:
             return NotImplemented
         return self._starts == other._starts and self._ends == other._ends
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__ = None  # type: ignore[assignment]  # the set is mutable
 
     def __repr__(self) -> str:
         return "RangeSet(%r)" % (list(self),)
@@ -264,7 +264,7 @@ class RangeSet:
         return result
 
     def _append(self, start: int, end: int) -> None:
-        """Add a range that is known to lie behind all others and to touch none."""
+        """Add a range that must lie behind all others and touch none."""
         self._starts.append(start)
         self._ends.append(end)
         self._total += end - start
@@ -300,5 +300,5 @@ def _untrusted_range(position: int, item: Any) -> Range:
 
 
 def is_integer(value: Any) -> bool:
-    """Whether a value from JSON is a whole number; true and false are none, though Python counts them."""
+    """Whether a value from JSON is an integer; true and false are not, although bool is an int in Python."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rates over a sliding window, and how long the rest takes."""
+"""Rates over a sliding window, and the time that remains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Deque, Optional, Tuple
 
 
 class RateMeter:
-    """Bytes per second over the last ``window`` seconds. Times are seconds of any one clock."""
+    """Bytes per second over the last ``window`` seconds. Times are seconds, all of the same clock."""
 
     def __init__(self, window: float = 5.0) -> None:
         self._window = window
@@ -28,7 +28,7 @@ class RateMeter:
             samples.popleft()
 
     def rate(self, now: float) -> float:
-        """Return bytes per second in the window that ends at ``now``; 0.0 before there is a span of time."""
+        """Return bytes per second in the window that ends at ``now``; 0.0 while the samples span no time."""
         if not self._samples:
             return 0.0
         begin = max(now - self._window, self._samples[0][0])

@@ -84,7 +84,7 @@ def format_duration(seconds: float) -> str:
 
 def _scaled(value: float, step: int, names: Tuple[str, ...]) -> str:
     index = 0
-    # 1023.96 KiB would be printed as 1024 KiB: compare what is printed
+    # Compare the rounded value: otherwise 1023.96 KiB would be printed as 1024 KiB.
     while index < len(names) - 1 and round(value, 1) >= step:
         value /= step
         index += 1

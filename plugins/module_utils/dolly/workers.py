@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A thread with an owner, a name and an end that its owner hears of."""
+"""Threads that have an owner and a name, and report their end to the owner."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Callable, Optional
 
 
 class Crew:
-    """The workers of one owner. `call` brings a function to the owner's thread."""
+    """The workers of one owner. `call` runs a function on the owner's thread."""
 
     def __init__(self, call: Callable[[Callable[[], None]], None]) -> None:
         self._call = call
@@ -17,11 +17,11 @@ class Crew:
 
     @property
     def is_busy(self) -> bool:
-        """Whether any of them has not come back."""
+        """Whether any worker has not ended."""
         return self._working > 0
 
     def run(self, name: str, work: Callable[[], None], on_end: Callable[[Optional[BaseException]], None]) -> None:
-        """Have something done on a thread of its own; until `on_end` is called on the owner's it counts as busy."""
+        """Run `work` on a new thread, then `on_end` on the owner's thread; until then the crew is busy."""
 
         def ended(error: Optional[BaseException]) -> None:
             self._working -= 1
@@ -32,10 +32,10 @@ class Crew:
 
 
 class Worker:
-    """Runs `work` once; `on_end(error)` is then called on that thread, with None when all went well.
+    """Runs `work` once on a thread, then calls `on_end(error)` on that thread; `error` is None on success.
 
-    Daemonic, because a thread that is stuck in an uninterruptible call must not keep the process from
-    ending; whoever owns it still joins it wherever its end matters.
+    The thread is a daemon, because a thread stuck in an uninterruptible call must not keep the process from
+    ending; the owner still joins it wherever its end matters.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="dolly-" + name, daemon=True)
 
     def start(self) -> None:
-        """Begin; once."""
+        """Start the thread; call only once."""
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end; whether it came within `timeout_s`."""
+        """Wait at most `timeout_s` seconds for the end; return whether the thread has ended."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -58,6 +58,6 @@ class Worker:
         error: Optional[BaseException] = None
         try:
             self._work()
-        except BaseException as caught:  # whatever it was, its owner decides what it means
+        except BaseException as caught:  # the owner decides what any error means
             error = caught
         self._on_end(error)

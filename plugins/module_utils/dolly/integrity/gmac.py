@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GMAC: the tag of AES-256-GCM over associated data alone (NIST SP 800-38D), by the OpenSSL of Python's own hashlib.
 
-Processors have instructions for it: it takes a quarter of the time of SHA-256 or less. The standard library does not
-offer it, but brings the library that has it: `_hashlib` is linked with libcrypto, which can be called through it.
+Processors have instructions for GMAC: it takes at most a quarter of the time of SHA-256. The standard library
+has no GMAC, but `_hashlib` is linked with libcrypto, which has it and can be called through `_hashlib`.
 
-With one nonce for many messages, as here, tags that are seen give the key away. They must not leave the process.
+With one nonce for many messages, as here, anyone who sees tags can compute the key. Tags must not leave the
+process.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ _KNOWN = (
 
 
 class Gmac:
-    """One message, in pieces; like the objects of hashlib, but for one thread and one `digest`.
+    """The MAC of one message, fed in pieces like a hashlib object, but for one thread and one call of
+    `digest`.
 
-    The key is for one purpose and one run. Raises Refused: there is no library here; CryptoError: it failed.
+    Use a key for one purpose and one run. Raises Refused if there is no usable library, CryptoError if it
+    fails.
     """
 
     def __init__(self, key: bytes, nonce: bytes = _NONCE) -> None:
@@ -48,17 +51,17 @@ class Gmac:
         self._call("EVP_EncryptInit_ex", self._crypto.EVP_aes_256_gcm(), None, key, nonce)
 
     def update(self, data: Any) -> None:
-        """Go on with these bytes. The interpreter's lock is not held meanwhile."""
+        """Add these bytes to the message. The interpreter's lock is released meanwhile."""
         with memoryview(data) as view:
             for start in range(0, len(view), _MOST):
                 with view[start : start + _MOST] as piece:
                     place = bytes(piece) if piece.readonly else self._ctypes.c_char.from_buffer(piece)
                     address = place if piece.readonly else self._ctypes.addressof(place)
                     self._call("EVP_EncryptUpdate", None, self._ctypes.byref(self._length), address, len(piece))
-                    del place, address  # or the view could not be released
+                    del place, address  # otherwise the view could not be released
 
     def digest(self) -> bytes:
-        """The tag; nothing can follow it."""
+        """Return the tag. No call may follow."""
         tag = self._ctypes.create_string_buffer(TAG_LENGTH)
         self._call("EVP_EncryptFinal_ex", tag, self._ctypes.byref(self._length))
         self._call("EVP_CIPHER_CTX_ctrl", _GET_TAG, TAG_LENGTH, tag)
@@ -80,7 +83,7 @@ class Gmac:
 
 @lru_cache(maxsize=1)
 def check() -> None:
-    """Raise Refused where this Python has no GMAC, or one that does not give the known result."""
+    """Raise Refused if this Python has no GMAC, or its GMAC fails a known-answer test."""
     key, nonce, data, expected = (bytes.fromhex(text) for text in _KNOWN)
     one = Gmac(key, nonce)
     one.update(data)
@@ -90,12 +93,13 @@ def check() -> None:
 
 @lru_cache(maxsize=1)
 def _library() -> Tuple[Any, Any]:
-    """libcrypto with the types of what is called, and ctypes. Loaded when first asked for: few runs want it."""
+    """Return libcrypto with typed functions, and ctypes. Loaded on first use, because few runs need it."""
     try:
         import _hashlib
         import ctypes
 
-        # Built into the interpreter it has no file of its own; then what it needs is in the program itself.
+        # A `_hashlib` built into the interpreter has no file; then libcrypto's functions are in the program
+        # itself.
         return _typed(ctypes.CDLL(getattr(_hashlib, "__file__", None)), ctypes), ctypes
     except (ImportError, OSError, AttributeError) as error:
         raise _lacking(str(error)) from error

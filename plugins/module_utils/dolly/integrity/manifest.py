@@ -18,8 +18,9 @@ from . import gmac
 
 DIGEST_SIZE = 32
 SLICE_DIGESTS = 1024  # 32 KiB: half a frame
-#: What is read and digested at once. Eight nodes on two cores moved 108 MB/s each with 1 MiB and 89 with 256 KiB
-#: (medians of three interleaved runs): fewer turns of the interpreter's lock outweigh the L2 cache.
+#: Bytes read and digested at once. Eight nodes on two cores moved 108 MB/s each with 1 MiB and 89 with 256
+#: KiB (medians of three interleaved runs): switching the interpreter's lock less often outweighs the L2
+#: cache.
 PIECE = 1024 * 1024
 _ZERO_STEP = 1024 * 1024
 _SHA256_HEX = re.compile(r"[0-9A-Fa-f]{64}\Z")
@@ -31,16 +32,17 @@ class Digest(Protocol):
     """What `hashlib.sha256()` returns."""
 
     def update(self, data: Any) -> None:
-        """Go on with these bytes."""
+        """Add these bytes to the message."""
 
     def digest(self) -> bytes:
-        """Return the 32 bytes for all that came."""
+        """Return the 32-byte digest of the message."""
 
 
 class Hashing:
-    """How the bytes of a chunk become its digest. `new` begins one; `check` raises Refused where that cannot be.
+    """How chunks are digested. `new` returns a new digest object; `check` raises Refused where that is
+    impossible.
 
-    `is_lasting`: whether the digests say anything to somebody who has not the secret of the run.
+    `is_lasting`: whether the digests have a meaning without the secret of the run.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Hashing:
 
 
 class _Mac:
-    """GMAC, and HMAC over its tag, which is no secret any more then: see docs/decisions/mac.md."""
+    """GMAC, then HMAC over the tag, so that the result need not be secret: see docs/decisions/mac.md."""
 
     def __init__(self, first: bytes, second: bytes) -> None:
         self._gmac = gmac.Gmac(first)
@@ -80,7 +82,7 @@ SHA256 = Hashing(hashlib.sha256, True)
 
 
 def hashing_of(verify: str, secret: bytes, run_id: str) -> Hashing:
-    """Return how the chunks of a run are digested, by its level of verifying."""
+    """Return how the chunks of a run are digested, by the value of its option `verify`."""
     if verify != "mac":
         return SHA256
     first, second = keys.chunk_keys(secret, run_id)
@@ -88,7 +90,7 @@ def hashing_of(verify: str, secret: bytes, run_id: str) -> Hashing:
 
 
 class Manifest:
-    """The digests of an image by chunk index, as far as they are known. Not thread-safe."""
+    """The known digests of an image by chunk index. Not thread-safe."""
 
     def __init__(self, image: Image, hashing: Hashing = SHA256) -> None:
         self.image = image
@@ -125,7 +127,7 @@ class Manifest:
             new[index] = bytes(digests[at:at + DIGEST_SIZE])
             is_empty = self.image.mapped is not None and not self.image.chunk_parts(index)
             if is_empty and new[index] != self.hashing.zero(0):
-                # It could never be met, nor be repaired.
+                # No data could match this digest, so the chunk could never be repaired.
                 raise _broken("a digest of some bytes for chunk %d, which is empty" % index)
             if self._digests.get(index, new[index]) != new[index]:
                 raise _broken("a second, different digest for chunk %d" % index)
@@ -133,9 +135,9 @@ class Manifest:
         self.known.add(first, first + count)
 
     def end(self, size: int) -> None:
-        """Learn the size of the image in bytes, where it was unknown.
+        """Set the size of the image in bytes, where it was unknown.
 
-        ProtocolError: it contradicts the size or a digest that is known. ValueError: not a size.
+        ProtocolError: the size contradicts a known size or digest. ValueError: not a size.
         """
         if self.image.size is not None and self.image.size != size:
             raise _broken("the image ends at %d and at %d" % (self.image.size, size))
@@ -173,11 +175,11 @@ class Manifest:
                 yield first, b"".join(self._digests[index] for index in range(first, last))
 
     def run_root(self) -> str:
-        """Return what `root` does, by which images of one run can be compared; empty when digests are missing."""
+        """Return `root`, to compare images within one run; empty when digests are missing."""
         return self.root() if self.is_complete else ""
 
     def told_root(self, root: str) -> Dict[str, str]:
-        """Return `run_root` as results name it: `digest`, or `keyed_digest` where it means nothing after the run."""
+        """Return `root` as results name it: `digest`, or `keyed_digest` if it has no meaning after the run."""
         is_lasting = self.hashing.is_lasting
         return {"digest": root if is_lasting else "", "keyed_digest": "" if is_lasting else root}
 
@@ -207,9 +209,9 @@ def digest_regions(
 ) -> bytes:
     """Return the digest of the bytes of ``regions`` in turn, read through ``buffer`` piece by piece.
 
-    Of no region it is that of no byte. ``read(offset, view)`` fills the beginning of ``view`` and returns the
-    number of bytes, like preadv. EOFError: it returned 0 early. ValueError: ``buffer`` is empty or a region
-    is none.
+    Without regions, this is the digest of no bytes. ``read(offset, view)`` fills the beginning of ``view``
+    and returns the number of bytes, like preadv. EOFError: ``read`` returned 0 early. ValueError: ``buffer``
+    is empty or a region is invalid.
     """
     digest = hashing.new()
     with memoryview(buffer) as whole, whole[:PIECE] as view:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A connection on the reactor: bytes out are queued, bytes in are handed on, nothing blocks."""
+"""A non-blocking connection on the reactor: outgoing bytes are queued, incoming bytes go to a callback."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from . import sockets
 from .reactor import Reactor
 
 _READ_SIZE = 256 * 1024
-#: A peer that lets this much pile up does not read; an honest one never sees the tenth of it.
+#: A peer with this much queued for it does not read; an honest peer never has a tenth of it queued.
 _MAX_QUEUED = 64 * 1024 * 1024
 
 
 class Channel:
-    """Owns a connected socket until `abort`, `finish` or `detach`.
+    """Owns a connected socket until `abort`, `finish` or `detach`. Use it only on the reactor's thread.
 
     `on_data(bytes)` gets what arrives; `on_closed(reason)` is called exactly once when the connection
     ends in any way other than `abort` or `detach`.
@@ -33,7 +33,8 @@ class Channel:
         self.peer = sockets.name_of(sock)
         self.local_host = sockets.local_host(sock)
         self.heard_at = self.sent_at = reactor.now()
-        #: Read no more than this at once: whoever will `detach` must not find bytes of the next owner here.
+        #: Most bytes to read at once. Lower it before `detach`: bytes for the next owner must not be read
+        #: here.
         self.read_size = _READ_SIZE
         self._reactor = reactor
         self._sock: Optional[socket.socket] = sock
@@ -44,12 +45,12 @@ class Channel:
         self._watch()
 
     def handle(self, on_data: Callable[[bytes], None], on_closed: Callable[[str], None]) -> None:
-        """Hand the connection to another owner, as when a handshake turns into a link."""
+        """Hand the connection to another owner, for example when a handshake becomes a link."""
         self._on_data, self._on_closed = on_data, on_closed
         self.read_size = _READ_SIZE
 
     def write(self, data: bytes) -> None:
-        """Queue bytes and send what the socket takes at once. Ignored when the connection is gone."""
+        """Queue bytes and send what the socket takes at once. Ignored when the channel is closed or finishing."""
         if self._sock is None or self._is_finishing:
             return
         self._queued += data
@@ -59,22 +60,22 @@ class Channel:
             self._lose("it stopped reading")
 
     def finish(self) -> None:
-        """Send what is queued, say that nothing follows, and close when the peer has closed too."""
+        """Send what is queued, shut down the sending side, and close when the peer has closed too."""
         self._is_finishing = True
         self._flush()
 
     def abort(self) -> None:
-        """Close now; nothing is called any more."""
+        """Close now; no callback is called any more."""
         sock, self._sock = self._sock, None
         if sock is not None:
             self._reactor.forget(sock)
             sock.close()
 
     def detach(self) -> socket.socket:
-        """Give the socket away, blocking again, once all that is queued has been sent.
+        """Send all that is queued, then return the socket, blocking again; the caller owns it.
 
-        Raises OSError when the connection is gone, or does not take that at once: who runs on the reactor waits for
-        nobody.
+        Raises OSError when the connection is gone, or does not take the queued bytes at once: the reactor's
+        thread must not wait.
         """
         if self._sock is None:
             raise OSError("the connection is gone")
@@ -93,7 +94,7 @@ class Channel:
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection has neither ended nor been given away."""
+        """Whether the connection has neither ended nor been detached."""
         return self._sock is not None
 
     def _watch(self) -> None:
@@ -120,7 +121,7 @@ class Channel:
             try:
                 self._sock.shutdown(socket.SHUT_WR)
             except OSError:
-                pass  # the peer was faster; reading will tell
+                pass  # the peer closed first; the next read reports it
         self._watch()
 
     def _read(self) -> None:

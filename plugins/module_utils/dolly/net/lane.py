@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A data connection: blocking, one thread to an end, bytes moved by the kernel where it can.
+"""A data connection: blocking, one thread at each end, bytes moved by the kernel where it can.
 
-ReceiveLane into a file goes socket -> pipe -> file with splice, sending goes file -> socket with sendfile.
-Where either is missing the plain loop runs, and it is what the tests compare the fast ways against.
+Receiving into a file goes socket -> pipe -> file with splice, sending goes file -> socket with sendfile.
+Where either is missing the plain loop runs; the tests compare the fast paths with it.
 
-The socket stays blocking on purpose: `settimeout` would make sendfile return EAGAIN at once. A thread that is
-stuck is freed by `abort` from another one, which shuts the socket down but does not close it: a closed
-descriptor that was reused by then put stray bytes into a new connection.
+The socket stays blocking on purpose: `settimeout` would make sendfile return EAGAIN at once. A stuck thread
+is freed by `abort` from another thread, which shuts the socket down but does not close it: with `close`, the
+descriptor could be reused at once, and stray bytes were written into a new connection.
 """
 
 from __future__ import annotations
@@ -27,18 +27,20 @@ from . import sockets
 
 #: The plain loop's piece: fits the L2 cache (1 MiB pieces were 20 % slower).
 PLAIN_PIECE = 256 * 1024
-#: What to ask for as a pipe; the kernel's default limit for users without privileges. With 4 MiB a
-#: ring took half as long again: when it is written, what came first is in no processor's cache any more. 512 KiB: 6 %.
+#: The size of the pipe to ask for: the kernel's default limit for unprivileged users. With 4 MiB a ring took
+#: 50 % longer, because the first bytes have left the processor's cache when they are written; with 512 KiB, 6
+#: % longer.
 PIPE_SIZE = 1024 * 1024
 #: Wake the receiver for this much, not for each segment.
 LOW_WATER = 256 * 1024
-#: Tell of arrived bytes in steps of this. Each step wakes the threads that pass them on: with 512 KiB, that alone was
-#: a quarter of Python's time, and from 4 to 8 MiB a ring still took a twentieth less of the processors.
+#: Report arrived bytes in steps of this. Each step wakes the threads that forward them: with 512 KiB, that
+#: alone was a quarter of Python's time; going from 4 to 8 MiB still cut a ring's processor time by 5 %.
 STEP = 8 * 1024 * 1024
-#: On a slow link do not wait for so much: with 50 MB/s each node would be 170 ms behind its parent instead of 5.
+#: On a slow link do not wait for a whole step: at 50 MB/s each node would be 170 ms behind its parent instead
+#: of 5.
 STEP_S = 0.004
-#: A call that sends from a file tells nothing before it returns: so a disk that gives less than this in
-#: `stall_timeout` counts as hung.
+#: Bytes per call that sends from a file. The call shows no progress before it returns, so a disk that
+#: delivers less than this in `stall_timeout` counts as hung.
 SEND_STEP = 1024 * 1024
 _PAGE = 4096
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ exists from Python 3.10 on
@@ -49,14 +51,14 @@ _can_splice = hasattr(os, "splice")
 
 
 class _Pipe:
-    """The pipe between a socket and a file; holds bytes only while one piece is on its way."""
+    """The pipe between a socket and a file; holds bytes only while one piece is being moved."""
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe2(os.O_CLOEXEC)
         self.filled = 0
         try:
             self.size = fcntl.fcntl(self.writer, _F_SETPIPE_SZ, PIPE_SIZE)
-        except OSError:  # the user's quota of large pipes is used up: the default one works too
+        except OSError:  # the user's quota for large pipes is used up: the default size works too
             self.size = 16 * _PAGE
 
     def close(self) -> None:
@@ -65,10 +67,10 @@ class _Pipe:
 
 
 class Lane:
-    """One end of a data connection. `abort` may be called from any thread, the rest from its owner.
+    """One end of a data connection. `abort` may be called from any thread, the rest from the owner's thread.
 
-    Socket failures are raised as PeerLost; failures of the file as the OSError they are.
-    `watch` tells what the owner's time goes into: `receive` and `send`, calls on the socket, and `write`.
+    A socket failure is raised as PeerLost, a failure of the file as its OSError. `watch` records what the
+    owner spends its time on: `receive` and `send`, which are calls on the socket, and `write`.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class Lane:
 
     @property
     def is_waiting_for_file(self) -> bool:
-        """Whether the owner is sending from a file, and all that came out of it has arrived: so it waits for more."""
+        """Whether the owner waits for the file it sends from: the peer has acknowledged all bytes read so far."""
         if not self._is_in_file:
             return False
         queued = bytearray(4)
@@ -101,18 +103,18 @@ class Lane:
 
     @property
     def is_waiting_for_peer(self) -> bool:
-        """Whether the owner waits for the other end rather than for its own storage."""
+        """Whether the owner waits for the peer rather than for its own storage."""
         return self.watch.doing != "write"
 
     def read(self, length: int) -> bytes:
-        """Exactly `length` bytes; an empty result means that the peer ended the stream in good order."""
+        """Read exactly `length` bytes; an empty result means that the peer closed the stream in order."""
         data = self._receive(length)
         if data and len(data) < length:
             data += self._read_rest(length - len(data))
         return data
 
     def write(self, data: bytes, more: bool = False) -> None:
-        """All of `data`; `more` lets it travel in one packet with what follows."""
+        """Send all of `data`; with `more`, the kernel may put it in one packet with what follows."""
         self.watch.turn_to("send")
         try:
             self._sock.sendall(data, socket.MSG_MORE if more else 0)
@@ -120,7 +122,7 @@ class Lane:
             raise self._lost(error) from error
 
     def to_view(self, view: memoryview) -> int:
-        """Socket to memory: between 1 and `len(view)` bytes."""
+        """Receive between 1 and `len(view)` bytes into memory; return the count."""
         self.watch.turn_to("receive")
         try:
             self._wake_at(1)
@@ -132,7 +134,7 @@ class Lane:
         return count
 
     def from_view(self, view: memoryview) -> None:
-        """Memory to socket, all of it."""
+        """Send all of `view`."""
         self.watch.turn_to("send")
         try:
             self._sock.sendall(view)
@@ -140,17 +142,17 @@ class Lane:
             raise self._lost(error) from error
 
     def to_file(self, fd: int, offset: int, length: int) -> int:
-        """Socket to file: between 1 and `length` bytes, written at `offset` when it returns."""
+        """Receive between 1 and `length` bytes and write them to the file at `offset`; return the count."""
         move = self._splice_to_file if self._use_splice else self._copy_to_file
         latest, enough = time.monotonic() + STEP_S, min(length, STEP)
         count = move(fd, offset, length)
-        # A link that has brought half a step by then brings the other half as soon.
+        # A link that has delivered half a step by then delivers the other half as fast.
         while count < enough and (time.monotonic() < latest or count >= STEP // 2):
             count += move(fd, offset + count, length - count)
         return count
 
     def from_file(self, fd: int, offset: int, length: int) -> int:
-        """File to socket: the count sent, less than `length` only where the file ended early."""
+        """Send from the file; return the count, which is less than `length` only if the file ends early."""
         self.watch.turn_to("send")
         sent = 0
         self._is_in_file = True
@@ -170,16 +172,16 @@ class Lane:
         return sent
 
     def abort(self) -> None:
-        """Free the owner from whatever socket call it is in; the owner still has to `close`."""
+        """Unblock any socket call of the owner, from any thread; the owner still has to call `close`."""
         with self._lock:
             if not self._is_closed:
                 try:
                     self._sock.shutdown(socket.SHUT_RDWR)
                 except OSError:
-                    pass  # not connected any more: nobody is stuck in it
+                    pass  # not connected any more: no thread is stuck in it
 
     def close(self) -> None:
-        """Release socket and pipe. Bytes still in the pipe are lost, so their range is not held."""
+        """Close socket and pipe. Bytes still in the pipe are lost, so their range does not count as held."""
         with self._lock:
             if self._is_closed:
                 return
@@ -189,7 +191,7 @@ class Lane:
                 self._pipe.close()
 
     def _wake_at(self, count: int) -> None:
-        """Let the next read of the socket sleep until `count` bytes are there; they must be sure to come."""
+        """Let the next read of the socket sleep until `count` bytes are there; the peer must send as many."""
         if count != self._low_water:
             self._low_water = count
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
@@ -198,7 +200,7 @@ class Lane:
         self.watch.turn_to("receive")
         try:
             try:
-                return self._sock.recv(length, socket.MSG_DONTWAIT)  # it is there already while the lane is busy
+                return self._sock.recv(length, socket.MSG_DONTWAIT)  # on a busy lane they are there already
             except BlockingIOError:
                 self._wake_at(1)
                 return self._sock.recv(length, socket.MSG_WAITALL)
@@ -222,8 +224,8 @@ class Lane:
         count = 0
         while count <= 0:
             is_full = not self._fill(pipe, min(length - pipe.filled, pipe.size - pipe.filled))
-            # A block device reads a page from the disk for each page that is written in parts, so the
-            # odd end stays in the pipe until its page is whole or the piece is.
+            # For each page written in parts, a block device first reads that page from the disk. So an
+            # incomplete last page stays in the pipe until the page or the piece is complete.
             count = pipe.filled
             if count < length and not is_full:
                 count -= (offset + count) % _PAGE
@@ -236,10 +238,10 @@ class Lane:
         return count
 
     def _fill(self, pipe: _Pipe, room: int) -> bool:
-        """Wait for bytes and take them into the pipe; False when it has no slot for them."""
-        # A pipe is full when its slots are, and each small packet takes one: 16 of one byte fill a pipe of 64 KiB.
-        # NONBLOCK is about the pipe alone for TCP, which looks at O_NONBLOCK of the socket; for other sockets it
-        # is about both, so it is only set where the pipe may be full.
+        """Wait for bytes and move them into the pipe; return False if the pipe has no free slot."""
+        # A pipe is full when its slots are, and each small packet takes one: 16 of one byte fill a pipe of 64
+        # KiB. With TCP, NONBLOCK applies to the pipe alone: TCP heeds O_NONBLOCK of the socket. With other
+        # sockets it applies to both, so it is only set where the pipe may be full.
         flags = _SPLICE_F_MOVE | _SPLICE_F_MORE | (_SPLICE_F_NONBLOCK if pipe.filled else 0)
         try:
             self._wake_at(min(room, LOW_WATER))

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One thread that owns every control connection and timer of a node.
 
-Nothing that runs on it may block: disks and data connections have threads of their own, which hand
-their news over with `call`. So no state of a node needs a lock but the ledger of ranges.
+A callback must not block: disks and data connections have threads of their own, which pass their events
+to the reactor with `call`. So state that only the reactor's thread uses needs no lock.
 """
 
 from __future__ import annotations
@@ -21,24 +21,27 @@ OnEvent = Callable[[bool, bool], None]
 
 
 class Timer:
-    """A call that is to come; `cancel` makes it nothing."""
+    """A scheduled call, which can be cancelled."""
 
     def __init__(self, callback: Callback) -> None:
         self._callback: Optional[Callback] = callback
 
     def cancel(self) -> None:
-        """Forget the call. Harmless when it has happened."""
+        """Cancel the call. Harmless when the call was already made."""
         self._callback = None
 
     def fire(self) -> None:
-        """Make the call, once."""
+        """Make the call, unless it was made or cancelled before."""
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()
 
 
 class Reactor:
-    """Readiness of sockets, timers, and calls from other threads, one at a time in one thread."""
+    """Runs callbacks for ready sockets, timers and other threads, one at a time on the thread of `run`.
+
+    Only `call` and `stop` may be used from other threads.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.now = clock
@@ -58,7 +61,7 @@ class Reactor:
         try:
             self._waker.send(b"\0")
         except OSError:
-            pass  # full: it will wake anyway; closed: nobody is left to call
+            pass  # full: the reactor will wake anyway; closed: it has ended
 
     def after(self, delay_s: float, callback: Callback) -> Timer:
         """Run `callback` once, `delay_s` seconds from now."""
@@ -67,7 +70,7 @@ class Reactor:
         return timer
 
     def every(self, interval_s: float, callback: Callback) -> None:
-        """Run `callback` again and again until the reactor stops."""
+        """Run `callback` every `interval_s` seconds until the reactor stops."""
 
         def again() -> None:
             callback()
@@ -76,7 +79,7 @@ class Reactor:
         self.after(interval_s, again)
 
     def watch(self, sock: socket.socket, on_event: OnEvent, read: bool, write: bool) -> None:
-        """Call `on_event(readable, writable)` when `sock` is; replaces what was asked for before."""
+        """Call `on_event(readable, writable)` when `sock` is ready; replaces an earlier watch of it."""
         events = (selectors.EVENT_READ if read else 0) | (selectors.EVENT_WRITE if write else 0)
         known = sock in self._selector.get_map()
         if not events:
@@ -88,14 +91,14 @@ class Reactor:
             self._selector.register(sock, events, on_event)
 
     def forget(self, sock: socket.socket) -> None:
-        """Watch `sock` no longer; to be called before it is closed."""
+        """Stop watching `sock`; call this before the socket is closed."""
         try:
             self._selector.unregister(sock)
         except (KeyError, ValueError):
-            pass  # was not watched, or is closed already
+            pass  # the socket was not watched, or is closed already
 
     def run(self) -> None:
-        """Serve until `stop`; an error raised by a callback ends the loop and is passed on."""
+        """Serve until `stop`; an error raised by a callback ends the loop and is raised here."""
         while self._is_running:
             for key, mask in self._selector.select(self._time_to_wait()):
                 key.data(bool(mask & selectors.EVENT_READ), bool(mask & selectors.EVENT_WRITE))
@@ -103,12 +106,12 @@ class Reactor:
             self._run_timers()
 
     def stop(self) -> None:
-        """End `run` after the current round; may be used from any thread."""
+        """End `run` after the current round; may be called from any thread."""
         self._is_running = False
         self.call(lambda: None)
 
     def close(self) -> None:
-        """Release the selector and the wake-up sockets; only after `run` has returned."""
+        """Close the selector and the wake-up sockets; call only after `run` has returned."""
         self._selector.close()
         self._waker.close()
         self._woken.close()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Opening sockets, setting their options, and telling whose fault an errno is."""
+"""Opening sockets, setting their options, and telling from an errno which side failed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any, Callable, Optional, Tuple
 from ..errors import CannotConnect, DollyError, NameUnknown, PeerLost, UsageError
 from ..plan.transport import UNTOUCHED, Transport
 
-#: A connection that ended or could not be made, by whatever name the kernel gives it. Everything
-#: else that a data path raises belongs to the file on the other side of it.
+#: Each errno that the kernel gives for a connection that ended or could not be made. Any other errno on a
+#: data path is a failure of the file at its other end.
 _PEER_GONE = frozenset(
     (
         errno.EPIPE,
@@ -35,32 +35,33 @@ _PEER_GONE = frozenset(
     )
 )
 
-#: Connections that may wait to be accepted; the kernel takes as many as it is allowed to (`net.core.somaxconn`). Beyond
-#: that it drops them, and the next try comes after 1, 3 and 7 s: some hundred strangers would delay a run by so long.
+#: Connections that may wait to be accepted; the kernel caps this at `net.core.somaxconn`. It drops further
+#: ones, and TCP retries after 1, 3 and 7 s: with a shorter queue, some hundred foreign connections would
+#: delay a run by that.
 BACKLOG = 4096
-#: How often whoever waits for an answer looks whether it is still wanted.
+#: Seconds between two checks whether a connection that is being made is still wanted.
 _LOOK_S = 0.1
 
 
 def is_peer_gone(error: OSError) -> bool:
-    """Whether an error of a socket call means that the other end, or the way to it, is gone."""
+    """Whether an error of a socket call means that the peer, or the path to it, is gone."""
     return isinstance(error, socket.timeout) or error.errno in _PEER_GONE
 
 
 def is_exhausted(error: OSError) -> bool:
-    """Whether this process, or the machine, has no room for one more connection: whoever waits goes on waiting."""
+    """Whether this process or machine has no resources for another connection; the caller may retry later."""
     return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 def reason_of(error: Exception) -> str:
-    """Why a call failed, without the number of the error and without what Python adds to it."""
+    """Return why a call failed, without the errno number and without Python's additions."""
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and (error.errno or 0) > 0:
         return os.strerror(error.errno or 0)
     return getattr(error, "strerror", None) or str(error)
 
 
 def listen_within(bind: str, first: int, last: int) -> socket.socket:
-    """A listening socket on the first port from `first` to `last` that is free. Raises UsageError as `listen`."""
+    """Return a listening socket on the first free port from `first` to `last`. UsageError: as for `listen`."""
     for port in range(first, last):
         try:
             return listen(bind, port)
@@ -71,7 +72,7 @@ def listen_within(bind: str, first: int, last: int) -> socket.socket:
 
 
 def listen(bind: str, port: int, backlog: int = BACKLOG) -> socket.socket:
-    """A listening socket; an empty `bind` takes IPv4 and IPv6 on every address, port 0 any free one.
+    """Return a listening socket. An empty `bind` is every IPv4 and IPv6 address, port 0 is any free port.
 
     Raises UsageError when the address is not one of this machine or the port is taken.
     """
@@ -110,10 +111,11 @@ def connect(
     transport: Transport = UNTOUCHED,
     is_wanted: Callable[[], bool] = lambda: True,
 ) -> socket.socket:
-    """A blocking TCP connection to the first address of `host` that answers within `timeout_s`.
+    """Return a blocking TCP connection to the first address of `host` that answers within `timeout_s`
+    seconds.
 
-    Raises PeerLost with the reason, soon when it `is_wanted` no more; resolving the name is bounded by the
-    resolver's own limits.
+    Raises PeerLost with the reason; soon, when `is_wanted` turns false. Only the resolver's own limits bound
+    the time to resolve the name.
     """
     reason: Exception = OSError("it has no address")
     try:
@@ -132,7 +134,7 @@ def connect(
 
 
 def not_reached(node: str, peer: str, host: str, port: int, lost: PeerLost) -> DollyError:
-    """What `connect` raised, as a person at `node` needs it: no firewall is at fault where a name is unknown."""
+    """Return the error of `connect` with the right advice: an unknown name is not the fault of a firewall."""
     cause, reason = lost.__cause__, str(lost.fields.get("reason", lost))
     if isinstance(cause, (socket.gaierror, UnicodeError)):
         return NameUnknown(node, host, reason)
@@ -158,7 +160,7 @@ def _reach(sock: socket.socket, address: Any, timeout_s: float, is_wanted: Calla
 
 
 def resolve(host: str, version: int) -> str:
-    """The first address of `host` of that version of IP, 4 or 6. Raises UsageError when it has none."""
+    """Return the first address of `host` for IP version 4 or 6. Raises UsageError when `host` has none."""
     family = {4: socket.AF_INET, 6: socket.AF_INET6}[version]
     try:
         found = socket.getaddrinfo(host, None, family, socket.SOCK_STREAM)
@@ -168,9 +170,9 @@ def resolve(host: str, version: int) -> str:
 
 
 def shape(sock: socket.socket, transport: Transport) -> None:
-    """Set what has to be there before a connection is, on the socket that dials or listens.
+    """Set the options that must be set before connecting, on a socket that will dial or listen.
 
-    tcp(7): the segment size and the window are agreed on when the connection is made.
+    tcp(7): the segment size and the window are negotiated when the connection is made.
     """
     if transport.segsize:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, transport.segsize)
@@ -189,7 +191,7 @@ def tune(sock: socket.socket, user_timeout_s: float = 0.0) -> None:
 
 
 def name_of(sock: socket.socket) -> str:
-    """The peer's address and port as text, or '?' when the connection is already gone."""
+    """Return the peer's address and port as text, or '?' when the connection is already gone."""
     try:
         peer = sock.getpeername()
     except OSError:
@@ -198,7 +200,7 @@ def name_of(sock: socket.socket) -> str:
 
 
 def local_host(sock: socket.socket) -> str:
-    """This end's address as text, without the prefix of an IPv4 address in an IPv6 socket."""
+    """Return the local address as text, without the prefix of an IPv4 address in an IPv6 socket."""
     return _plain(str(sock.getsockname()[0]))
 
 

@@ -1,16 +1,16 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which disk or link held a ring up, judged from where the time of its nodes went (see profile.py).
+"""Which disk or link limited a ring, judged from what its nodes spent their time on (see profile.py).
 
-The node that was done last tells how long the run took. What it spent most time on is followed upwards:
+The node that finished last determines how long the run took. The cause is followed from it upwards:
 
-    it flushed, read back, or digested longer than it took bytes in     that is it
-    it wrote more than it waited, and its parent had bytes for it       its target
+    it flushed, read back or digested longer than it received bytes     that step
+    it wrote longer than it waited, and its parent had bytes for it     its target
     it waited, and its parent was busy sending to it                    the link between them
     it waited, and its parent lacked the bytes itself                   ask the same of the parent
-    the server lacked them                                              reading or digesting the source
+    the server lacked the bytes                                         reading or digesting the source
 
-Pure: no clock, no system call. What nodes say of themselves is not believed blindly.
+Pure: no clock, no system call. The nodes' own times are validated before use.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from __future__ import annotations
 import math
 from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional
 
-#: In a shorter run the start and the end are most of it.
+#: A shorter run consists mostly of its start and its end.
 SHORTEST_S = 1.0
-#: What did not take up this part of the time is no bottleneck.
+#: A step that took less than this share of the time is not a bottleneck.
 _LEAST_SHARE = 0.5
-#: A writer that waits less than this has no time to spare, whatever its parent says.
+#: A node that writes for this share of the time has no time to spare, whatever its parent reports.
 _BUSY_SHARE = 0.85
 
 _SECONDS = ("receive", "write", "read", "hash", "flush", "idle")
@@ -30,7 +30,7 @@ _CHILD_SECONDS = ("send", "lack")
 
 
 class Station(NamedTuple):
-    """A node as the judge sees it; rank 0 is the server. `times` must have been through `tidy`."""
+    """A node as this judgement needs it; rank 0 is the server. `times` must be a result of `tidy`."""
 
     name: str
     parent: Optional[int]
@@ -45,7 +45,7 @@ class _Verdict(NamedTuple):
 
 
 def tidy(times: Any, names: Collection[str]) -> Dict[str, Any]:
-    """What a node says of its times, without anything that is none; children only by their known names."""
+    """Return the valid entries of the times that a node reported; children only if in `names`."""
     if not isinstance(times, dict):
         return {}
     found: Dict[str, Any] = {what: times[what] for what in _SECONDS if _is_amount(times.get(what))}
@@ -60,9 +60,9 @@ def tidy(times: Any, names: Collection[str]) -> Dict[str, Any]:
 
 
 def limited_by(stations: Mapping[int, Station]) -> str:
-    """One sentence, such as "node07 target write (28.1 of 31.2 s)"; empty when nothing stands out.
+    """Return the bottleneck, such as "node07 target write (28.1 of 31.2 s)"; empty when nothing stands out.
 
-    Also when no node is done, or the run was too short to tell.
+    The result is also empty when no node is done, or the run was too short to tell.
     """
     done = [rank for rank, station in stations.items() if rank and station.is_done]
     if not done:
@@ -107,7 +107,7 @@ def _judge_taking(stations: Mapping[int, Station], rank: int) -> Optional[_Verdi
 
 
 def _judge_links(stations: Mapping[int, Station], parent: int, child: Station) -> _Verdict:
-    """The link to `child`; or all links of its parent, when several are slow, for then it is their common end."""
+    """Blame the link to `child`, or all slow links of its parent if there are several: they share an end."""
     above = stations[parent]
     slow = [one.name for rank, one in sorted(stations.items()) if rank and one.parent == parent and _waits(above, one)]
     receive = _of(child.times, "receive")

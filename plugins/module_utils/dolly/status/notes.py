@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happened to a node beside its result, in a few words for a table."""
+"""Short notes on what happened to a node, for the result table."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, List, Mapping
 
 
 def happened(node: Mapping[str, Any]) -> str:
-    """What was there already, late, demoted, healed and how long that took; empty for most nodes.
+    """Return short notes on a node (resumed, late, demoted, healed), for the result table.
 
-    *node*: its entry in a result.
+    Empty for an uneventful run. *node*: its entry in a result.
     """
     words = _there_already(node)
     words += [word for word in ("late", "demoted") if node.get(word)]

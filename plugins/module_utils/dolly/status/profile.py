@@ -1,17 +1,17 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a node's time goes: each of its threads says what it turns to, the sums travel in its snapshots.
+"""What a node spends its time on: each thread records its activity, and snapshots carry the sums.
 
     receive   waiting for bytes from the parent
     write     writing or zeroing in the target
     read      reading the target back; the server: reading the source
     hash      digesting what was read
-    flush     fsync and putting the image in its place
-    idle      of the receiving side: none of receive, write, flush
-    children  by name: `send`, in calls that send (waiting for the child's socket, mostly), and
-              `lack`, waiting because the child lacks something that this node has not got yet
+    flush     fsync and publishing the image
+    idle      the receiving side did none of receive, write, flush
+    children  by name: `send`, in calls that send (mostly waiting for the child's socket), and
+              `lack`, waiting because the child lacks bytes that this node does not have yet
 
-All in seconds since START, waits that are not over included.
+All values are seconds since START; waits that are not over are included.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DIGITS = 2
 
 
 class _Span(NamedTuple):
-    """The life of a thread so far, and what it did with it."""
+    """The lifetime of a thread so far, and the seconds of each activity."""
 
     began_at: float
     until: float
@@ -36,7 +36,7 @@ class _Span(NamedTuple):
 
 
 class Stopwatch:
-    """What one thread turns to, and for how long. `turn_to` is its owner's; everybody may read."""
+    """How long one thread spends on each activity. Only the thread calls `turn_to`; any thread may read."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -47,11 +47,11 @@ class Stopwatch:
 
     @property
     def doing(self) -> str:
-        """What the thread does now."""
+        """The thread's current activity."""
         return self._now[0]
 
     def turn_to(self, what: str) -> None:
-        """From now on the thread does this. Costs well under a microsecond."""
+        """Note that the thread now starts this activity. Costs well under a microsecond."""
         doing, since = self._now
         if what != doing:
             now = self._clock()
@@ -59,13 +59,13 @@ class Stopwatch:
             self._seconds[doing] = self._seconds.get(doing, 0.0) + now - since
 
     def stop(self, is_in_vain: bool = False) -> None:
-        """The thread ends. `is_in_vain`: what it did last led to nothing, as waiting on a lane that was closed."""
+        """Note that the thread ends. `is_in_vain`: its last activity, a wait on a closed lane say, was idle."""
         doing, since = self._now
         self._now = (IDLE if is_in_vain else doing, since)
         self._ended_at = self._clock()
 
     def span(self, but: str = "") -> _Span:
-        """Seconds by what it did; something that is still being done and is called `but` counts as idle."""
+        """Return the seconds of each activity; the current activity counts as idle if it is `but`."""
         doing, since = self._now
         until = max(since, self._clock() if self._ended_at is None else self._ended_at)
         seconds = dict(self._seconds)
@@ -75,7 +75,7 @@ class Stopwatch:
 
 
 class Profile:
-    """The stopwatches of one node. May be used from every thread."""
+    """The stopwatches of one node. May be used from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -86,29 +86,29 @@ class Profile:
         self._before: Dict[str, float] = {}
 
     def start(self) -> None:
-        """START has come: what was done before, a source digested for its checksum, does not count."""
+        """Note START: work before it, such as digesting the source for its checksum, does not count."""
         with self._lock:
             self._before = _together([watch.span() for watch in self._working])
 
     def incoming(self) -> Stopwatch:
-        """For a thread that receives."""
+        """Return the stopwatch for a thread that receives."""
         return self._add(self._incoming)
 
     def working(self) -> Stopwatch:
-        """For a thread that digests, verifies, flushes."""
+        """Return the stopwatch for a thread that digests, verifies or flushes."""
         return self._add(self._working)
 
     def outgoing(self, child: str) -> Stopwatch:
-        """For a thread that sends to `child`."""
+        """Return the stopwatch for a thread that sends to `child`."""
         with self._lock:
             watches = self._outgoing.setdefault(child, [])
         return self._add(watches)
 
     def times(self, seconds: float, is_whole: bool) -> Dict[str, Any]:
-        """The table at the top, without what took no time, `seconds` after START.
+        """Return the table of this module at `seconds` after START, without activities that took no time.
 
-        `is_whole`: the image is here, so a lane that waits for bytes waits for nothing. Lanes side by side
-        count as one: together they do not wait longer than the clock.
+        `is_whole`: the node has the whole image, so a lane that still waits for bytes is idle. Concurrent
+        lanes count as one: together they do not wait longer than the elapsed time.
         """
         with self._lock:
             incoming = _together([watch.span("receive" if is_whole else "") for watch in self._incoming])
@@ -134,7 +134,7 @@ class Profile:
 
 
 def _together(spans: List[_Span]) -> Dict[str, float]:
-    """Seconds of threads that ran beside or after each other, as of one that ran all the time."""
+    """Return the seconds of threads, concurrent or in turn, scaled to one thread over the whole time."""
     sums: Dict[str, float] = {}
     for span in spans:
         for what, seconds in span.seconds.items():

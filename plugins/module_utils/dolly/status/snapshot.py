@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is known about each node: snapshots that merge in any order.
 
-A node describes itself in snapshots with a growing version; another node may add its opinion that it
-cannot talk to it. An opinion carries the last version that the observer had seen, so it loses against
-every newer word of the node itself. One order over all snapshots of a rank decides, and merging keeps the
-greatest, so it is commutative, associative and idempotent.
+A node describes itself in snapshots with a growing version; an observer may add the opinion that it cannot
+reach the node. An opinion carries the last version that the observer had seen, so it loses against every
+newer snapshot of the node itself. The snapshots of a rank have a total order, and merging keeps the
+greatest, so merging is commutative, associative and idempotent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..ranges import is_integer
 
 OWN_STATES = ("waiting", "ready", "receiving", "verifying", "flushing", "serving", "done", "failed")
 TERMINAL_STATES = ("done", "failed")
-# The stronger opinion about the same word of a node stands further to the right.
+# Of two opinions on the same version of a node, the one further to the right wins.
 OPINIONS = ("unreachable", "lost", "excluded")
 _UNSEEN = -1  # the version an opinion carries when the node had not said anything yet
 _DIGEST = re.compile(r"(?:[0-9a-f]{64})?\Z")
@@ -39,13 +39,12 @@ class Snapshot:
 
     ``held``, ``verified``, ``total`` are bytes (``total`` None: size unknown), ``rate`` bytes per second,
     ``seconds`` since START, ``repaired`` chunks, ``received`` and ``sent`` bytes of the image that crossed
-    the network, without zeros, ``resumed`` bytes that were there before and nobody had to send, ``checked``
-    bytes that were looked at for that, ``demoted`` whether it was too slow to have children,
-    ``late`` whether it came after START, ``healed`` how often it got another parent and ``stalled`` how many seconds
-    nothing came because of that,
-    ``digest`` the root in hex or empty. ``observed_by`` is None when the node speaks itself, else the rank
-    whose opinion this is; ``version`` is then the last own one that it had seen, -1 for none. ValueError: a
-    field that is out of bounds.
+    the network, without zeros, ``resumed`` bytes that were there before and did not have to be sent,
+    ``checked`` bytes that were read to find those, ``demoted`` whether the node was too slow to have
+    children, ``late`` whether it joined after START, ``healed`` how often it got another parent and
+    ``stalled`` the seconds without data because of that, ``digest`` the root in hex or empty. ``observed_by``
+    is None in the node's own snapshot, else the rank of the observer; ``version`` is then the node's last
+    version that the observer had seen, -1 for none. ValueError: a field that is out of bounds.
     """
 
     rank: int
@@ -102,7 +101,7 @@ class Snapshot:
             _expect(name, getattr(self, name), _is_amount(getattr(self, name)), "a number from 0")
 
     def _check_texts(self) -> None:
-        # What a peer calls itself is printed on terminals, so no control characters.
+        # Names that peers choose are printed on terminals, so they must not contain control characters.
         for field_name in ("name", "blocked_on"):
             text = getattr(self, field_name)
             is_text = isinstance(text, str) and len(text) <= 255 and not CONTROL.search(text)
@@ -112,25 +111,27 @@ class Snapshot:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the node has said its last word: done or failed."""
+        """Whether the node is in a terminal state: done or failed."""
         return self.state in TERMINAL_STATES
 
     @property
     def is_served(self) -> bool:
-        """Whether the node wants no byte any more: it serves its children alone, or has said its last word."""
+        """Whether the node needs no more bytes: it only serves its children, or is in a terminal state."""
         return self.is_terminal or self.state == "serving"
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the snapshot as JSON values."""
-        # Not dataclasses.asdict, which copies value by value: each node does this for every node behind it.
+        # dataclasses.asdict copies value by value, which is too slow: each node does this for every node
+        # behind it.
         found = {name: getattr(self, name) for name in _FIELDS}
         return dict(found, detail=dict(self.detail), error=None if self.error is None else dict(self.error))
 
     @classmethod
     def from_dict(cls, data: Any) -> Snapshot:
-        """Return the snapshot that ``to_dict`` described, from untrusted JSON. ValueError: it is none.
+        """Return the snapshot that ``to_dict`` described, from untrusted JSON. ValueError: not a snapshot.
 
-        Texts of its error are made printable: every node that passes it on, and the server, shows them to people.
+        Texts of its error are made printable: every node that passes them on, and the server, shows them to
+        people.
         """
         _expect("snapshot", data, isinstance(data, dict), "an object")
         allowed = {item.name for item in fields(cls)}
@@ -149,7 +150,7 @@ class Snapshot:
         mine, theirs = self._order(), other._order()
         if mine != theirs or self == other:
             return mine > theirs
-        # Two observers, or a node that reused a version: any choice will do if everybody makes the same.
+        # Two observers, or a node that reused a version: any choice will do if all nodes choose the same.
         return _canonical(self) > _canonical(other)
 
 
@@ -171,11 +172,11 @@ class Board:
 
     @property
     def serial(self) -> int:
-        """Grows with every change; hand it to ``changed_since`` later."""
+        """A number that grows with every change; pass it to ``changed_since`` later."""
         return self._serial
 
     def merge(self, snapshot: Snapshot) -> bool:
-        """Take a snapshot in if it is the greatest of its rank; return whether the board changed."""
+        """Store a snapshot if it is the greatest of its rank; return whether the board changed."""
         old = self.get(snapshot.rank)
         if old is not None and not snapshot._supersedes(old):
             return False
@@ -194,7 +195,7 @@ class Board:
     def declare(self, rank: int, name: str, state: str, error: Optional[Dict[str, Any]] = None) -> bool:
         """Record the opinion that a node is unreachable, lost or excluded; return whether the board changed.
 
-        What the node last said about its bytes is kept. ValueError: another state.
+        The byte counts that the node last reported are kept. ValueError: another state.
         """
         _expect("state", state, state in OPINIONS, "one of " + ", ".join(OPINIONS))
         last = self.get(rank)
@@ -212,7 +213,7 @@ class Board:
         return None if entry is None else entry[1]
 
     def count(self, states: Iterable[str]) -> int:
-        """Return how many ranks are known to be in one of ``states``, without looking at each."""
+        """Return how many ranks are known to be in one of ``states``, without iterating over the ranks."""
         return sum(self._states[state] for state in states)
 
     def all(self) -> List[Snapshot]:
@@ -255,7 +256,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _is_json(value: Any, depth: int = 0) -> bool:
-    """Bounded depth: what a peer nests deeper than this would exhaust the stack when it is sent on."""
+    """Whether a value is JSON of bounded depth: deeper nesting would exhaust the stack when it is sent on."""
     if value is None or isinstance(value, (str, int)):
         return True
     if isinstance(value, float):
