@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who is at fault for a run that failed, in one sentence for all: everybody else is told where to look."""
+"""The causes of a failed run, in the same sentences for all hosts: innocent hosts name the culprits."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import typing as t
 
 Said = t.Mapping[str, t.Any]
 
-#: How the reason of a run begins that went its way, and that no node came through.
+#: How the reason of a run begins that ran to its end without a single good copy.
 NO_NODE = "no node holds the image."
 MOST_CAUSES = 5
 MOST_NAMES = 5
-#: What a node says that has nothing wrong with itself.
+#: Kinds of errors of a node that has no fault itself.
 _INNOCENT_KINDS = ("Aborted", "NotEnoughNodes", "PeerLost")
 
 
 def is_culprit(node: Said) -> bool:
-    """Whether a node of a sender's result failed by itself, and not because of what became of another one."""
+    """Whether a node of a sender's result failed by its own fault, not because another node failed."""
     error = node.get("error")
     if not isinstance(error, dict):
         return node.get("state") in ("lost", "unreachable")
@@ -27,14 +27,14 @@ def is_culprit(node: Said) -> bool:
 
 
 def of_nodes(nodes: t.Iterable[Said]) -> t.Dict[str, str]:
-    """Return why nodes of a sender's result failed, by their names: the culprits, without any all that failed."""
+    """Return by name why nodes of a sender's result failed: the culprits, else all that failed."""
     bad = [node for node in nodes if node.get("state") != "done"]
     chosen = [node for node in bad if is_culprit(node)] or bad
     return {str(node.get("name")): _sentence(node) for node in chosen}
 
 
 def together(causes: t.Mapping[str, str]) -> str:
-    """Return the causes as sentences, each once, behind the names of all that it holds for: 'n1, n2: it is mounted.'"""
+    """Return each cause once, as a sentence after the names of its nodes: 'n1, n2: it is mounted.'"""
     grouped: t.Dict[str, t.List[str]] = {}
     for name, cause in causes.items():
         grouped.setdefault(cause.strip().rstrip(".:"), []).append(name)
@@ -45,7 +45,7 @@ def together(causes: t.Mapping[str, str]) -> str:
 
 
 def names(found: t.Sequence[str]) -> str:
-    """Return the first of some names, and how many there are besides."""
+    """Return the first few names and the number of the others."""
     more = len(found) - MOST_NAMES
     return ", ".join(found[:MOST_NAMES]) + (" and %d more" % more if more > 0 else "")
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Starting and ending the engine's processes, which outlive the module that starts them; ending the task."""
+"""Starts and ends the engine's processes, which outlive their module; ends the task."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ansible_collections.dolly.ring.plugins.module_utils.ring import options
 Returned = t.Dict[str, t.Any]
 
 LISTEN_TIMEOUT_S = 20.0
-#: Where many hosts of a play are one machine, each starts its process after the others.
+#: How long to wait for other hosts of the play that are the same machine: their processes start one by one.
 TURN_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 LOG_LINES = 20
 
 
 class TaskFailed(Exception):
-    """The engine has no good result; `returned` is what the task returns with the reason."""
+    """The engine has no good result. `returned`: what the task returns together with the reason."""
 
     def __init__(self, reason: str, **returned: t.Any) -> None:
         super().__init__(reason)
@@ -29,9 +29,9 @@ class TaskFailed(Exception):
 
 
 def engine() -> t.Any:
-    """What the processes start from. AnsiballZ packs what an import names, also in a function that nobody calls.
+    """Name the entry point of the processes: AnsiballZ packs every module that an import names.
 
-    Importing it in earnest would cost each task half a second: it is compiled anew every time.
+    Nobody calls this function: the import would cost each task half a second to compile the engine anew.
     """
     from ansible_collections.dolly.ring.plugins.module_utils.dolly.cli import entry
 
@@ -41,7 +41,7 @@ def engine() -> t.Any:
 def start(folder: rundir.RunDir, mode: str, config: t.Dict[str, t.Any], secret: bytes) -> t.Dict[str, t.Any]:
     """Start a `receiver` or a `sender` and return its first status.
 
-    Leaves nothing behind when it does not get that far.
+    On failure, ends the process and removes its folder.
     """
     try:
         launch.launch(folder, mode, config, secret)
@@ -53,7 +53,7 @@ def start(folder: rundir.RunDir, mode: str, config: t.Dict[str, t.Any], secret: 
 
 
 def remove(folder: rundir.RunDir, mode: str, check_mode: bool) -> t.Dict[str, t.Any]:
-    """End a `receiver` or a `sender`, remove its folder, and return what the task returns. Raises TaskFailed."""
+    """End a `receiver` or a `sender`, remove its folder, return the task's result. Raises TaskFailed."""
     is_running = folder.is_running()
     if not is_running and not folder.exists():
         return {"changed": False, "clean": True, "msg": "there is nothing to clean up"}
@@ -69,7 +69,7 @@ def remove(folder: rundir.RunDir, mode: str, check_mode: bool) -> t.Dict[str, t.
 
 
 def folder_of(params: t.Mapping[str, t.Any], common: Returned) -> rundir.RunDir:
-    """Return the folder of this node in its run; `common` gets what is returned of it. Raises UsageError."""
+    """Return the folder of this node in its run; add its values to `common`. Raises UsageError."""
     common["run_id"] = options.check_run_id(params["run_id"])
     name = options.check_name(params["name"])
     common["run_dir"] = params["run_dir"] or rundir.default_base()
@@ -77,7 +77,7 @@ def folder_of(params: t.Mapping[str, t.Any], common: Returned) -> rundir.RunDir:
 
 
 def conclude(module: t.Any, act: t.Callable[[t.Any, Returned, bool], Returned], common: Returned) -> None:
-    """End the task with what `act` returns or raises, and with `common` in any case."""
+    """End the task with what `act` returns or raises, always together with `common`."""
     try:
         common.update(act(module.params, common, module.check_mode))
     except TaskFailed as failure:

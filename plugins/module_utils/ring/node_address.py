@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Under which address the other nodes reach this one, and which rule said so.
+"""The address at which the other nodes reach this node, and the rule that chose it.
 
-    address      what the caller named
+    address      given by the caller
     interface    the address of that interface: IPv4, else global IPv6
-    ansible_host what Ansible itself connects to
+    ansible_host the address that Ansible itself connects to
     name         the node's name
 """
 
@@ -41,7 +41,7 @@ def choose_address(
 
 
 def extra_addresses(address: str, addresses: t.Sequence[str], interfaces: t.Sequence[str]) -> t.List[str]:
-    """Return the further addresses of this node, each once and without *address*. Raises UsageError."""
+    """Return the other addresses of this node, without duplicates or *address*. Raises UsageError."""
     found = [*addresses, *(interface_address(interface) for interface in interfaces)]
     return [one for one in dict.fromkeys(found) if one and one != address]
 
@@ -80,9 +80,9 @@ def _read_if_inet6() -> str:
 
 
 def pick_ipv6(table: str, interface: str) -> str:
-    """Return the global address of *interface* in the text of /proc/net/if_inet6, a lasting one first.
+    """Return the global address of *interface* in /proc/net/if_inet6 (its text), preferably a permanent one.
 
-    A line is: address, interface index, prefix length, scope, flags (all hexadecimal), interface.
+    The fields of a line: address, interface index, prefix length, scope, flags (all hexadecimal), interface.
     """
     candidates = []
     for line in table.splitlines():

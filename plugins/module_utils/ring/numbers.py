@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Numbers and sizes that a user gives: one rule for the modules and for the plan of a play."""
+"""Numbers and sizes that a user gives: the same rules for the modules and for the plan of a play."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly import units
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.errors import UsageError
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.plan import job, transport
 
-#: The options of the transport, and what the engine calls them.
+#: The transport options of dolly_server, with their names in the engine.
 TRANSPORT = {{"tries": "connect_tries"}.get(name, name): name for name in transport.BOUNDS}
 
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """What a number may be; 0 is good where `may_be_zero`. One in bytes is also understood as 64k, 8G or 500GB."""
+    """The range of a number; 0 is allowed if `may_be_zero`. A size may be written as 64k, 8G or 500GB."""
 
     lowest: int
     highest: int
@@ -27,7 +27,7 @@ class Bound:
     is_size: bool = True
 
     def read(self, value: t.Any) -> int:
-        """Return the number. Raises ValueError."""
+        """Convert `value`. Raises ValueError."""
         if value is None or value == "":
             return 0
         number = units.parse_size(value) if self.is_size else _whole(value)
@@ -38,7 +38,7 @@ class Bound:
 
     @property
     def expected(self) -> str:
-        """What the number has to be, as a person reads it."""
+        """Describe the range for a person."""
         said = _size_as_text if self.is_size else str
         highest = "more" if self.highest == job.MAX_SIZE else said(self.highest)
         within = "%s %s %s" % (said(self.lowest), "or" if highest == "more" else "to", highest)
@@ -62,9 +62,9 @@ BOUNDS: t.Dict[str, Bound] = {
 
 
 def check(option: str, value: t.Any, name: str = "") -> int:
-    """Return the number that was given for an option, 0 for the empty string.
+    """Return the number given for an option, 0 for the empty string.
 
-    `name`: what the user calls the option. Raises UsageError.
+    `name`: the name that the user knows the option by. Raises UsageError.
     """
     bound = BOUNDS[option]
     try:
@@ -74,7 +74,7 @@ def check(option: str, value: t.Any, name: str = "") -> int:
 
 
 def check_all(values: t.Mapping[str, t.Any], called: t.Callable[[str], str]) -> None:
-    """Check every number among *values*, by option. `called`: the user's name of an option. Raises UsageError."""
+    """Check all numbers in *values*. `called` returns the user's name of an option. Raises UsageError."""
     for option, value in values.items():
         if option in BOUNDS and value is not None:
             check(option, value, called(option))

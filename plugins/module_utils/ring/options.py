@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What dolly_client and dolly_server share: options, their checks, and how a failure is told."""
+"""What dolly_client and dolly_server share: options, their checks, and how errors are returned."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def check_run_id(text: str) -> str:
 
 
 def check_name(text: str, option: str = "name") -> str:
-    """Check a node's name. It becomes the name of a folder."""
+    """Check a node's name, which also becomes the name of a folder."""
     is_folder_name = text.isprintable() and "/" not in text and text not in ("", ".", "..")
     if not is_folder_name or len(text.encode("utf-8")) > _NAME_LENGTH_MAX:
         expected = "a node's name: 1 to %d printable characters without a slash" % _NAME_LENGTH_MAX
@@ -72,7 +72,7 @@ def check_port(port: int, option: str = "port", lowest: int = 0) -> int:
 
 
 def check_ports(text: t.Any, option: str = "port") -> t.Tuple[int, int]:
-    """Return the first and the last port of a port or a range such as 9998-10010."""
+    """Return the first and the last port of a port, or of a range such as 9998-10010."""
     found = _PORTS.fullmatch(str(text).strip())
     if found is None:
         raise UsageError(option, text, "a port, 0 to 65535, or a range of ports such as 9998-10010")
@@ -84,12 +84,12 @@ def check_ports(text: t.Any, option: str = "port") -> t.Tuple[int, int]:
 
 
 def check_seconds(params: t.Mapping[str, t.Any], called: t.Callable[[str], str] = str) -> t.Dict[str, float]:
-    """Return the timeouts among *params*, in seconds. `called`: the user's name of an option. Raises UsageError."""
+    """Return timeouts of *params*, in seconds. `called` gives the user's option name. Raises UsageError."""
     return {name: _seconds(params[name], called(name)) for name in _SECONDS_POSITIVE if name in params}
 
 
 def check_timeout(value: t.Any, name: str = "timeout") -> float:
-    """Return after how many seconds a run has failed, 0 for never. Raises UsageError."""
+    """Return the timeout of a run in seconds, 0 for none. Raises UsageError."""
     return 0.0 if value in (0, "0") else _seconds(value, name)
 
 
@@ -98,13 +98,13 @@ def _seconds(value: t.Any, name: str) -> float:
         seconds = float(value)
     except (TypeError, ValueError):
         seconds = 0.0
-    if not 0 < seconds <= MAX_SECONDS:  # false for NaN, too
+    if not 0 < seconds <= MAX_SECONDS:  # false for NaN
         raise UsageError(name, value, "seconds, more than 0 and up to %d" % MAX_SECONDS)
     return seconds
 
 
 def check_checksum(text: str) -> str:
-    """Return *text* in lower case. The empty string means that no checksum is expected."""
+    """Return *text* in lower case. The empty string means that no checksum is expected. Raises UsageError."""
     lowered = text.lower()
     if lowered and not _CHECKSUM.fullmatch(lowered):
         raise UsageError("checksum", text, "sha256: and 64 hexadecimal digits")
@@ -112,13 +112,13 @@ def check_checksum(text: str) -> str:
 
 
 def check_verify(level: str) -> None:
-    """Raise Refused where the Python that runs this cannot verify so; it is the one that the engine will run with."""
+    """Raise Refused if this Python, with which the engine will run, does not support the level."""
     if level == "mac":
         gmac.check()
 
 
 def decode_secret(text: str) -> bytes:
-    """Return the bytes of a secret. The messages never hold any part of it."""
+    """Return the bytes of a secret. Raises UsageError, whose message never contains any part of it."""
     try:
         secret = bytes.fromhex(text)
     except ValueError:
@@ -129,7 +129,7 @@ def decode_secret(text: str) -> bytes:
 
 
 def result_fields(result: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-    """Return what both modules tell of a result."""
+    """Return the fields of a result that both modules have."""
     return {
         "bytes": int(result.get("bytes") or 0),
         "seconds": round(float(result.get("seconds") or 0.0), 3),
@@ -148,14 +148,14 @@ def megabytes_per_second(rate: t.Optional[float]) -> float:
 
 
 def sentence_of(error: t.Any) -> str:
-    """Return the sentence in an error that travelled as a dictionary; empty when there is none."""
+    """Return the sentence in an error that was sent as a dictionary; empty if there is none."""
     if isinstance(error, dict):
         return str(error.get("message") or error.get("sentence") or error.get("kind") or "")
     return str(error or "")
 
 
 def describe(error: Exception) -> t.Dict[str, t.Any]:
-    """Return what fail_json gets for *error*."""
+    """Return the arguments of fail_json for *error*."""
     if isinstance(error, DollyError):
         return {"msg": error.sentence, "error": error.to_dict()}
     return {"msg": str(error)}

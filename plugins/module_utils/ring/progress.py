@@ -1,18 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How far a run is, in a few numbers: what the control node is told of a sender's status file.
+"""Progress of a run in a few numbers, for the control node, from a sender's status file.
 
-The status of a thousand nodes is half a megabyte, so it is put together where it lies.
+The status of a thousand nodes is half a megabyte, so it is summarized on the server.
 """
 
 from __future__ import annotations
 
 import typing as t
 
-#: States of nodes that do not go on.
+#: States of nodes that are out of the run.
 LOST = ("failed", "lost", "unreachable", "excluded")
-#: What a node may spend its time on, as dolly_client's return value `times` names it.
+#: What a node may spend its time on, by the keys of dolly_client's return value `times`.
 WORDS = {
     "receive": "what it is sent",
     "write": "writing its target",
@@ -23,11 +23,11 @@ WORDS = {
 
 
 def aggregate(status: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-    """Return the numbers of a sender's *status*; the slowest node is the one that holds least."""
+    """Return the numbers of a sender's *status*; the slowest node is the one that holds the fewest bytes."""
     nodes = [node for node in status.get("nodes") or () if isinstance(node, dict)]
     moving = [node for node in nodes if node.get("state") not in LOST and node.get("state") != "done"]
     late = [node for node in moving if is_late(node)]
-    # A node that holds the image and serves those below it holds nobody up.
+    # A node that holds the image and serves its children does not delay the run.
     lacking = [node for node in moving if node.get("state") != "serving"] or moving
     in_ring = [node for node in lacking if not is_late(node)] or lacking
     slowest = min(in_ring, key=lambda node: (node.get("held") or 0, -(node.get("rank") or 0)), default={})
@@ -46,13 +46,13 @@ def aggregate(status: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 
 
 def is_late(node: t.Mapping[str, t.Any]) -> bool:
-    """Whether the node was told to go on at a pace of its own."""
+    """Whether the node goes on at its own pace, apart from the others."""
     detail = node.get("detail") or {}
     return any(node.get(name) or detail.get(name) for name in ("late", "demoted"))
 
 
 def limit_of(node: t.Mapping[str, t.Any]) -> str:
-    """What limits the node: what it says, else what took most of its time."""
+    """Return what limits the node: by its own account, else what took most of its time."""
     detail = node.get("detail") or {}
     said = node.get("limited_by") or detail.get("limited_by")
     times = detail.get("times")

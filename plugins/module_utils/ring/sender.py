@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What dolly_server tells the sender that it starts."""
+"""The configuration of the sender that dolly_server starts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def spec() -> t.Dict[str, t.Any]:
 
 
 def needed_to_start(params: Params) -> t.List[str]:
-    """The options without which no sender can be started."""
+    """Return the options without which no sender can be started."""
     needed = ["nodes"] if streams.is_dummy(params) else ["source", "nodes"]
     return needed if classic.is_classic(params) else [*needed, "secret"]
 
@@ -72,7 +72,7 @@ def config_of(params: Params, check_mode: bool) -> Config:
 
 
 def _check_together(config: Config) -> None:
-    """Raise UsageError for options that do not go together."""
+    """Raise UsageError for options that contradict each other."""
     if config["compare"] and config["verify"] == "none":
         raise UsageError("verify", "none", "another value with compare, which compares digests")
     if config["bmap"] and config["verify"] == "none":
@@ -82,7 +82,7 @@ def _check_together(config: Config) -> None:
 
 
 def _classic_config(params: Params, config: Config, check_mode: bool) -> Config:
-    """Return what a classic sender is told. Raises ChecksumMismatch: here, for that one digests nothing."""
+    """Return the configuration of a classic sender, which has no digests. Raises ChecksumMismatch."""
     classic.check_server(params)
     if not check_mode:
         source.compare_checksum(params)
@@ -91,7 +91,7 @@ def _classic_config(params: Params, config: Config, check_mode: bool) -> Config:
 
 
 def _nodes(nodes: t.Optional[t.Sequence[Params]], server_name: str, check_mode: bool) -> t.List[Config]:
-    """Return the nodes. In check mode no receiver was started, so a port may be unknown."""
+    """Check the nodes. In check mode no receiver was started, so a port may be unknown. Raises UsageError."""
     if not nodes:
         raise UsageError("nodes", nodes, "at least one node")
     taken = {server_name: "the name of the server"}

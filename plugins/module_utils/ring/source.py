@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The image that dolly_server sends: what it is, and whether it is the one that is meant."""
+"""The image that dolly_server sends: its facts, and the check that it is the expected image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HASH_STEP = 1 << 20
 
 
 def inspect(params: Params) -> Returned:
-    """Return the facts about the source. Raises SourceError, UsageError and Refused."""
+    """Return the facts about the source. Raises SourceError, UsageError, Refused."""
     options.check_checksum(params["checksum"])
     if not classic.is_classic(params):
         options.check_verify(params["verify"])
@@ -49,7 +49,7 @@ def inspect(params: Params) -> Returned:
 
 
 def _check_chunks(asked: t.Any, size: int) -> None:
-    """Raise UsageError for digests that are too many, or not of a size that there can be."""
+    """Raise UsageError if there would be too many digests, or if the chunk size is not allowed."""
     try:
         job.chunk_size_of(numbers.check("chunk_size", asked), size)
     except ValueError as error:
@@ -57,7 +57,7 @@ def _check_chunks(asked: t.Any, size: int) -> None:
 
 
 def _inspect_nothing(params: Params) -> Returned:
-    """Return what stands for the facts about the source in a run without disks. Raises UsageError."""
+    """Return what replaces the facts about the source in a run without disks. Raises UsageError."""
     streams.files_of(params)
     size = streams.dummy_bytes(params) or 0
     told = "%d bytes" % size if size else "%g seconds" % params["dummy_seconds"]
@@ -71,7 +71,7 @@ def _inspect_nothing(params: Params) -> Returned:
 
 
 def _read_block_map(path: t.Optional[str], source: SourceFacts) -> t.Optional[blockmap.BlockMap]:
-    """Return the block map of a source; None without one. Raises UsageError."""
+    """Return the block map of a source, or None. Raises UsageError."""
     if not path:
         return None
     if not os.path.isabs(path):
@@ -80,7 +80,7 @@ def _read_block_map(path: t.Optional[str], source: SourceFacts) -> t.Optional[bl
 
 
 def predict(params: Params) -> Returned:
-    """Look at the source as closely as a run would, and return what would happen."""
+    """Check the source as thoroughly as a run would, and return what would happen."""
     returned = inspect(params)
     if streams.is_dummy(params):
         told = "would measure the network with %d nodes and write nothing" % len(params["nodes"])
@@ -97,7 +97,7 @@ def predict(params: Params) -> Returned:
 
 
 def compare_checksum(params: Params) -> None:
-    """Read the whole source if a checksum was given. Raises ChecksumMismatch."""
+    """If a checksum is given, read the whole source and compare it. Raises ChecksumMismatch."""
     checksum = options.check_checksum(params["checksum"])
     actual = "sha256:" + _sha256_of(params) if checksum else ""
     if actual != checksum:
@@ -105,7 +105,7 @@ def compare_checksum(params: Params) -> None:
 
 
 def _sha256_of(params: Params) -> str:
-    """Return the SHA-256 of a source, or of all its parts in a row."""
+    """Return the SHA-256 of a source, or of its parts in sequence."""
     source = SplitSource(params["source"]) if params["source_split"] else image.Source(params["source"])
     digest, view, offset = hashlib.sha256(), memoryview(bytearray(_HASH_STEP)), 0
     try:
@@ -119,7 +119,7 @@ def _sha256_of(params: Params) -> str:
 
 
 def _check_blocks(path: str, bmap: str) -> None:
-    """Compare a source with the checksums of ranges in its block map. Raises MapMismatch."""
+    """Compare a source with the checksums in its block map. Raises MapMismatch."""
     source = image.Source(path)
     try:
         block_map = image.read_block_map(bmap, source.facts)

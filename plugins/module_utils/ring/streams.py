@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Compressed images, images in parts, and no image: what dolly_server is asked for, what dolly_client checks."""
+"""Compressed images, split images, and no image: options of dolly_server, and checks of dolly_client."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Params = t.Mapping[str, t.Any]
 _FLAGS = ("compressed", "source_split", "dest_compressed")
 _SIZES = ("dest_split", "uncompressed_size")
 _DUMMY = ("dummy_size", "dummy_seconds")
-#: What a run without disks has no use for: on the server, and on a node.
+#: Options that a run without disks does not allow: of the server, and of a node.
 _OF_IMAGES = ("source", "source_facts", "dest", "checksum", "bmap", "compare", "sha256")
 _OF_TARGETS = ("dest", "source", "expect_size", "expect_serial", "expect_wwn", "allow_sector_size", "move_gpt", "purge")
 
 
 def spec() -> t.Dict[str, t.Any]:
-    """Return the argument spec of the options of dolly_server for this."""
+    """Return the argument spec of these options of dolly_server."""
     found: t.Dict[str, t.Any] = {name: {"type": "bool", "default": False} for name in _FLAGS}
-    found["compressed"] = {"type": "bool"}  # without it an archive is refused; false writes it as it is
+    found["compressed"] = {"type": "bool"}  # unset refuses an archive, false writes it unchanged
     found.update((name, {"type": "str", "default": ""}) for name in (*_SIZES, "dummy_size"))
     found["dummy_seconds"] = {"type": "float", "default": 0.0}
     return found
@@ -44,12 +44,12 @@ def is_dummy(params: Params) -> bool:
 
 
 def dummy_bytes(params: Params) -> t.Optional[int]:
-    """How many bytes a run without disks sends, None for one that goes by time, and for others. Raises UsageError."""
+    """Return the bytes that a dummy run sends; None if time or an image decides. Raises UsageError."""
     return numbers.check("dummy_size", params["dummy_size"]) or None
 
 
 def files_of(params: Params) -> t.Tuple[Infile, Outfile]:
-    """Return what is read and what is written. Raises UsageError for options that do not go together."""
+    """Return how the source is read and the target written. Raises UsageError for conflicting options."""
     _check_protocol(params)
     if is_dummy(params):
         return _nothing(params), Outfile()
@@ -64,14 +64,14 @@ def files_of(params: Params) -> t.Tuple[Infile, Outfile]:
 
 
 def archives_of(params: Params) -> str:
-    """What becomes of a source that is an archive, where the nodes do not unpack it (see `registry.ARCHIVES`)."""
+    """Return where an archive may go that the nodes do not unpack (see `registry.ARCHIVES`)."""
     if params["compressed"] is None:
         return registry.ARCHIVE_REFUSED
     return registry.ARCHIVE_ANYWHERE if params["dest_compressed"] else registry.ARCHIVE_TO_FILES
 
 
 def _nothing(params: Params) -> Infile:
-    """What is read in a run without disks. Raises UsageError for options that need an image."""
+    """Return the source of a run without disks. Raises UsageError for options that need an image."""
     for name in (*_OF_IMAGES, *_FLAGS, *_SIZES):
         if params.get(name):
             raise UsageError(name, params[name], "none in a run that measures the network and has no image")
@@ -86,7 +86,7 @@ def _nothing(params: Params) -> Infile:
 
 
 def check_dummy_client(params: Params) -> None:
-    """Raise UsageError for options of dolly_client that a node without a target has no use for."""
+    """Raise UsageError for options of dolly_client that a node without a target cannot use."""
     if params["dummy"] and classic.is_classic(params):
         raise UsageError("dummy", True, "false with protocol=classic")
     for name in _OF_TARGETS if params["dummy"] else ():
@@ -114,12 +114,12 @@ def _check_others(params: Params, infile: Infile, outfile: Outfile) -> None:
 
 
 def inspect(params: Params) -> t.Tuple[SourceFacts, t.Dict[str, t.Any]]:
-    """Return the facts about the source, and what nodes make of it (see `Written`).
+    """Return the facts about the source, and what nodes write of it (see `Written`).
 
     Raises UsageError, SourceError, Refused.
     """
     infile, outfile = files_of(params)
-    # What the server would compress is opened plainly: nothing of it is compressed here.
+    # Open a plain source without compression: looking at it must not compress anything.
     opens_as = outfile if infile.kind == "compressed" else Outfile()
     opened = registry.open_source(params["source"], infile, opens_as, 0.0, archives=archives_of(params))
     opened.close()
@@ -134,7 +134,7 @@ def inspect(params: Params) -> t.Tuple[SourceFacts, t.Dict[str, t.Any]]:
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What a node writes. `size` in bytes, None: nobody knows yet; `codec`: what it decompresses, "" for nothing."""
+    """What a node writes. `size` in bytes, None if unknown. `codec`: what it decompresses, "" for nothing."""
 
     size: t.Optional[int]
     codec: str = ""
@@ -142,7 +142,7 @@ class Written:
 
     @classmethod
     def of_source(cls, values: t.Optional[Params], size: t.Optional[int]) -> Written:
-        """What dolly_server returned beside the facts of a source; without it the image as it is. Raises UsageError."""
+        """Read `written` of a source's facts; if missing, the image itself is written. Raises UsageError."""
         said = (values or {}).get("written")
         if said is None:
             return cls(size)
@@ -156,15 +156,15 @@ class Written:
 
     @property
     def is_as_sent(self) -> bool:
-        """Whether the image is written as it is, so that holes of the source take no room."""
+        """Whether the image is written unchanged, so that holes of the source take no space."""
         return self.size is not None and not self.codec
 
     def path(self, dest: str) -> str:
-        """The file that is looked at before anything is written."""
+        """Return the file to check before anything is written."""
         return parts.part_name(dest, 0) if self.is_split else dest
 
     def check(self, found: TargetFacts, moves_gpt: bool) -> None:
-        """Raise Refused where this node cannot decompress, or a device is to be a file in parts; UsageError."""
+        """Raise Refused for a missing decompressor or parts on a device; UsageError for move_gpt."""
         if self.codec:
             compressed.check_codec(self.codec)
         if moves_gpt and self.codec:

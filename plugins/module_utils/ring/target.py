@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What dolly_client is to overwrite: whether it may be, and what it is."""
+"""The target of dolly_client: its facts, and whether it may be overwritten."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ansible_collections.dolly.ring.plugins.module_utils.ring import numbers, st
 
 Params = t.Mapping[str, t.Any]
 
-#: States of a receiver that may write, and of one whose target holds the image.
+#: States of a receiver that may write, and of a receiver whose target holds the image.
 _AT_WORK, _WHOLE = ("receiving", "verifying", "flushing"), ("serving", "done")
 
 
 def source_facts(values: Params) -> facts.SourceFacts:
-    """Return the facts about a source that dolly_server has returned. Raises UsageError."""
+    """Read the facts about a source that dolly_server has returned. Raises UsageError."""
     try:
         source = facts.SourceFacts.from_dict(values)
     except KeyError as error:
@@ -31,7 +31,7 @@ def source_facts(values: Params) -> facts.SourceFacts:
 
 
 def check_dest(params: Params, source: t.Optional[facts.SourceFacts]) -> facts.TargetFacts:
-    """Return the facts about the target. Raises Refused when it must not be overwritten."""
+    """Return the facts about the target. Raises Refused if it must not be overwritten."""
     dest = params["dest"]
     if not os.path.isabs(dest):
         raise UsageError("dest", dest, "an absolute path")
@@ -40,7 +40,7 @@ def check_dest(params: Params, source: t.Optional[facts.SourceFacts]) -> facts.T
     policy = facts.TargetPolicy(**policy_of(params))
     needed = min(source.size, source.allocated) if source is not None and written.is_as_sent else written.size
     if source is not None and not written.is_as_sent:
-        source = dataclasses.replace(source, gpt=())  # it is not what is written
+        source = dataclasses.replace(source, gpt=())  # what is written has no table
     checks.check_target(found, written.size, needed, source, policy)
     written.check(found, params["move_gpt"])
     return found
@@ -56,10 +56,10 @@ def policy_of(params: Params) -> t.Dict[str, t.Any]:
 
 
 def left_behind(config: t.Optional[Params], status: t.Optional[Params]) -> t.Tuple[bool, str]:
-    """Return what became of the target of a receiver that left no result, by its configuration and last status.
+    """Return what a receiver without a result did to its target, by its configuration and last status.
 
-    Whether it was changed, and the name of a disk that is half-written, or the empty string. No status has what was
-    written last, so a receiver that was at work counts as one that has written.
+    The result is whether the target was changed, and the name of a half-written disk, or the empty string.
+    The last status may predate the last write, so a receiver that was at work counts as one that has written.
     """
     status, seen = status or {}, (config or {}).get("seen") or {}
     state, node = status.get("state", "unknown"), status.get("node") or {}
@@ -72,7 +72,7 @@ def left_behind(config: t.Optional[Params], status: t.Optional[Params]) -> t.Tup
 
 
 def describe_write(found: facts.TargetFacts) -> str:
-    """Return what a run does to a target, with what identifies the disk."""
+    """Describe what a run does to a target, with the identity of the disk."""
     if found.kind == "dummy":
         return "measure the network and write nothing"
     if found.kind == "missing":

@@ -67,7 +67,7 @@ class Writer:
             self.is_running = False
 
     def put(self, work: Work, is_needed: bool = False) -> None:
-        """Queue `work`, even into a full queue if `is_needed`. Without a thread, do it now. Ignores stream errors."""
+        """Queue `work`, also into a full queue if `is_needed`; without a thread, run it. Ignores errors."""
         with self._changed:
             if self.is_stuck:
                 return
@@ -78,7 +78,7 @@ class Writer:
             work()
 
     def put_latest(self, key: Hashable, work: Work) -> None:
-        """Queue `work` in place of work that still waits under the same key. Without a thread, do it now."""
+        """Queue `work` in place of work that still waits under the same key. Without a thread, run it now."""
         with self._changed:
             if self.is_stuck:
                 return
