@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes docs/man/dolly.1 from the options of the command line, so that neither knows more than the other."""
+"""Writes docs/man/dolly.1 from the options of the command line, so that the two cannot differ."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ are keys; infile and outfile are a path or a mapping of file, compressed and spl
 
 
 def escaped(text: str) -> str:
-    """Text as roff takes it."""
+    """Escape text for roff."""
     lines = text.replace("\\", "\\e").replace("-", "\\-").splitlines()
     return "\n".join("\\&" + line if line[:1] in (".", "'") else line for line in lines)
 
 
 def listed(text: str) -> str:
-    """Each line a paragraph of its own."""
+    """Put each line into a paragraph of its own."""
     return "\n.br\n".join(escaped(line) for line in text.splitlines())
 
 
 def entry(action: argparse.Action) -> str:
-    """One option."""
+    """Format one option."""
     value = ""
     if action.nargs != 0:
         metavar = action.metavar or "{%s}" % ",".join(map(str, action.choices or (action.dest.upper(),)))
@@ -67,7 +67,7 @@ def entry(action: argparse.Action) -> str:
 
 
 def page() -> str:
-    """The whole manual page."""
+    """Return the whole manual page."""
     parser = options.make_parser()
     lines = [
         # REUSE-IgnoreStart

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Packs the engine into dist/dolly.pyz, a command that runs wherever Python 3.9 or later does.
 
-The same sources and the same Python give the same bytes: entries are sorted, carry no time of day and have fixed
-rights.
+The same sources and the same Python give the same bytes: entries are sorted, and have a fixed time and fixed
+permissions.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     entry = zipfile.ZipInfo(name, EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.create_system = 3  # Unix, also when made elsewhere
+    entry.create_system = 3  # Unix, on every platform
     entry.external_attr = 0o100644 << 16
     archive.writestr(entry, content)
 
 
 def _compiled(name: str, source: bytes) -> bytes:
-    """What Python keeps in a .pyc file, marked as not to be compared with its source.
+    """Return the content of a .pyc file, marked as never to be compared with its source.
 
-    zipimport looks for that first and takes the source where another version of Python runs the archive. Compiling
-    everything at each start took half a second.
+    zipimport prefers the .pyc, and falls back to the source under another version of Python. Without it,
+    every start would compile everything, which takes half a second.
     """
     code = compile(source, name, "exec", dont_inherit=True)
-    unchecked = (1).to_bytes(4, "little") + bytes(8)  # flags of PEP 552, and a hash that nobody looks at
+    unchecked = (1).to_bytes(4, "little") + bytes(8)  # flags of PEP 552, and an unused hash
     return importlib.util.MAGIC_NUMBER + unchecked + marshal.dumps(code)
 
 
 def encode(engine: Path) -> bytes:
-    """The bytes of the archive, with `engine` in it as the package `dolly`."""
+    """Return the bytes of the archive, with `engine` in it as the package `dolly`."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         _add(archive, "__main__.py", _main_of(engine))
@@ -56,7 +56,7 @@ def encode(engine: Path) -> bytes:
 
 
 def _main_of(engine: Path) -> bytes:
-    """What the engine packs beside itself when it is sent to a node."""
+    """Return the __main__ of the engine, the same that is sent to a node."""
     spec = importlib.util.spec_from_file_location("archive", engine / "run" / "archive.py")
     if spec is None or spec.loader is None:
         raise SystemExit("make pyz: there is no engine in %s" % engine)
@@ -66,7 +66,7 @@ def _main_of(engine: Path) -> bytes:
 
 
 def write(target: Path, content: bytes) -> None:
-    """Put `content` at `target` in one step, executable."""
+    """Replace `target` atomically with `content`, executable."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".part")
     partial.write_bytes(content)

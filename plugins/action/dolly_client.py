@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs the module dolly_client, and does not wait for ever for a host that is not there any more."""
+"""Runs the module dolly_client, with a time limit in case the host has vanished."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.dolly.ring.plugins.plugin_utils import bounded_calls, run_store
 
-#: By the last word of the server nobody knows whether these hosts are still there.
+#: States that the server reports for hosts that may be gone.
 PERHAPS_GONE = ("lost", "unreachable")
-#: How long the module waits for a result, unless it is told.
+#: How long the module waits for a result by default.
 DEFAULT_TIMEOUT_S = 120.0
 
 
@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
         return result
 
     def client(self, args, task_vars):
-        """Call the module. Raises AnsibleConnectionFailure, after a while also where the host only falls silent."""
+        """Call the module. Raises AnsibleConnectionFailure, also if the host stays silent for too long."""
         limit_s = bounded_calls.CALL_S
         if args.get("state") == "finished":
             limit_s += float(args.get("timeout") or DEFAULT_TIMEOUT_S)
@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
         return bounded_calls.call(self._connection, limit_s, execute)
 
     def _add_planned(self, args):
-        """Add what dolly_plan has kept for a run of the role; returns why no receiver is to be started, or nothing."""
+        """Add what dolly_plan stored for the run. Returns a result if no receiver is to start, else None."""
         run_id = str(args.get("run_id"))
         secret, image = run_store.get(run_id, "secret"), run_store.get(run_id, "image")
         if image is not None and "source" not in image:
@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
         return None
 
     def _knock(self):
-        """Find out in seconds that the host is not there. Raises AnsibleConnectionFailure."""
+        """Check within seconds that the host answers. Raises AnsibleConnectionFailure."""
         bounded_calls.call(
             self._connection,
             bounded_calls.ANSWER_S,

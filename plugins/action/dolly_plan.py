@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is decided once for all hosts of a play, on the control node. See the module dolly_plan."""
+"""Decides once for all hosts of a play, on the control node. See the module dolly_plan."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ SECRET_BYTES = 32
 
 
 class ActionModule(ActionBase):
-    # The strategy sends the task to one host only, and refuses to under 'free', where each host would build a
-    # ring of its own. A failure would be every host's, so none of these fails: the hosts do, each for itself.
+    # The strategy sends this task to one host only, and refuses to under 'free', where each host would build
+    # a ring of its own. Its failure would fail every host, so it never fails: later tasks do.
     BYPASS_HOST_LOOP = True
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
 
     def _plan(self, task_vars, args):
         play = self._task.get_play()
-        # Not beside the playbook: that of the collection lies where nobody would look for a report.
+        # Not the directory of the playbook: for the collection's own, no user would look for a report there.
         folder = os.getcwd()
         wishes, invalid, names = self._wishes(task_vars, args["specs"].get("main") or {})
         options = [name for spec in args["specs"].values() for name in spec.get("options") or ()]
@@ -85,7 +85,7 @@ class ActionModule(ActionBase):
         return self._prepared(plan, wishes, task_vars)
 
     def _is_for_one(self):
-        """Whether what the role stands in has run_once, which its other tasks inherit."""
+        """Whether a block or role around this task has run_once: the tasks of the role inherit that."""
         parent = self._task._parent
         while parent is not None:
             if parent.run_once or getattr(getattr(parent, "_role", None), "_run_once", None) is True:
@@ -94,7 +94,7 @@ class ActionModule(ActionBase):
         return False
 
     def _unnamed(self, task_vars, wishes):
-        """Why it was no choice of the user's that all hosts of the play are overwritten, or the empty string."""
+        """Return why the user cannot have chosen all hosts of the play, or the empty string."""
         named = self._templar.template(task_vars.get("dolly_ring_hosts"))
         invited = None
         if named is not None:
@@ -107,7 +107,7 @@ class ActionModule(ActionBase):
         return ring_guards.unnamed(named, limit, hosts, invited, servers[0] if servers else "")
 
     def _prepared(self, plan, wishes, task_vars):
-        """Make the secrets, and look at the image where nothing has to come before."""
+        """Store the secrets, and inspect the images unless another step comes first."""
         hooks = {name for wish in wishes.values() for name, file in (wish.get("hooks") or {}).items() if file}
         steps = ring_calls.steps_of(plan, () if plan["is_dummy"] else hooks, self._task.check_mode)
         runs = ring_calls.runs_of(plan)
@@ -126,7 +126,7 @@ class ActionModule(ActionBase):
         return told
 
     def _look(self, runs, task_vars):
-        """Look at the images on the server, which need not be reached, and keep what was found out."""
+        """Inspect the images on the server, which may be unreachable, and store the results."""
         images = []
         for run in runs:
             try:
@@ -143,7 +143,7 @@ class ActionModule(ActionBase):
         return {"images": images, "problem": problem}
 
     def _wishes(self, task_vars, spec):
-        """What each host is told, with its own variables; what its options cannot be; the names of its variables."""
+        """Return three maps by host: its wish, what is wrong with its options, its dolly_ring variables."""
         options = spec.get("options") or {}
         validator = ArgumentSpecValidator(options)
         wishes, invalid, names = {}, {}, {}
@@ -153,7 +153,7 @@ class ActionModule(ActionBase):
             templar = Templar(loader=self._loader, variables=variables)
             try:
                 if not all(templar.evaluate_conditional(condition) for condition in self._task.when or ()):
-                    continue  # the role is not for this host
+                    continue  # the role does not apply to this host
                 given = templar.template({name: variables[name] for name in options if name in variables})
                 mistakes = validator.validate(given, validate_role_argument_spec=True).error_messages
                 if mistakes:
@@ -165,7 +165,7 @@ class ActionModule(ActionBase):
         return wishes, invalid, names
 
     def _variables_of(self, host, task_vars):
-        """The variables that a task would see on a host, those of the play and the role included."""
+        """Return the variables that a task sees on a host, including those of the play and of the role."""
         manager = self._task.get_variable_manager()
         return manager.get_vars(
             play=self._task.get_play(),
@@ -176,7 +176,7 @@ class ActionModule(ActionBase):
         )
 
     def _problem_of_tasks(self, path):
-        """What is wrong with a file of tasks, as far as Ansible sees before it runs them, or the empty string."""
+        """Return what Ansible finds wrong with a task file before it runs it, or the empty string."""
         try:
             tasks = self._loader.load_from_file(path)
             if not isinstance(tasks, list):
@@ -193,7 +193,7 @@ class ActionModule(ActionBase):
 
 
 def limited(run):
-    """Fail when more hosts have failed than the play allows; a host out of reach does not count, as in Ansible."""
+    """Fail if more hosts have failed than the play allows. As in Ansible, unreachable hosts do not count."""
     states = {name: (run_store.told(name).get("result") or {}).get("state") for name in run["hosts"]}
     failed = [name for name, state in states.items() if state not in (*ring_results.GOOD, "unreachable")]
     allowed = run["max_fail_percentage"]
@@ -204,7 +204,7 @@ def limited(run):
 
 
 def variables_of(hosts, name, task_vars):
-    """Return the variable of each host that has it; only for what was registered or set, which holds no template."""
+    """Return a registered variable or fact by host, where it is set. Templates are not resolved."""
     found = {}
     for host in hosts:
         value = task_vars["hostvars"].raw_get(host).get(name)

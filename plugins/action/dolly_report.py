@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Puts together what became of a run, once for all hosts, on the control node. See the module dolly_report."""
+"""Combines the results of a run once for all hosts, on the control node. See the module dolly_report."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class ActionModule(ActionBase):
         return result
 
     def _end_sender(self, run, told, args, task_vars):
-        """Try once more: the server was out of reach when the image was sent."""
+        """Try again to end the sender: the server was unreachable before."""
         wanted = {"state": "absent", "run_id": run["id"], "name": run["server"]}
         run_dir = (told.get("stream") or {}).get("run_dir") or args["run_dir"]
         if run_dir:
@@ -82,7 +82,7 @@ class ActionModule(ActionBase):
             return {"msg": "the server cannot be reached: %s" % ring_words.printable(error)}
 
     def _write(self, path, run, summary):
-        """Write the page and the data beside it; a run does not fail for want of a report."""
+        """Write the page and its data; return a line for the operator. A write error fails no run."""
         history = run_store.get(run["id"], "history") or {}
         options = {**run["agreed"], **run["own"]}
         data = {"summary": summary, "history": history, "options": options, "made": round(time.time(), 3)}
@@ -97,7 +97,7 @@ class ActionModule(ActionBase):
         return "Report: %s" % path
 
     def _heard(self, run, told, earlier, results):
-        """What is known of the run as a whole; each host has been judged already."""
+        """Return what is known of the run as a whole; each host already has its result."""
         return ring_results.Heard(
             run=run,
             image=run_store.get(run["id"], "image") or {},
@@ -117,13 +117,13 @@ class ActionModule(ActionBase):
 
 
 def earlier_of(run):
-    """What was told of the hosts of this run for the images before this one."""
+    """Return the results of this run's hosts for earlier images."""
     told = {host: run_store.told(host) for host in (*run["hosts"], *run["expected"])}
     return {host: said for host, said in told.items() if said.get("family") == run["family"]}
 
 
 def with_earlier(hosts, run, earlier):
-    """The result of each host, and those for all images so far, each with the name of its image."""
+    """Return by host its result, and its results for all images so far with the names of the images."""
     name = run["image"].get("name", "")
     return {
         host: {
@@ -135,7 +135,7 @@ def with_earlier(hosts, run, earlier):
 
 
 def path_of(path, run):
-    """Return where the page of a run goes: with several images each has one of its own."""
+    """Return the path of the page of a run; with several images, each has a page of its own."""
     if run["id"] == run["family"]:
         return path
     stem, ending = os.path.splitext(path)

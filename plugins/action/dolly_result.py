@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Collects what became of a host, cleans up there, and ends it with that. See the module dolly_result."""
+"""Collects the result of a host, cleans up, and ends the host accordingly. See the module dolly_result."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ class ActionModule(dolly_client.ActionModule):
         run_store.put(run["id"], "host-" + host, said)
         result.update(changed=bool(said["changed"]), msg=said["reason"])
         if args["ends"] and said["state"] not in ring_results.GOOD:
-            # Somebody has to be left who says what became of all.
+            # At least one host must stay reachable to report the whole run.
             is_lost = said["state"] == "unreachable" and self._is_somebody_left(run, host, told.get("alive") or ())
             result["unreachable" if is_lost else "failed"] = True
         return result
 
     def _is_somebody_left(self, run, host, alive):
-        """Whether another host may still be reached; each has kept its own result before it asks."""
+        """Whether another host may still be reachable; each host stores its own result before this check."""
         others = (run_store.get(run["id"], "host-" + name) or {} for name in alive if name != host)
         return any(said.get("state") != "unreachable" for said in others)
 
     def _heard(self, host, args, told, task_vars):
         run, started = args["run"], args["started"]
         if self._task.check_mode:
-            # A receiver is no change of the host, but this one would overwrite the target.
+            # Starting a receiver changes nothing, but in a real run it would overwrite the target.
             started = dict(started, changed="node" in started and not run["is_dummy"])
         ring, stream = told.get("ring") or {"nodes": [], "problem": ""}, told.get("stream") or {}
         is_lost = bool(started.get("unreachable"))
@@ -90,7 +90,7 @@ class ActionModule(dolly_client.ActionModule):
         }
 
     def _to_clean(self, common, run, started, args):
-        # A target that was refused, or never looked at, has nothing of this run; what is wrong is told elsewhere.
+        # A target that was refused or never checked holds nothing of this run.
         clean = {**common, "state": "absent", "purge": args["purge"] and "node" in started and not run["is_dummy"]}
         clean.update((name, args[name]) for name in ("dest", "state_dir") if args[name])
         return clean

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs the module dolly_server once for all hosts, and shows how far the sender is while it waits for it."""
+"""Runs the module dolly_server once for all hosts, and shows the progress of the sender meanwhile."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ansible_collections.dolly.ring.plugins.plugin_utils import bounded_calls, r
 display = Display()
 
 SHORTEST_INTERVAL_S = 1.0
-#: How long the server may be out of reach while the sender, which needs nobody, goes on there.
+#: How long the server may be unreachable while the sender, which runs by itself, goes on.
 PATIENCE_S = 120.0
 PAUSE_S = 3.0
-#: What only the start of a sender needs: the secret does not travel again with each look at it.
+#: Arguments for the start only: later calls must not send the secret again.
 FOR_THE_START = ("source", "source_facts", "nodes", "secret")
 
 
@@ -36,13 +36,13 @@ class ActionModule(ActionBase):
         try:
             result.update(self.sent(task_vars))
         except AnsibleConnectionFailure as error:
-            # An unreachable server would make every host of the play unreachable, and say why on one of them.
+            # An unreachable server would make every host of the play unreachable, with the reason on one.
             reason = "the server cannot be reached: %s" % ring_words.printable(error)
             result.update(failed=True, changed=False, msg=reason)
         return result
 
     def sent(self, task_vars):
-        """What the module returns when the sender has ended. Raises AnsibleConnectionFailure."""
+        """Return the module's result once the sender has ended. Raises AnsibleConnectionFailure."""
         is_wait = self._args.get("state", "finished") == "finished" and self._args.get("wait") is None
         if not is_wait or self._task.check_mode:
             return self._module(self._args, task_vars)
@@ -54,11 +54,11 @@ class ActionModule(ActionBase):
 
         is_short = args.get("state") in ("recorded", "absent")
         if not is_short and args.get("wait") is None:
-            return execute()  # it may read a whole image
+            return execute()  # no limit: the module may read a whole image
         return bounded_calls.call(self._connection, float(args.get("wait") or 0) + bounded_calls.CALL_S, execute)
 
     def _watch(self, task_vars):
-        """Start the sender and look at it again and again until it has ended."""
+        """Start the sender, then poll it until it has ended."""
         interval_s = max(SHORTEST_INTERVAL_S, float(self._args.get("progress_interval") or 5.0))
         shows = boolean(self._args.get("progress", True)) and ring_words.is_for_people(str(C.DEFAULT_STDOUT_CALLBACK))
         words = ring_words.ProgressLine()
@@ -75,7 +75,7 @@ class ActionModule(ActionBase):
                     display.display(line)
 
     def _look(self, args, task_vars):
-        """One call of the module. A connection that breaks later than the start is tried again for a while."""
+        """Call the module once. After the start, a lost connection is retried for a while."""
         give_up_at = time.monotonic() + PATIENCE_S
         while True:
             try:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Builds the ring of the receivers that have started and sends the image. See the module dolly_stream."""
+"""Builds the ring from the receivers that have started, and sends the image. See the module dolly_stream."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ActionModule(dolly_server.ActionModule):
         return stream
 
     def _end(self, run, stream, args, task_vars):
-        """Take what was asked for, then end the sender and remove what it kept."""
+        """Collect the history and the log if asked for, then end the sender and remove its folder."""
         common = {"run_id": run["id"], "name": run["server"]}
         run_dir = stream.get("run_dir") or args["run_dir"]
         if run_dir:
@@ -83,7 +83,7 @@ class ActionModule(dolly_server.ActionModule):
         return {"clean": bool(swept.get("clean")), "msg": ring_words.printable(swept.get("msg") or "no answer")}
 
     def reached(self, call):
-        """What a call returns; the server may be out of reach, which is no failure of the hosts."""
+        """Return the result of a call. An unreachable server is a result, too: no host has failed."""
         try:
             return call()
         except AnsibleConnectionFailure as error:

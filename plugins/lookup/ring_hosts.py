@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The hosts of the playbook dolly.ring.clone. Ansible ends a play without hosts as if all had gone well."""
+"""The hosts of the playbook dolly.ring.clone. By itself, Ansible ends a play without hosts as a success."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class LookupModule(LookupBase):
 
 
 def problem_of(pattern: str, limit: str, groups: t.Mapping[str, t.Iterable[str]], loader: t.Any) -> str:
-    """Why nothing would be cloned, or the empty string.
+    """Return why nothing would be cloned, or the empty string.
 
-    *limit* is that of the command line, *groups* are those of the inventory with their hosts.
+    *limit* is --limit of the command line; *groups* are the inventory's groups with their hosts.
     """
     inventory = InventoryManager(loader, parse=False)
     for group, hosts in groups.items():

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the last run of the role has said of a host. As facts the results of all would be on every host."""
+"""The last results of a host. As facts, the results of all hosts would be stored on every host."""
 
 from __future__ import annotations
 

@@ -421,7 +421,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.ring.node_address impor
     extra_addresses,
 )
 
-#: How long a receiver may go on waiting for its start after the server has ended.
+#: How long a receiver may still wait for its start after the server has ended.
 GRACE_S = 5.0
 POLL_S = 0.2
 NOT_STARTED = ("waiting", "ready")
@@ -461,7 +461,7 @@ def argument_spec():
 
 
 def start(params, folder, check_mode):
-    """Check everything, then start the receiver unless *check_mode*."""
+    """Check everything, then start the receiver, except in *check_mode*."""
     streams.check_dummy_client(params)
     classic.require_native(params, ("secret",) if params["dummy"] else ("source", "secret"))
     is_classic = classic.is_classic(params)
@@ -496,7 +496,7 @@ def start(params, folder, check_mode):
 
 
 def receiver_config(params, timeouts, found=None):
-    """What the receiver is told; all else comes with the plan of the server."""
+    """Return the configuration of the receiver; everything else comes with the server's plan."""
     port, last_port = options.check_ports(params["port"])
     config = {
         "run_id": params["run_id"],
@@ -517,12 +517,12 @@ def receiver_config(params, timeouts, found=None):
 
 
 def listen(folder, config, secret, mode="receiver"):
-    """Start the receiver and return its port. Leaves nothing behind when it does not get that far."""
+    """Start the receiver and return its port. On failure, removes its folder."""
     if folder.exists():
         raise UsageError(
             "run_id", config["run_id"], "a run that %s has no part in yet; state=absent removes it" % config["name"]
         )
-    # Two hosts of the play that are one machine come at the same time, and see each other only when one has started.
+    # Hosts that are one machine start at the same time, and find each other only after a start.
     with folder.one_at_a_time(engine_process.TURN_TIMEOUT_S):
         if config["target"]:
             target_conflicts.refuse_taken(folder.base, config["target"], config["run_id"])
@@ -556,13 +556,13 @@ def finish(params, folder, check_mode):
 
 
 def await_result(folder, timeout_s, reported, clock=time.monotonic, sleep=time.sleep):
-    """Return result.json as soon as it is there. Raises TaskFailed when it will not come, or not in time."""
+    """Return result.json as soon as it exists. Raises TaskFailed if it will not appear, or not in time."""
     if not folder.exists():
         raise engine_process.TaskFailed("there is no such run on this host: %s does not exist" % folder.path)
     begin = clock()
     while True:
         is_running = folder.is_running()
-        result = folder.read_result()  # in this order: it may write the result and end in between
+        result = folder.read_result()  # before the process check: the process may write it and end in between
         if result is not None:
             return result
         waited_s = clock() - begin
@@ -577,7 +577,7 @@ def await_result(folder, timeout_s, reported, clock=time.monotonic, sleep=time.s
 
 
 def hopeless(folder, is_running, waited_s, timeout_s, reported):
-    """Return why it makes no sense to wait on, or the empty string."""
+    """Return why waiting longer is useless, or the empty string."""
     if not is_running:
         return "the receiver ended without a result"
     state = (folder.read_status() or {}).get("state", "unknown")
@@ -611,7 +611,7 @@ def result_fields(result):
 
 
 def shortcoming(result, verify, sync=True):
-    """Return what *result* lacks to be a success, or the empty string."""
+    """Return what *result* lacks for a success, or the empty string."""
     if result.get("state") != "done":
         said = options.sentence_of(result.get("error"))
         return said or "the receiver ended in the state %s" % result.get("state")
@@ -626,7 +626,7 @@ def shortcoming(result, verify, sync=True):
 
 
 def remove(params, folder, check_mode):
-    """End the receiver and remove its folder; with purge also what a later run could go on from."""
+    """End the receiver and remove its folder; with purge, also remove what a later run could resume from."""
     if params["purge"] and not os.path.isabs(params["dest"] or ""):
         raise UsageError("dest", params["dest"], "with purge, the absolute path of the target")
     done = engine_process.remove(folder, "receiver", check_mode)

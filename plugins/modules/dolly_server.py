@@ -621,7 +621,7 @@ def argument_spec():
         flush_timeout={"type": "float", "default": 1800.0},
         timeout={"type": "float", "default": 0.0},
         wait={"type": "float"},
-        # For the action plugin.
+        # Used by the action plugin only.
         progress={"type": "bool", "default": True},
         progress_interval={"type": "float", "default": 5.0},
     )
@@ -632,7 +632,7 @@ def argument_spec():
 
 
 def finish(params, folder, check_mode):
-    """Start the sender unless it runs already, and wait for its end. Raises TaskFailed."""
+    """Start the sender unless it is running, and wait until it ends. Raises TaskFailed."""
     timeout_s = options.check_timeout(params["timeout"])
     if check_mode or not folder.exists():
         absent = [name for name in sender.needed_to_start(params) if not params[name]]
@@ -652,7 +652,7 @@ def finish(params, folder, check_mode):
         returned["changed"] = False
     if returned["state"] not in ("done", "partial"):
         reason = options.sentence_of(result.get("error"))
-        if not reason:  # the run went its way, and no node came to its end
+        if not reason:  # the run came to its end, but no node did
             causes = ring_causes.of_nodes(returned["nodes"])
             reason = "%s %s" % (ring_causes.NO_NODE, ring_causes.together(causes))
         if result.get("error"):
@@ -665,7 +665,7 @@ def finish(params, folder, check_mode):
 
 
 def age_of(folder):
-    """Return for how many seconds the run has been here: a wait in several tasks has one timeout."""
+    """Return the age of the run in seconds: one timeout spans the waits of several tasks."""
     try:
         return max(0.0, time.time() - os.stat(folder.file("config.json")).st_mtime)
     except FileNotFoundError:
@@ -673,15 +673,15 @@ def age_of(folder):
 
 
 def await_result(folder, timeout_s, wait_s=None, ran_s=0.0, clock=time.monotonic, sleep=time.sleep):
-    """Return result.json as soon as it is there, None when *wait_s* is over before.
+    """Return result.json as soon as it exists, or None after *wait_s*.
 
-    Raises TaskFailed when it will not come, or not in time.
+    Raises TaskFailed if it will not appear, or not in time.
     """
     begin = clock()
     pause_s = POLL_FIRST_S
     while True:
         is_running = folder.is_running()
-        result = folder.read_result()  # in this order: it may write the result and end in between
+        result = folder.read_result()  # before the process check: the process may write it and end in between
         if result is not None:
             return result
         status = folder.read_status() or {}
@@ -697,7 +697,7 @@ def await_result(folder, timeout_s, wait_s=None, ran_s=0.0, clock=time.monotonic
 
 
 def last_words(folder, status):
-    """Return what a sender without a result is known to have done."""
+    """Return what is known of a sender without a result."""
     nodes = [node_fields(node) for node in status.get("nodes") or ()]
     digests = {name: status.get(name) or "" for name in ("digest", "keyed_digest")}
     return {"state": "unknown", "nodes": nodes, "log": folder.log_tail(engine_process.LOG_LINES), **digests}
@@ -717,7 +717,7 @@ def result_fields(result):
 
 
 def is_changed(node):
-    """Whether a node's target was written to, by the last word that the server had of it."""
+    """Whether a node's target was written to, by the last report that the server has."""
     if node.get("state") == "done":
         return bool(node.get("changed", True))
     return int(node.get("bytes") or 0) > int(node.get("resumed_bytes") or 0)
@@ -767,7 +767,7 @@ ACTIONS = {"finished": finish, "recorded": recall, "absent": remove}
 
 
 def act(params, common, check_mode):
-    """Carry out the state; *common* gets what is returned in any case as soon as it is known."""
+    """Carry out the state; *common* gets the values that are always returned, as soon as they are known."""
     if params["state"] == "inspected":
         return source.inspect(params)
     folder = engine_process.folder_of(params, common)

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Calls of a module that end, also when the host has gone away without a word.
+"""Module calls with a time limit, because a host may vanish silently.
 
-An ssh client that uses an open connection waits for its answer until TCP gives up, which takes a quarter of an
-hour: ConnectTimeout is for new connections only, and few have ServerAliveInterval set.
+An ssh client that uses an open connection waits until TCP gives up, which takes a quarter of an hour:
+ConnectTimeout applies to new connections only, and few configurations set ServerAliveInterval.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
 
-#: What a call may take beyond what its module waits for: the way there, starting Python, a busy machine.
+#: What a call may take beyond the wait of its module: the connection, starting Python, a busy machine.
 CALL_S = 90.0
-#: An open connection to a host that is there answers at once.
+#: How long a reachable host may take to answer over an open connection.
 ANSWER_S = 15.0
 
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> t.Iterator[None]:
-    """Raise AnsibleConnectionFailure in what takes longer; the `timeout` of a task goes before."""
+    """Raise AnsibleConnectionFailure if the body takes longer. The `timeout` of a task takes precedence."""
     if threading.current_thread() is not threading.main_thread() or signal.getitimer(signal.ITIMER_REAL)[0]:
         yield
         return
@@ -42,9 +42,9 @@ def time_limit(seconds: float) -> t.Iterator[None]:
 
 
 def call(connection: t.Any, seconds: float, action: t.Callable[[], t.Any]) -> t.Any:
-    """Return what *action* returns, which talks over *connection*. Raises AnsibleConnectionFailure after *seconds*.
+    """Return *action()*, which uses *connection*. Raises AnsibleConnectionFailure after *seconds*.
 
-    The next call then makes a connection of its own, which has a timeout.
+    The connection is then reset: the next call opens a new one, which has a timeout.
     """
     try:
         with time_limit(seconds):

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a host says of itself, checked: its fields have the types that are documented, its digest is the server's.
+"""Checks what a host reports: its fields have the documented types, and its digest is the server's.
 
-Whoever owns a host decides what its modules return. That may spoil the result of that host, and of no other.
+The owner of a host decides what its modules return. That may spoil this host's result, but no other.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _OBJECTS = ("error", "target")
 
 
 def checked(said: t.Any, names: t.Collection[str] = ()) -> t.Dict[str, t.Any]:
-    """What a host said, every known field with its type. What is none of its type is left out, as if it were not said.
+    """Return the report of a host without the known fields whose values have the wrong type.
 
-    *names*: of the nodes that there are.
+    *names*: the nodes of the run.
     """
     if not isinstance(said, dict):
         return {}
@@ -50,7 +50,7 @@ def checked(said: t.Any, names: t.Collection[str] = ()) -> t.Dict[str, t.Any]:
 
 
 def _checked(name: str, value: t.Any, names: t.Collection[str]) -> t.Any:
-    """The value, or None for one that the field cannot have."""
+    """Return the value, or None if the field cannot have it."""
     if name in _COUNTS or name in ("position", "port"):
         return value if _is_amount(value) and isinstance(value, int) else None
     if name in _AMOUNTS:
@@ -72,14 +72,14 @@ def _is_amount(value: t.Any) -> bool:
 
 
 def has_digests(run: Said) -> bool:
-    """Whether the chunks of this run have digests. Without them nothing is verified, whatever a host says."""
+    """Whether this run has digests. Without digests nothing is verified, whatever a host reports."""
     agreed = run.get("agreed") or {}
     is_classic = agreed.get("dolly_ring_protocol") == "classic"
     return not is_classic and not run.get("is_dummy") and agreed.get("dolly_ring_verify") != "none"
 
 
 def doubt(run: Said, collected: Said, stream: Said) -> str:
-    """Why a host that says that it is done may hold something else than the server's image, or the empty string."""
+    """Return why a host that is done may hold another image than the server's, or the empty string."""
     if not has_digests(run):
         return ""
     of_server, of_host = digest_of(stream), digest_of(collected)
@@ -101,5 +101,5 @@ def doubt(run: Said, collected: Said, stream: Said) -> str:
 
 
 def digest_of(said: Said) -> str:
-    """The digest by which images of one run can be compared: with ``verify: mac`` it is keyed."""
+    """Return the digest by which images of one run are compared: a keyed one with ``verify: mac``."""
     return str(said.get("digest") or said.get("keyed_digest") or "")

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A page about a run for somebody who was woken up: what happened, who failed and why, what to do next.
+"""A page about a run for an operator on call: what happened, which hosts failed and why, and what to do next.
 
-It stands alone: styles and pictures are in it, nothing is fetched, and no script runs.
+The page is self-contained: it includes its styles and pictures, fetches nothing, and runs no script.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ table.facts{width:auto}table.facts th{border:0;padding-right:1.5em}table.facts t
 code{background:#eef;padding:0 .2em}
 """
 
-#: What to do next, by the kind of the error that a node or the run ended with.
+#: What to do next, by the kind of the error that ended the node or the run.
 NEXT = {
     "TargetError": "Check that disk (dmesg, smartctl), replace it if need be, and clone that host again.",
     "BadChunk": "Do not trust that disk, controller or memory: replace it, then clone that host again.",
@@ -60,16 +60,16 @@ NEXT = {
     "TimedOut": "Find out what it waited for, or raise the limit that the sentence names.",
 }
 
-#: A target that is full is no broken one.
+#: A full target is not a broken one.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MORE_ROOM = "Make room there, or name a larger target, and clone that host again."
-#: As the sentence of an error says it that nothing can overrule.
+#: How the sentence of an error says that no option can override it.
 FOR_GOOD = "No option allows it"
 REFUSED_FOR_GOOD = "Change what the sentence says of what was refused, or name another target: nothing overrules it."
 
 
 def page(data: t.Mapping[str, t.Any]) -> str:
-    """Return the page about *data*: a summary, the history of the server, the options, and when it was made."""
+    """Return the page for *data*: summary, the server's history, options, and the time of the page."""
     summary, history = data["summary"], data.get("history") or {}
     nodes = summary["nodes"]
     parts = [
@@ -120,14 +120,14 @@ def headline(summary: t.Mapping[str, t.Any]) -> str:
 
 
 def without_causes(summary: t.Mapping[str, t.Any]) -> str:
-    """What became of a run, without what the list of the hosts that failed says; empty for nothing else."""
+    """Return the message of a run without the causes that the list of failed hosts repeats; may be empty."""
     causes = {node["name"]: str(node.get("reason") or "") for node in summary["nodes"] if rank_of_blame(node) == 0}
     left = str(summary["msg"]).replace(ring_causes.together(causes), "").replace("  ", " ").strip()
     return "" if left == ring_causes.NO_NODE else left
 
 
 def facts(summary: t.Mapping[str, t.Any], began: t.Optional[float], made: t.Optional[float]) -> str:
-    """What was cloned, when, and how fast. A run that was refused began nothing, but has a date all the same."""
+    """Format what was cloned, when, and how fast. A refused run never began: it gets the page's date."""
     source = summary["source"] or {}
     sent = bool(summary["bytes"])
     told = [
@@ -146,7 +146,7 @@ def facts(summary: t.Mapping[str, t.Any], began: t.Optional[float], made: t.Opti
 
 
 def moment(at: t.Optional[float]) -> str:
-    """A date and a time of day where this is, with its distance from UTC."""
+    """Format a local date and time with its offset from UTC."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(at)) if at else ""
 
 
@@ -155,7 +155,7 @@ def amount(size: t.Optional[int]) -> str:
 
 
 def notes(summary: t.Mapping[str, t.Any]) -> str:
-    """What the modules have found worth saying of a run that went on, by host; the same of several once."""
+    """Format the warnings of the modules with the hosts that they concern, each warning once."""
     found: t.Dict[str, t.List[str]] = {}
     for name, said in [(summary["server"], summary), *((node["name"], node) for node in summary["nodes"])]:
         for note in said.get("notes") or ():
@@ -170,14 +170,14 @@ def names_of_bad(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
 
 
 def rank_of_blame(node: t.Mapping[str, t.Any]) -> int:
-    """Hosts that are at fault come first, those that they took along next, and good ones last."""
+    """Rank hosts for sorting: 0 for culprits, 1 for hosts that failed because of them, 2 for good hosts."""
     if node["state"] in ("done", "predicted"):
         return 2
     return 1 if ring_results.is_innocent(node) else 0
 
 
 def failures(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    """Who failed and why, and what to do; hosts with the same reason together, those at fault first."""
+    """List who failed and why, and what to do; one entry per reason, culprits first."""
     bad = sorted((node for node in nodes if rank_of_blame(node) < 2), key=rank_of_blame)
     if not bad:
         return ""
@@ -232,14 +232,14 @@ def events(history: t.Mapping[str, t.Any]) -> str:
 
 
 def node_table(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    """A row for each host, those at fault first, else in the order of the ring."""
+    """Format a row for each host: culprits first, otherwise in ring order."""
     head = "".join("<th%s>%s</th>" % (' class="n"' if name in NUMBERS else "", name) for name in COLUMNS)
     rows = "".join(node_row(node) for node in sorted(nodes, key=rank_of_blame))
     return '<table class="nodes"><tr>%s</tr>%s</table>' % (head, rows)
 
 
 def node_row(node: t.Mapping[str, t.Any]) -> str:
-    """The row of a host, and below it why it failed and what was noted of it."""
+    """Format the row of a host, and below it the reason of its failure and its notes."""
     is_bad = rank_of_blame(node) < 2
     marked = ' class="bad"' if is_bad else ""
     said = [str(node.get("reason") or "")] * is_bad + [str(note) for note in node.get("notes") or ()]
@@ -264,7 +264,7 @@ def node_row(node: t.Mapping[str, t.Any]) -> str:
 
 
 def target_of(node: t.Mapping[str, t.Any]) -> str:
-    """What was to be overwritten, with what is written on its label."""
+    """Name the target with the model and serial number on its label."""
     target, error = node.get("target") or {}, node.get("error") or {}
     path = target.get("path") or error.get("path") or error.get("what") or ""
     label = [str(target[name]) for name in ("model", "serial") if target.get(name)]
@@ -272,7 +272,7 @@ def target_of(node: t.Mapping[str, t.Any]) -> str:
 
 
 def option_table(options: t.Mapping[str, t.Any]) -> str:
-    """The options of the ring. Nothing secret is among them; should a name look like that, it is left out."""
+    """List the options of the ring. They hold no secret; to be safe, a name that looks secret is left out."""
     given = {name: value for name, value in options.items() if value not in ("", [], None)}
     shown = {name: given[name] for name in sorted(given) if "secret" not in name}
     return '<table class="facts">%s</table>' % "".join(

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The pictures of a report, as SVG that stands alone."""
+"""The pictures of a report, as self-contained SVG."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from ansible_collections.dolly.ring.plugins.plugin_utils.ring_words import print
 
 WIDTH = 960
 ROW_OF_NODES = 8
-#: More than so many lines cannot be told apart.
+#: The largest number of lines that can still be told apart.
 MOST_LINES = 24
 MOST_BARS = 60
-#: A chart ends so many times above the usual rate. The first bytes often go to memory, and would flatten the rest.
+#: A chart ends at this multiple of the usual rate. First bytes often go to memory: they would flatten the
+#: rest.
 MOST_ABOVE_USUAL = 2.5
 TIME_UNITS = ((3600, "h"), (60, "min"), (1, "s"))
 COLOURS = {
@@ -57,7 +58,7 @@ def short(name: str, most: int = 15) -> str:
 
 
 def ring(nodes: t.Sequence[t.Mapping[str, t.Any]], parents: t.Mapping[str, str], server: str) -> str:
-    """The server and the nodes in ring order, row by row; an arrow from whom each got the image in the end."""
+    """Draw the server and the nodes in ring order, row by row, with arrows from each node's last parent."""
     order = [{"name": server, "state": "server"}, *nodes]
     step, drop, radius = WIDTH / ROW_OF_NODES, 78, 15
     places = {}
@@ -90,7 +91,7 @@ def arrow(begin: t.Tuple[float, float], end: t.Tuple[float, float], radius: floa
     dx, dy = width / length * (radius + 2), height / length * (radius + 2)
     skips = abs(height) < 1 and abs(width) > WIDTH / ROW_OF_NODES + 1
     way = "M%.1f,%.1f L%.1f,%.1f" % (begin[0] + dx, begin[1] + dy, end[0] - dx, end[1] - dy)
-    if skips:  # over the heads of those between
+    if skips:  # above the nodes in between
         over = begin[1] - radius - 12
         bend = (begin[0] + 30, over - 8, end[0] - 30, over - 8, end[0] - 8, end[1] - radius)
         way = "M%.1f,%.1f C%.1f,%.1f %.1f,%.1f %.1f,%.1f" % (begin[0] + 8, begin[1] - radius, *bend)
@@ -98,7 +99,7 @@ def arrow(begin: t.Tuple[float, float], end: t.Tuple[float, float], radius: floa
 
 
 def rates(history: t.Mapping[str, t.Any]) -> str:
-    """MB/s of each node over time; of very many nodes the first, the last and some between."""
+    """Draw MB/s of each node over time; of many nodes, the first, the last and some in between."""
     times, held = history.get("times") or [], history.get("held") or {}
     if len(times) < 2 or not held:
         return ""
@@ -128,13 +129,13 @@ def rates(history: t.Mapping[str, t.Any]) -> str:
 
 
 def slopes(times: t.Sequence[float], held: t.Sequence[int]) -> t.List[float]:
-    """MB/s from each moment to the next."""
+    """Return MB/s between consecutive times."""
     pairs = zip(times, times[1:], held, held[1:])
     return [max(0.0, (after - before) / max(end - begin, 1e-6)) / 1e6 for begin, end, before, after in pairs]
 
 
 def usual(times: t.Sequence[float], series: t.Iterable[t.Sequence[float]]) -> float:
-    """The rate above which the nodes were for half of the time in which they moved; 0 where they never did."""
+    """Return the median rate over the time in which nodes moved; 0 if none ever did."""
     moved = sorted(
         (value, end - begin) for values in series for value, begin, end in zip(values, times, times[1:]) if value > 0
     )
@@ -147,7 +148,7 @@ def usual(times: t.Sequence[float], series: t.Iterable[t.Sequence[float]]) -> fl
 
 
 def ticks(highest: float, most: int = 5) -> t.List[float]:
-    """Round numbers from 0 on, the last of them not below `highest`: at most `most` steps of 1, 2 or 5 times 10**n."""
+    """Return round numbers from 0 to at least `highest`, in at most `most` steps of 1, 2 or 5 times 10**n."""
     highest = max(highest, 1e-9)
     raw = highest / most
     power = 10.0 ** math.floor(math.log10(raw))
@@ -156,7 +157,7 @@ def ticks(highest: float, most: int = 5) -> t.List[float]:
 
 
 def axes(left: float, right: float, low: float, top: float, span: float) -> t.List[str]:
-    """Both axes with round numbers on them, and faint lines across."""
+    """Draw both axes with round numbers, and faint grid lines."""
     parts = []
     for value in ticks(top):
         y = low - 190 * value / top
@@ -174,7 +175,7 @@ def axes(left: float, right: float, low: float, top: float, span: float) -> t.Li
 
 
 def times(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    """A bar for each node: what share of its time went where."""
+    """Draw a bar for each node: how its time was shared out."""
     shown = [node for node in nodes if any((node.get("times") or {}).get(what) for what in SPENT)][:MOST_BARS]
     if not shown:
         return ""
@@ -197,7 +198,7 @@ def times(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> str:
 
 
 def parts_of(node: t.Mapping[str, t.Any]) -> t.Dict[str, float]:
-    """What a bar is made of. Reading back and digesting go on beside the rest, so they are no part of the sum."""
+    """Return the parts of a bar. Reading back and digesting run in parallel to these: they are left out."""
     spent = node.get("times") or {}
     beside = ("read", "hash")
     found = {what: float(spent[what]) for what in SPENT if spent.get(what) and what not in beside}
@@ -205,7 +206,7 @@ def parts_of(node: t.Mapping[str, t.Any]) -> t.Dict[str, float]:
 
 
 def timeline(events: t.Sequence[t.Mapping[str, t.Any]], end: float) -> str:
-    """Healings and failures as marks on a line."""
+    """Draw healings and failures as marks on a line."""
     loud = [one for one in events if is_loud(one)]
     if not loud:
         return ""

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the modules are called with for a run of the role, and which files of tasks a run consists of."""
+"""Module arguments for a run of the role, and the task files that a run consists of."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import typing as t
 
 Run = t.Mapping[str, t.Any]
 
-#: Options of dolly_server that the hosts agree on, and those that are the first node's; both modules' names.
+#: Options of dolly_server: on which all hosts agree, and which belong to an image.
 AGREED = ("verify", "protocol", "compare", "dummy_size", "dummy_seconds")
 OF_IMAGE = ("checksum", "uncompressed_size", "source_split", "dest_compressed", "dest_split")
 
 
 def look(run: Run) -> t.Dict[str, t.Any]:
-    """The arguments of dolly_server for a look at the image of a run."""
+    """Return the arguments of dolly_server for inspecting the image of a run."""
     agreed, image = run["agreed"], run["image"]
     args = {name: agreed["dolly_ring_" + name] for name in AGREED}
     args.update(state="inspected", sha256=run["own"]["sha256"], chunk_size=run["own"]["chunk_size"])
@@ -25,7 +25,7 @@ def look(run: Run) -> t.Dict[str, t.Any]:
 
 
 def send(run: Run, image: t.Mapping[str, t.Any], nodes: t.Sequence[t.Any]) -> t.Dict[str, t.Any]:
-    """The arguments of dolly_server for the run itself, but for the secret."""
+    """Return the arguments of dolly_server for the run itself, without the secret."""
     args = {**look(run), "state": "finished", "run_id": run["id"], "name": run["server"], "nodes": list(nodes)}
     if not run["is_dummy"]:
         args["source_facts"] = image["source"]
@@ -39,7 +39,7 @@ def send(run: Run, image: t.Mapping[str, t.Any], nodes: t.Sequence[t.Any]) -> t.
 
 
 def runs_of(plan: Run) -> t.List[t.Dict[str, t.Any]]:
-    """The run of each image, with a name of its own where there are several."""
+    """Return a run for each image, with an id of its own if there are several."""
     several = len(plan["images"]) > 1
     kept = {name: value for name, value in plan.items() if name != "images"}
     return [
@@ -49,9 +49,9 @@ def runs_of(plan: Run) -> t.List[t.Dict[str, t.Any]]:
 
 
 def steps_of(plan: Run, hooks: t.Collection[str], is_check: bool) -> t.List[t.Dict[str, t.Any]]:
-    """The files of tasks that this run needs. *hooks*: which of them any host has.
+    """Return the task files that this run needs. *hooks*: the hooks that any host has.
 
-    With one image and nothing to do before, the image is looked at while the ring is planned.
+    With one image and no `before` hook, the image is inspected while the ring is planned.
     """
     if plan["problem"] or plan["is_refused"]:
         return [{"file": "refused.yml", "label": "refused"}]
@@ -69,13 +69,13 @@ def steps_of(plan: Run, hooks: t.Collection[str], is_check: bool) -> t.List[t.Di
             steps.append(("failed.yml", number, "on failure"))
         elif plan["max_fail_percentage"] is not None:
             steps.append(("limit.yml", number, "limit"))
-    if "after" in hooks and not is_check:  # with --check no host has an image yet
+    if "after" in hooks and not is_check:  # in check mode no host has an image
         steps.append(("after.yml", 0, "after"))
     return [{"file": file, "index": index, "label": label} for file, index, label in steps]
 
 
 def title_of(plan: Run) -> str:
-    """What the operator reads above the names of the hosts."""
+    """Return the title that the operator reads above the names of the hosts."""
     count = len(plan["nodes"])
     hosts = "%d host%s" % (count, "" if count == 1 else "s")
     if plan["is_dummy"]:

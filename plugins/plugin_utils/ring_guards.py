@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a user has mistyped, found on the control node before anything is started."""
+"""Finds mistakes of the user on the control node, before anything is started."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.dolly.ring.plugins.module_utils.ring import numbers, op
 
 PREFIX = "dolly_ring_"
 _PRIVATE = "dolly_ring__"
-#: Names that are no options of the role: what its playbook takes, and what it leaves for later tasks.
+#: Names that are not options of the role: a variable of its playbook, and the results for later tasks.
 NO_OPTIONS = frozenset(PREFIX + name for name in ("hosts", "result", "results", "summary"))
 ONE_ALONE = (
     "run_once is set for the role, so one host alone would start a receiver: remove it. What has to be done once for"
@@ -25,9 +25,9 @@ HOOKS = ("before", "after", "on_failure")
 
 
 def unknown_option(names: t.Mapping[str, t.Iterable[str]], known: t.Iterable[str]) -> str:
-    """Return what is wrong with the names of the variables by host, or the empty string.
+    """Return which variable is not an option of the role, with its host, or the empty string.
 
-    A guard that was mistyped guards nothing: with expect_serail any disk would do.
+    A misspelled guard has no effect: with expect_serail, any disk would be accepted.
     """
     good = NO_OPTIONS.union(known)
     for host, found in names.items():
@@ -45,9 +45,9 @@ def unknown_option(names: t.Mapping[str, t.Iterable[str]], known: t.Iterable[str
 def unnamed(
     named: t.Any, limit: str, hosts: t.Sequence[str], invited: t.Optional[t.Collection[str]], server: str
 ) -> str:
-    """Return why it was no choice of the user's that all these hosts are overwritten, or the empty string.
+    """Return why the user cannot have chosen all these hosts to be overwritten, or the empty string.
 
-    *named*: dolly_ring_hosts, or None; *invited*: the hosts that it names; *limit*: that of the command line.
+    *named*: dolly_ring_hosts, or None; *invited*: the hosts that it names; *limit*: --limit.
     """
     if named is None:
         if limit:
@@ -60,7 +60,7 @@ def unnamed(
     uninvited = [host for host in hosts if host not in (invited or ())]
     if not uninvited:
         return ""
-    # The hosts of a play are chosen before the inventory's variables are known: one that is set there has no effect.
+    # Ansible chooses the hosts before it reads the inventory's variables: set there, it has no effect.
     return (
         "dolly_ring_hosts is %s, but this would have overwritten %d hosts besides. Set it with -e dolly_ring_hosts=...,"
         " not in the inventory, or use a limit." % (named, len(uninvited))
@@ -68,9 +68,9 @@ def unnamed(
 
 
 def bad_number(wishes: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
-    """Return which number that a host was told cannot be, or the empty string.
+    """Return which number of a host is invalid, or the empty string.
 
-    The modules refuse it in the same words, but the server's only after all receivers have started.
+    The modules give the same error, but on the server only after all receivers have started.
     """
     for host, wish in wishes.items():
         agreed = {name[len(PREFIX) :]: value for name, value in wish["agreed"].items()}
@@ -97,10 +97,10 @@ def bad_hook(
     folder: str,
     problem_of: t.Callable[[str], str],
 ) -> str:
-    """Return what is wrong with the files of tasks that hosts have named, or the empty string.
+    """Return what is wrong with the task files that hosts have named, or the empty string.
 
-    *problem_of* returns what is wrong with the tasks in a file. Ansible would find that out in the middle of the run,
-    and go on with the hosts in an undefined state.
+    *problem_of* returns what is wrong with the tasks in a file. Otherwise Ansible would find the mistake in
+    the middle of the run, and leave the hosts in an undefined state.
     """
     seen: t.Dict[str, str] = {}
     for host, wish in wishes.items():
@@ -123,9 +123,9 @@ def bad_hook(
 
 
 def bad_place(wishes: t.Mapping[str, t.Mapping[str, t.Any]], folder: str) -> str:
-    """Return where on the control node a host wants to have written to in vain, or the empty string.
+    """Return which output of a host cannot be written on the control node, or the empty string.
 
-    A run of an hour does not end without its report for want of a right that a look would have told of.
+    A missing permission must not cost the report after a run of an hour.
     """
     seen: t.Set[str] = set()
     for host, wish in wishes.items():
@@ -142,12 +142,12 @@ def bad_place(wishes: t.Mapping[str, t.Mapping[str, t.Any]], folder: str) -> str
 
 
 def place_of(folder: str, name: str) -> str:
-    """Where a name leads that a user gave in *folder*; ~ is the home, as in a shell."""
+    """Resolve a path that a user gave, relative to *folder*; ~ is the home directory."""
     return os.path.join(folder, os.path.expanduser(name))
 
 
 def problem_of_folder(path: str) -> str:
-    """Why no file can be made in a folder, which need not be there yet, or the empty string."""
+    """Return why no file can be created in a folder, which may not exist yet, or the empty string."""
     there = os.path.abspath(path)
     while not os.path.lexists(there):
         there = os.path.dirname(there)
@@ -161,7 +161,7 @@ def problem_of_folder(path: str) -> str:
 
 
 def problem_of_file(path: str) -> str:
-    """Why a file cannot be written, or the empty string."""
+    """Return why a file cannot be written, or the empty string."""
     if os.path.isdir(path):
         return "%s is a folder" % path
     if os.path.exists(path) and not os.access(path, os.W_OK):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whole logs of a run, brought to the control node."""
+"""Copies the complete logs of a run to the control node."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typing as t
 
 
 def keep(said: t.Mapping[str, t.Any], folder: str, run_id: str, name: str) -> str:
-    """Write what the module slurp has said of a log; returns why not, or the empty string: no run fails for it."""
+    """Write a log that the module slurp has read. Returns why that failed, or the empty string."""
     if "content" not in said:
         return str(said.get("msg") or "no answer")
     try:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who is in the ring and in which order, made once for a play, and why there can be none.
+"""The members of the ring and their order, decided once for a play, or why there can be no ring.
 
-A wish is what one host was told: its name, the values on which all must agree, its images and its groups.
+A wish is what one host asks for: its name, the values on which all must agree, its images and groups.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import typing as t
 from ansible_collections.dolly.ring.plugins.module_utils.ring import causes as ring_causes
 
 LOCKSTEP = ("linear", "debug", "mitogen_linear")
-#: Compressed images and images in parts; what an image does not say of them the role says, by its default.
-#: None: it has no default, and nobody has said anything.
 STAYED_AWAY = "did not come here with the others: apply the role to all hosts of the play alike"
+#: Options of compressed and split images. An image without a value takes the role's, else this default.
+#: None: there is no default, and nobody has given a value.
 STREAM_KEYS: t.Mapping[str, t.Any] = {
     "compressed": None,
     "uncompressed_size": "",
@@ -30,7 +30,7 @@ IMAGE_KEYS = (
     *("allow_sector_size", "move_gpt"),
     *STREAM_KEYS,
 )
-#: On these the hosts must agree.
+#: Values of an image on which the hosts must agree.
 SHARED_KEYS = ("name", "source", "checksum", "bmap")
 
 Wish = t.Mapping[str, t.Any]
@@ -38,9 +38,9 @@ Wish = t.Mapping[str, t.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Play:
-    """What the play says about its hosts: those at work now, those of this batch, all that there were.
+    """What the play says about its hosts: those of this batch, those still active, and all at its start.
 
-    `mistake`: what was found to be mistyped, empty: nothing. `invalid`: what the options of a host cannot be, by its
+    `mistake`: a mistake of the user, or the empty string. `invalid`: mistakes in the options of a host, by
     name.
     """
 
@@ -55,9 +55,9 @@ class Play:
 
 
 def make_plan(run_id: str, me: str, wishes: t.Mapping[str, Wish], play: Play) -> t.Dict[str, t.Any]:
-    """Return the plan, with `problem` (empty: none) and `problems` by host.
+    """Return the plan, with `problem` (empty if there is none) and `problems` by host.
 
-    A host that another one names as the server has no say: it may well lack the variables of the nodes.
+    The wish of a host that another host names as the server is ignored: it may lack the nodes' variables.
     """
     current = {name: wish for name, wish in wishes.items() if wish["round"] == 1}
     if not current:
@@ -94,7 +94,7 @@ def make_plan(run_id: str, me: str, wishes: t.Mapping[str, Wish], play: Play) ->
 
 
 def no_plan(run_id: str, play: Play) -> t.Dict[str, t.Any]:
-    """The plan where no host can be told anything."""
+    """Return the plan for a play in which no host has a valid wish."""
     plan = {"id": run_id, "server": "", "nodes": [], "expected": list(play.invalid), "lost": [], "needed": 1}
     plan.update(agreed={}, own={}, is_dummy=False, images=[], is_refused=True, problems=dict(play.invalid), problem="")
     if not play.invalid:
@@ -103,12 +103,12 @@ def no_plan(run_id: str, play: Play) -> t.Dict[str, t.Any]:
 
 
 def measures(agreed: t.Mapping[str, t.Any]) -> bool:
-    """Whether there is no image, and the network is measured. What says neither size nor time clones."""
+    """Whether the run measures the network without an image. Without a size and a time, it clones."""
     return bool(agreed.get("dolly_ring_dummy_size") or agreed.get("dolly_ring_dummy_seconds"))
 
 
 def shared(image: t.Mapping[str, t.Any], agreed: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-    """What all hosts of the ring do alike with an image."""
+    """Return the values of an image that are the same on all hosts of the ring."""
     found: t.Dict[str, t.Any] = {key: image.get(key) or "" for key in SHARED_KEYS}
     for key, default in STREAM_KEYS.items():
         found[key] = image.get(key, agreed.get("dolly_ring_" + key, default))
@@ -118,10 +118,10 @@ def shared(image: t.Mapping[str, t.Any], agreed: t.Mapping[str, t.Any]) -> t.Dic
 
 
 def needed(min_nodes: int, expected: int, play: Play) -> int:
-    """How many nodes there must be at least.
+    """Return the smallest number of nodes with which the run may start.
 
-    What the play says about failures holds where the ring's own option says nothing; with any_errors_fatal
-    nobody goes on when one has failed.
+    If the ring's own option is not set, the play's limit of failures applies. any_errors_fatal needs all
+    hosts.
     """
     if play.is_all_or_nothing:
         return expected
@@ -133,7 +133,7 @@ def needed(min_nodes: int, expected: int, play: Play) -> int:
 
 
 def in_order(wishes: t.Sequence[Wish]) -> t.List[str]:
-    """The names, hosts of one group side by side, groups and hosts in the order of the play."""
+    """Return the names in the order of the play, with the hosts of one group next to each other."""
     seen: t.Dict[t.Tuple[str, ...], int] = {}
     for wish in wishes:
         for depth in range(len(wish["groups"])):
@@ -146,7 +146,7 @@ def in_order(wishes: t.Sequence[Wish]) -> t.List[str]:
 
 
 def problem_of_play(play: Play, current: t.Mapping[str, Wish]) -> str:
-    """Why this play cannot be a ring, or the empty string."""
+    """Return why this play cannot be a ring, or the empty string."""
     if play.strategy.rpartition(".")[2] not in LOCKSTEP:
         return (
             "The ring is built once for all hosts, but with 'strategy: %s' the hosts of this play do not move together."
@@ -194,7 +194,7 @@ def problem_of_images(plan: t.Mapping[str, t.Any], images: t.Sequence[t.Mapping[
 
 
 def problem_of_measuring(agreed: t.Mapping[str, t.Any]) -> str:
-    """What a run without disks cannot heed, or the empty string. The rest the module refuses."""
+    """Return which option contradicts a run without disks, or the empty string. The module refuses others."""
     for name in ("images", "checksum", "bmap"):
         if agreed.get("dolly_ring_" + name):
             return (
@@ -205,7 +205,7 @@ def problem_of_measuring(agreed: t.Mapping[str, t.Any]) -> str:
 
 
 def differences(wishes: t.Sequence[Wish]) -> t.Dict[str, str]:
-    """For each host what it was told, where the hosts of one ring were told different things."""
+    """Return the differing values of each host, if the hosts of one ring do not agree."""
     names = [
         name
         for name in wishes[0]["agreed"]
@@ -226,7 +226,7 @@ def differences(wishes: t.Sequence[Wish]) -> t.Dict[str, str]:
 
 
 def lacks(wishes: t.Sequence[Wish]) -> t.Dict[str, str]:
-    """Which hosts lack what only they can know; they alone fail."""
+    """Return the hosts that lack a value of their own, and which; only these hosts fail."""
     found = {}
     for wish in wishes:
         if not measures(wish["agreed"]) and not all(image.get("dest") for image in wish["images"]):
@@ -245,7 +245,7 @@ def lacks(wishes: t.Sequence[Wish]) -> t.Dict[str, str]:
 
 
 def one_place_for_two(images: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    """Which of a host's images would overwrite one before it, or the empty string."""
+    """Return which of a host's images would overwrite an earlier one, or the empty string."""
     seen: t.Dict[str, str] = {}
     for image in images:
         dest, name = os.path.normpath(str(image["dest"])), str(image.get("name") or "")
@@ -262,9 +262,9 @@ def join(
     started: t.Mapping[str, t.Mapping[str, t.Any]],
     causes: t.Optional[t.Mapping[str, str]] = None,
 ) -> t.Dict[str, t.Any]:
-    """Return the nodes whose receiver has started for this run, in ring order, and why that is not enough.
+    """Return the nodes whose receiver has started for this run, in ring order, and why they are not enough.
 
-    `causes`: why hosts could not even be asked to start one.
+    `causes`: why hosts could not even be asked to start a receiver.
     """
     nodes = []
     for name in plan["nodes"]:
@@ -288,9 +288,9 @@ def join(
 
 
 def node_of(name: str, said: t.Any) -> t.Optional[t.Dict[str, t.Any]]:
-    """Where a host can be dialled, by its own word, under the name that the inventory has for it; None: nowhere.
+    """Return the addresses that a host gave, under its name in the inventory; None if they are invalid.
 
-    A host that calls itself by the name of another one would stand for it, or have the server refuse the ring.
+    The host's own choice of a name does not count: it could take another host's place, or break the ring.
     """
     if not isinstance(said, dict):
         return None
@@ -305,7 +305,7 @@ def node_of(name: str, said: t.Any) -> t.Optional[t.Dict[str, t.Any]]:
 def all_causes(
     missing: t.Sequence[str], started: t.Mapping[str, t.Mapping[str, t.Any]], causes: t.Mapping[str, str]
 ) -> str:
-    """Why hosts cannot take part, as far as that is known: each cause once."""
+    """Return the known causes why hosts cannot take part, each cause once."""
     found = {}
     for name in missing:
         said = started.get(name) or {}

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What became of each host, and of the run, out of what the tasks of the role have returned."""
+"""The results of the hosts and of the run, from what the tasks of the role have returned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.dolly.ring.plugins.plugin_utils.ring_words import print
 
 Said = t.Mapping[str, t.Any]
 
-#: What a node's result says when nobody knows better.
+#: The result of a node of which nothing is known.
 BLANK: t.Dict[str, t.Any] = {
     "changed": False,
     "bytes": 0,
@@ -38,7 +38,7 @@ BLANK: t.Dict[str, t.Any] = {
     "half_written": False,
 }
 GOOD = ("done", "predicted", "server")
-#: How the reason of a host begins that is not at fault for its failure.
+#: States of a node in which it may write to its target.
 _AT_WORK = ("receiving", "verifying", "flushing")
 NOT_STARTED = "not started: see "
 NO_RESULT = "no result: either it did not come here with the others, or Ansible says above why it broke off"
@@ -47,7 +47,7 @@ TAKEN_ALONG = "the run failed, and what its target holds is not a good copy: see
 
 @dataclasses.dataclass(frozen=True)
 class Heard:
-    """What the tasks of one run returned: on the server, and by host for each task."""
+    """What the tasks of a run returned: on the server, and by host for each task."""
 
     run: Said
     image: Said
@@ -62,7 +62,7 @@ class Heard:
 
 
 def result_of(host: str, heard: Heard) -> t.Dict[str, t.Any]:
-    """Return the result of one host, which may be the server, or one that Ansible has lost."""
+    """Return the result of a host; it may be the server, or a host that Ansible has lost."""
     started = of_run(heard.started.get(host), heard)
     collected = of_run(heard.collected.get(host), heard)
     is_server = host == heard.run["server"]
@@ -73,7 +73,7 @@ def result_of(host: str, heard: Heard) -> t.Dict[str, t.Any]:
     seen = from_server(host, heard) if "bytes" not in collected and not heard.is_check else {}
     result.update(seen)
     result.update((name, said[name]) for name in BLANK if said.get(name) is not None)
-    for name in ("changed", "half_written"):  # who knows nothing of a node denies nothing
+    for name in ("changed", "half_written"):  # True from either source counts
         result[name] = bool(result[name] or seen.get(name))
     if result["half_written"] and "half-written" not in reason:
         reason = reason.rstrip(".") + "; its disk is half-written"
@@ -84,7 +84,7 @@ def result_of(host: str, heard: Heard) -> t.Dict[str, t.Any]:
         result["changed"] = False
     for name, otherwise in (("address", ""), ("address_rule", ""), ("port", None)):
         result[name] = started.get(name, otherwise)
-    result["reason"] = printable(reason)  # whoever said it: Ansible shows it as it is
+    result["reason"] = printable(reason)  # from any source: Ansible prints it unchanged
     if state not in GOOD:
         result["log"] = list(collected.get("log") or started.get("log") or [])[-20:]
     for name in ("error", "target", "notes"):
@@ -94,20 +94,20 @@ def result_of(host: str, heard: Heard) -> t.Dict[str, t.Any]:
 
 
 def of_run(said: t.Optional[Said], heard: Heard) -> Said:
-    """What a host said in this run; what an unreachable one could not say has no run in it."""
+    """Return what a host returned in this run. The result of an unreachable host carries no run id."""
     if not said or said.get("skipped") or said.get("run_id", heard.run["id"]) != heard.run["id"]:
         return {}
     return host_words.checked(said, heard.run["nodes"])
 
 
 def doubt_of(host: str, heard: Heard) -> str:
-    """Why the image that this host says it holds may be another one, or the empty string."""
+    """Return why the image that this host claims to hold may be another one, or the empty string."""
     collected = of_run(heard.collected.get(host), heard)
     return host_words.doubt(heard.run, collected, heard.stream) if "bytes" in collected else ""
 
 
 def verdict(host: str, heard: Heard) -> t.Tuple[str, str]:
-    """Return the state of a host and the first cause of it, or what it said."""
+    """Return the state of a host and the first cause of its failure, or its message."""
     started = of_run(heard.started.get(host), heard)
     collected = of_run(heard.collected.get(host), heard)
     if heard.causes.get(host):
@@ -125,7 +125,7 @@ def verdict(host: str, heard: Heard) -> t.Tuple[str, str]:
 
 
 def verdict_of_silent(host: str, heard: Heard, why: str) -> t.Tuple[str, str]:
-    """A host that has started, and that Ansible cannot ask how it ended: what the ring saw of it counts."""
+    """Judge a host that has started but that Ansible can no longer reach, by what the ring saw of it."""
     for node in heard.stream.get("nodes") or ():
         if node.get("name") == host and node.get("state") == "lost":
             seen = (node.get("error") or {}).get("message") or "it fell silent"
@@ -136,7 +136,7 @@ def verdict_of_silent(host: str, heard: Heard, why: str) -> t.Tuple[str, str]:
 
 
 def why_unreachable(said: Said) -> str:
-    """What Ansible says, without the words around it."""
+    """Return Ansible's reason without its prefixes."""
     text = str(said.get("msg") or "").strip()
     while text.startswith("Task failed: "):
         text = text[len("Task failed: ") :]
@@ -149,7 +149,7 @@ def verdict_of_node(host: str, heard: Heard, started: Said, collected: Said) -> 
     if heard.ring.get("problem"):
         problem = str(heard.ring["problem"])
         if heard.is_check and heard.ring.get("missing"):
-            # What is wrong is wrong with other hosts, which say so themselves; this one was asked what it would do.
+            # The fault lies with other hosts, which report it; this host was asked what it would do.
             return "predicted", "%s, but as it stands: %s" % (started.get("msg"), problem)
         missing = list(heard.ring.get("missing") or ())
         return "failed", NOT_STARTED + ring_causes.names(missing) if missing else problem
@@ -170,7 +170,7 @@ def verdict_of_node(host: str, heard: Heard, started: Said, collected: Said) -> 
 
 
 def why_failed(host: str, heard: Heard, collected: Said) -> str:
-    """Why a node that has started has no good copy. Who is not at fault is told where to look."""
+    """Return why a started node has no good copy. An innocent node names the culprits."""
     problem = problem_of_stream(heard.stream)
     nodes = heard.stream.get("nodes") or ()
     culprits = [str(node.get("name")) for node in nodes if problem and ring_causes.is_culprit(node)]
@@ -185,17 +185,17 @@ def why_failed(host: str, heard: Heard, collected: Said) -> str:
 
 
 def is_innocent(result: Said) -> bool:
-    """Whether a host failed because of others alone."""
+    """Whether a host failed only because of other hosts."""
     return str(result.get("reason") or "").startswith((NOT_STARTED, TAKEN_ALONG))
 
 
 def is_good(collected: Said, syncs: bool = True) -> bool:
-    """Whether the module said so: a task that may not fail keeps the flag that it would have failed.
+    """Whether the module reported success: `bytes`, and none of the fields of a failure.
 
-    *syncs*: the run was to flush the image, and a node that did not is not good.
+    *syncs*: the run was to flush the image, so a node that did not flush it has failed.
     """
     is_failed = collected.get("failed") or collected.get("log") is not None or "exception" in collected
-    # A task that ended in another way, such as by a timeout of its own, says nothing of bytes.
+    # A task that ended otherwise, for example by its timeout, returns no `bytes`.
     return "bytes" in collected and not is_failed and (bool(collected.get("synced")) or not syncs)
 
 
@@ -206,11 +206,11 @@ def problem_of_stream(stream: Said) -> str:
 
 
 def from_server(host: str, heard: Heard) -> t.Dict[str, t.Any]:
-    """What the server knows about a node whose own word cannot be had."""
+    """Return what the server knows about a node that gave no result itself."""
     for node in heard.stream.get("nodes") or ():
         if node.get("name") == host:
             known = {name: node[name] for name in BLANK if node.get(name) is not None and name != "changed"}
-            # Seconds count from the moment in which it may write.
+            # The seconds count from the moment at which the node may write.
             has_begun = node.get("bytes") or node.get("seconds") or node.get("state") in _AT_WORK
             wrote = bool(has_begun) and not heard.run.get("is_dummy")
             is_whole = node.get("state") in ("serving", "done") or bool(node.get("synced"))
@@ -224,7 +224,7 @@ def is_disk(host: str, heard: Heard) -> bool:
 
 
 def seen_by_server(host: str, heard: Heard, told: str = "") -> str:
-    """What the server saw of a node; why it thinks so only where *told* does not say that already."""
+    """Return what the server last saw of a node, with its reason unless *told* holds it already."""
     for node in heard.stream.get("nodes") or ():
         if node.get("name") == host:
             why = (node.get("error") or {}).get("message")
@@ -234,7 +234,7 @@ def seen_by_server(host: str, heard: Heard, told: str = "") -> str:
 
 
 def said_of_run(heard: Heard) -> str:
-    """What became of the run, or the first cause: without an image there is no ring, and no host is at fault."""
+    """Return the message of a run, or the first cause of its failure. A missing image is no host's fault."""
     if heard.image.get("msg") and "source" not in heard.image:
         return "nothing was written: %s" % heard.image["msg"]
     return str(heard.ring.get("problem") or heard.stream.get("msg") or heard.image.get("msg") or "nothing was sent")
@@ -243,9 +243,9 @@ def said_of_run(heard: Heard) -> str:
 def of_refused(
     plan: Said, hosts: t.Sequence[str], otherwise: str
 ) -> t.Tuple[t.Dict[str, t.Dict[str, t.Any]], t.Dict[str, t.Any]]:
-    """The results by host and the summary of a run that was never begun. *otherwise*: why, where the plan says nothing.
+    """Return results by host and the summary of a run that never began. *otherwise*: the default reason.
 
-    Without them what became of the hosts would be what was told of a run before it.
+    Without them, the hosts would keep the results of an earlier run.
     """
     common = {"run_id": plan["id"], "state": "failed"}
     reasons = {host: printable(plan["problem"] or plan["problems"].get(host) or otherwise) for host in hosts}
@@ -256,21 +256,21 @@ def of_refused(
 
 
 def summary_of(heard: Heard, results: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
-    """Return the result of the run. A host that was lost before it came here has said nothing at all."""
+    """Return the result of the run. A host that was lost before the role began has no result of its own."""
     stream = heard.stream
     order = list(heard.run["nodes"]) + [name for name in heard.run["expected"] if name not in heard.run["nodes"]]
     nodes = []
     for name in order:
         lost = {"run_id": heard.run["id"], "name": name, "state": "unreachable"}
         lost["reason"] = "lost before the ring was built"
-        if name in heard.run["nodes"]:  # it was there, and nothing that is done for each host has come to its end
+        if name in heard.run["nodes"]:  # the host was there, but none of its tasks came to an end
             lost.update(state="failed", reason=NO_RESULT)
         if name in heard.earlier:
             lost.update(state="failed", reason="it has failed with an image before this one: " + heard.earlier[name])
         nodes.append(dict(results[name]) if name in results else dict(BLANK, **lost))
     state = stream.get("state", "failed")
     if state == "done" and any(node["state"] != "done" for node in nodes):
-        state = "partial"  # the server knows of nobody who never came so far
+        state = "partial"  # the server does not know hosts that never joined
     return {
         "run_id": heard.run["id"],
         "state": state,

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Lines for an operator: how far a run is, and the table of its nodes."""
+"""Lines for an operator: the progress of a run, and the table of its nodes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.dolly.ring.plugins.module_utils.dolly.status.notes import happened
 from ansible_collections.dolly.ring.plugins.module_utils.ring import causes
 
-#: Callbacks whose output a program reads; a line between would spoil it.
+#: Callbacks whose output is read by a program; other lines would break it.
 FOR_PROGRAMS = ("json", "jsonl", "null", "oneline", "tap", "junit", "ndjson")
 WIDEST_NAME = 28
 COLUMNS = 79
@@ -20,17 +20,17 @@ NUMBERS = frozenset(("pos", "MB", "s", "MB/s"))
 
 
 def is_for_people(callback: str) -> bool:
-    """Whether lines may be put into what the callback of that name writes."""
+    """Whether other lines may be printed between the output of this callback."""
     return callback.rpartition(".")[2] not in FOR_PROGRAMS
 
 
 def printable(text: t.Any) -> str:
-    """One line without control characters: it ends up on terminals and in logs."""
+    """Return one line without control characters, safe for terminals and logs."""
     return "".join(sign if sign.isprintable() else " " for sign in str(text))
 
 
 def duration(seconds: float) -> str:
-    """h:mm:ss, or m:ss."""
+    """Format seconds as h:mm:ss, or m:ss."""
     whole = max(0, round(seconds))
     hours, rest = divmod(whole, 3600)
     minutes, last = divmod(rest, 60)
@@ -38,13 +38,13 @@ def duration(seconds: float) -> str:
 
 
 class ProgressLine:
-    """Turns what the sender says into lines. The rate is that of the slowest node that is still at work."""
+    """Formats the sender's progress as lines. The rate is that of the slowest node still at work."""
 
     def __init__(self) -> None:
         self._last: t.Optional[t.Tuple[float, int]] = None
 
     def line(self, now: float, progress: t.Mapping[str, t.Any]) -> str:
-        """Return the line for what was true at *now*, in seconds of any one clock."""
+        """Return the line for the progress at *now*, in seconds of any one clock."""
         held, size = progress["held"], progress["size"]
         rate = 0.0
         if self._last is not None and now > self._last[0]:
@@ -69,7 +69,7 @@ class ProgressLine:
 
 
 def folded(line: str) -> t.List[str]:
-    """A line in as many as a terminal of 80 columns needs, broken between what is said, or else between words."""
+    """Fold a line for a terminal of 80 columns, at semicolons if possible, else at spaces."""
     lines: t.List[str] = []
     for part in line.split("; "):
         joined = "%s; %s" % (lines[-1], part) if lines else part
@@ -88,13 +88,13 @@ def folded(line: str) -> t.List[str]:
 
 
 def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
-    """The result of a run: a title, a head, and a line for each node in ring order; below it what happened to it."""
+    """Return a title, a head, and for each node in ring order its result and what happened to it."""
     nodes = summary["nodes"]
     if any(node["state"] == "predicted" for node in nodes):
         return forecast(summary)
     bad = [node["name"] for node in nodes if node["state"] != "done"]
     good = len(nodes) - len(bad)
-    # The server counts the nodes of the ring, which not all hosts have come to.
+    # The server counts only the nodes of the ring, which some hosts have not joined.
     does = "could be measured" if summary["source"].get("kind") == "dummy" else "hold it"
     count = "; %d of %d hosts %s, not %s" % (good, len(nodes), does, causes.names(bad)) if bad and good else ""
     lines = folded(printable(title_of(summary) + count))
@@ -113,7 +113,7 @@ def table(summary: t.Mapping[str, t.Any]) -> t.List[str]:
 
 
 def notes_of(summary: t.Mapping[str, t.Any]) -> t.List[str]:
-    """What the modules have noted, such as a partition table that is missing: once, with the hosts it is about."""
+    """Return the notes of the modules, such as a missing partition table, each once with its hosts."""
     about = {printable(note): [printable(summary["server"])] for note in summary.get("notes") or ()}
     for node in summary["nodes"]:
         for note in node.get("notes") or ():
@@ -148,19 +148,19 @@ def name_cell(node: t.Mapping[str, t.Any]) -> str:
 
 
 def digest_cell(node: t.Mapping[str, t.Any]) -> str:
-    """The beginning of a node's digest; a run with `verify: mac` leaves none, and has verified all the same."""
+    """Return the start of a node's digest. `verify: mac` leaves no digest although the node was verified."""
     if node["state"] != "done":
         return ""
     return node["digest"][:8] or ("by MAC" if node["verified"] else "")
 
 
 def forecast(summary: t.Mapping[str, t.Any]) -> t.List[str]:
-    """What a run would do: a title, a head, and for each node what would be overwritten, or why not."""
+    """Return a title, a head, and for each node what a run would overwrite, or why it would not."""
     width = max([len("node"), *(len(name_cell(node)) for node in summary["nodes"])])
     form = "%%-%ds  %%-11s  %%s" % width
     lines = [*folded(printable(title_of(summary))), form % ("node", "state", "what would happen to it")]
     for node in summary["nodes"]:
-        # What stands against the run as a whole is in the title.
+        # A problem of the run as a whole is in the title already.
         text = node["reason"].partition(", but as it stands: ")[0]
         lines.append(printable(form % (name_cell(node), node["state"], text)))
     return lines + notes_of(summary)

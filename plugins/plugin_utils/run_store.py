@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the tasks of one run tell one another on the control node: its secret, the image, and what each host has said.
+"""Values that the tasks of a run share on the control node: secret, image, and the result of each host.
 
-In variables it would be in the facts of all hosts, in what callbacks write, and for the secret to be forgotten again.
-The files lie in the temporary folder of this ansible-playbook, which only its user can read and which ends with it.
+Variables would reach the facts of all hosts and the output of callbacks, and a secret would stay in them.
+The files lie in the temporary folder of this ansible-playbook, which only its user can read.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def folder_of(run_id: str) -> str:
 
 def path_of(run_id: str, name: str) -> str:
     quoted = urllib.parse.quote(name, safe="")
-    if len(quoted) > _LONGEST:  # twelve signs for one of a name that is not in Latin letters
+    if len(quoted) > _LONGEST:  # a name in a non-Latin script takes up to twelve characters a letter
         quoted = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
     return os.path.join(folder_of(run_id), quoted)
 
 
 def put(run_id: str, name: str, value: t.Any) -> None:
-    """Keep a value, which JSON can hold, in place of an earlier one. Raises OSError."""
+    """Store a value that JSON can hold; it replaces an earlier one. Raises OSError."""
     folder = folder_of(run_id)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    # mkstemp makes it readable for its owner alone; a worker that is killed leaves the earlier value.
+    # mkstemp makes the file private to its owner; if the worker is killed, the earlier value remains.
     number, path = tempfile.mkstemp(dir=folder, prefix=".")
     with os.fdopen(number, "w", encoding="utf-8") as file:
         json.dump(value, file, default=str)
@@ -46,7 +46,7 @@ def put(run_id: str, name: str, value: t.Any) -> None:
 
 
 def get(run_id: str, name: str) -> t.Any:
-    """Return what was kept, or None."""
+    """Return the stored value, or None."""
     try:
         with open(path_of(run_id, name), encoding="utf-8") as file:
             return json.load(file)
@@ -55,7 +55,7 @@ def get(run_id: str, name: str) -> t.Any:
 
 
 def take(run_id: str, name: str) -> t.Any:
-    """Return what was kept, or None, and keep it no longer: not until the end, which a signal may prevent."""
+    """Return the stored value, or None, and delete it now: a signal may prevent the cleanup at the end."""
     value = get(run_id, name)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path_of(run_id, name))
@@ -66,18 +66,18 @@ def forget(run_id: str) -> None:
     shutil.rmtree(folder_of(run_id), ignore_errors=True)
 
 
-#: What became of hosts and runs, for as long as this ansible-playbook runs.
+#: The key of results that are kept until this ansible-playbook ends.
 TOLD = "told"
 
 
 def tell(run_id: str, family: str, hosts: t.Mapping[str, t.Any], summary: t.Any) -> None:
-    """Keep what became of a run. *hosts*: the `result` and `results` of each. Raises OSError."""
+    """Store the results of a run. *hosts*: the `result` and `results` of each host. Raises OSError."""
     put(TOLD, "run-" + run_id, summary)
     for host, said in hosts.items():
         put(TOLD, "host-" + host, {**said, "run_id": run_id, "family": family})
 
 
 def told(host: str) -> t.Dict[str, t.Any]:
-    """What was told of a host last, with the `summary` of its run; empty: nothing."""
+    """Return the last results of a host, with the `summary` of their run; empty if there are none."""
     said = get(TOLD, "host-" + host)
     return {**said, "summary": get(TOLD, "run-" + said["run_id"])} if said else {}
