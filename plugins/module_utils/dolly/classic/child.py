@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A child in a classic ring: dialled, fed, listened to. One thread sends, one listens."""
+"""A child in a classic ring: connect to it, send the image, read its answers. One thread sends, one reads."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from . import protocol
 from .flow import Flow
 from .striped_stream import Stream, make_stream, wait_readable
 
-#: Between two tries to connect, as in the original.
+#: Seconds between two tries to connect, as in the original.
 RETRY_S = 1.0
-#: How many connections wait to be accepted with the backlog of 1 that an original has.
+#: How many connections an original, with its backlog of 1, lets wait for accept.
 _WAITING = 2
 _STEP = 4 * 1024 * 1024
-#: What is sent behind the length: at least a block of any child. An original that reads the last block before it knows
-#: the length wants a full one, pads it where there are further interfaces, or waits for ever for what is not coming.
+#: Bytes sent behind the length: at least a block of any child. An original that reads the last block before
+#: it knows the length wants a full block: with further interfaces it pads the block, else it waits for ever.
 _TAIL = 256 * 1024
 _TICK_S = 0.2
 _READ = 4096
@@ -31,11 +31,12 @@ _READ = 4096
 
 @dataclass(frozen=True)
 class HopOptions:
-    """What holds for every hop of a ring.
+    """Options for every hop of a ring.
 
-    Ports; ``block`` bytes, the transfer size; ``tries`` to connect, 0: as many as fit into ``setup_s``; ``segsize``
-    and ``buffer`` in bytes, 0: as the kernel likes; the rest are limits in seconds, of one attempt to connect, of
-    building the ring, of silence while data goes, and of the end. ``syncs``: whether targets are flushed.
+    Ports; ``block`` bytes, the transfer size; ``tries`` to connect, 0: as many as fit in ``setup_s``;
+    ``segsize`` and ``buffer`` in bytes, 0: the kernel's default; the limits in seconds of one attempt to
+    connect, of building the ring, of silence during the transfer, and of the end. ``syncs``: whether targets
+    are flushed.
     """
 
     data_port: int = protocol.DATA_PORT
@@ -53,16 +54,16 @@ class HopOptions:
 
 
 class Child:
-    """A neighbour below: `dial`, `send_text`, `listen`, `feed`; then look at it until it `has_settled`."""
+    """A neighbour below. Call `dial`, `send_text`, `listen`, `feed`; then watch it until it `has_settled`."""
 
     def __init__(
         self, name: str, addresses: Sequence[str], options: HopOptions, flow: Flow, pass_up: Callable[[bytes], None]
     ) -> None:
         self.name = name
-        #: The length that it answered with: all below it have so many bytes.
+        #: The length in its answer: all hosts below it have so many bytes.
         self.answer: Optional[int] = None
         self.error: Optional[DollyError] = None
-        #: Bytes of the image that have been given to the kernel for it.
+        #: Bytes of the image that have been given to the kernel for this child.
         self.sent = 0
         self._addresses = list(addresses)
         self._options = options
@@ -74,7 +75,7 @@ class Child:
         self._socks: List[socket.socket] = []
         self._workers: List[Worker] = []
         self._has_text = False
-        #: Whether all has been sent, or at least it knows the length.
+        #: Whether everything has been sent, or at least the length.
         self.is_told = False
 
     # --- building the ring ----------------------------------------------------------------------------
@@ -84,8 +85,8 @@ class Child:
 
         Raises CannotConnect, NameUnknown, PeerLost, TimedOut.
 
-        An original lets two connections wait and accepts the first of them when it has the text. So where there are
-        more, the text goes now; else `send_text` sends it.
+        An original lets two connections wait, and accepts the first when it has the text. So with more than
+        two the text is sent after the second one; else `send_text` sends it.
         """
         deadline = time.monotonic() + self._options.setup_s
         for index, address in enumerate(self._addresses):
@@ -134,7 +135,7 @@ class Child:
             raise PeerLost(self.name, str(error)) from error
 
     def _say(self, data: bytes) -> None:
-        """On the control connection, in one piece: an original takes what one read gives it for all there is."""
+        """Send on the control connection in one piece: an original takes one read for the whole message."""
         if self._control is None:
             raise AssertionError("no control yet")
         self._control.settimeout(self._options.stall_s)
@@ -149,15 +150,15 @@ class Child:
     # --- the run ----------------------------------------------------------------------------------------
 
     def listen(self) -> None:
-        """Begin to hear it."""
+        """Start the thread that reads the child's messages."""
         self._start("hears-" + self.name, self._hear)
 
     def feed(self, store: Readable | Store) -> None:
-        """Begin to send it the image as far as it is here, and as it comes."""
+        """Start the thread that sends the child what is here of the image, and what comes."""
         self._start("feeds-" + self.name, lambda: self._send(store))
 
     def tell_length(self, length: int) -> None:
-        """Say how long the image is, once. Raises PeerLost, TimedOut."""
+        """Send the length of the image, once. Raises PeerLost, TimedOut."""
         if not self.is_told:
             self.is_told = True
             self._heard.length_sent(length)
@@ -165,11 +166,11 @@ class Child:
 
     @property
     def has_settled(self) -> bool:
-        """Whether there is nothing more to be heard of it."""
+        """Whether the child has answered or failed."""
         return self.answer is not None or self.error is not None
 
     def abort(self) -> None:
-        """Free its threads."""
+        """Wake the child's threads, and make their calls fail."""
         if self._stream is not None:
             self._stream.abort()
         for sock in [*self._socks, *([self._control] if self._control is not None else [])]:
@@ -179,7 +180,7 @@ class Child:
                 pass  # not connected any more
 
     def close(self) -> None:
-        """Join the threads and let go of everything; `abort` first where it is not done."""
+        """Join the threads and close the sockets; call `abort` first if the child has not settled."""
         for worker in self._workers:
             worker.join(self._options.stall_s)
         if self._stream is not None:
@@ -193,7 +194,7 @@ class Child:
         worker.start()
 
     def fail(self, error: DollyError) -> None:
-        """It is of no use any more; the first reason stays."""
+        """Give the child up; the first error is kept."""
         self.error = self.error or error
         self.abort()
 
@@ -203,7 +204,7 @@ class Child:
         if not isinstance(error, DollyError):
             error = DollyError("Serving %s failed (%s: %s)." % (self.name, type(error).__name__, error))
         if isinstance(error, TargetError):
-            self._flow.fail(error)  # this node's own storage: nobody below can get the rest from here
+            self._flow.fail(error)  # this node's own storage: no child can get the rest from here
         self.fail(error)
 
     def _send(self, store: Readable | Store) -> None:
@@ -230,7 +231,7 @@ class Child:
             self._flow.touch()
 
     def _hear(self) -> None:
-        """Pass on what it says until it has answered. PeerLost: it has gone before."""
+        """Pass on the child's lines until it has answered. Raises PeerLost if the connection ends before."""
         if self._control is None:
             raise AssertionError("no control yet")
         while self._heard.answer is None:

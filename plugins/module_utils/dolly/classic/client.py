@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client in a classic ring, at any place: takes the image from its parent, writes it, passes it on."""
+"""A client in a classic ring, at any place: receives the image from its parent, writes it, passes it on."""
 
 from __future__ import annotations
 
@@ -23,19 +23,18 @@ _PAGE = 4096
 _STEP = 4 * 1024 * 1024
 _MEASURED = 16 * 1024 * 1024
 _LINGER_S = 2.0
-#: A child that holds up a window is given up before the node itself is taken for hung.
+#: Part of stall_s after which a child that blocks a window is given up: before this node counts as hung.
 _SHARE = 0.8
-#: How often, and how long each time, to wait for the rest of a page. More would slow a stream of small blocks.
+#: How often, and how long each time, to wait for the rest of a page. More would slow a stream of small
+#: blocks.
 _PATIENCE, _SCRAP_S = 5, 0.001
 
-#: Given the text, opens the target, prepared; raises Refused and the like.
+#: Chooses the target for a text and prepares it; raises Refused and the like.
 Choose = Callable[[plan.ClassicText], Target]
 
 
 class ClassicClient:
-    """One run. `run` returns when it is over, good or bad; then look at `error`, `is_whole` and `lost`.
-
-    """
+    """One run. `run` returns when it is over, good or bad; then look at `error`, `is_whole` and `lost`."""
 
     def __init__(
         self,
@@ -54,7 +53,7 @@ class ClassicClient:
         self.store: Optional[Store] = None
         self.error: Optional[DollyError] = None
         self.seconds = 0.0
-        #: Children that did not say that they have the image.
+        #: Children that have not confirmed that they have the image.
         self.lost: List[str] = []
         self._options = options
         self._choose = choose
@@ -70,12 +69,12 @@ class ClassicClient:
 
     @property
     def data_port(self) -> int:
-        """Where it listens for data."""
+        """The port on which it listens for data."""
         return self._options.data_port
 
     @property
     def control_port(self) -> int:
-        """Where it listens for its parent's words."""
+        """The port on which it listens for its parent's control connection."""
         return self._options.control_port
 
     @property
@@ -94,11 +93,11 @@ class ClassicClient:
         return self.state == "done"
 
     def stop(self, error: DollyError) -> None:
-        """End it; from any thread or a signal handler's."""
+        """End the run. May be called from any thread and from a signal handler."""
         self.flow.fail(error)
 
     def run(self) -> None:
-        """Take part in one run."""
+        """Take part in one run; blocks until it is over."""
         target: Optional[Target] = None
         self._move("waiting")
         try:
@@ -147,7 +146,7 @@ class ClassicClient:
             child.listen()
 
     def _up(self, line: bytes) -> None:
-        """Write to the parent, whole: lines of several children must not mix."""
+        """Send one line to the parent, undivided: lines of several children must not mix."""
         if self._parent is None:
             raise AssertionError("no parent yet")
         with self._up_lock:
@@ -173,7 +172,7 @@ class ClassicClient:
         self.seconds = time.monotonic() - self._began_at
 
     def _take(self, store: Store, stream: Stream) -> bool:
-        """Store what is there; whether there was anything."""
+        """Store what has come. Returns whether there was anything."""
         count = stream.pending()
         if stream.has_ended and not count:
             self._on_end_of_data(stream)
@@ -181,7 +180,7 @@ class ClassicClient:
         if self.flow.total is not None:
             count = min(count, self.flow.total - self.flow.held)
         else:
-            # A block device reads a page from the disk for each page that is written in parts.
+            # A block device first reads each page from the disk that is written in part.
             whole = count - (self.flow.held + count) % _PAGE
             self._scraps = self._scraps + 1 if count and whole <= 0 else 0
             if 0 < self._scraps < _PATIENCE:
@@ -207,10 +206,10 @@ class ClassicClient:
         return True
 
     def _room(self, store: Store) -> int:
-        """How many bytes there is room for: a window forgets only what all children have been sent."""
+        """Bytes that there is room for: a window drops only what all children have been sent."""
         window = store.window
         if window is None and self.text is not None and self.text.dummy is not None:
-            window = _MEASURED  # what is measured is the ring, and not how fast this node can forget
+            window = _MEASURED  # a dummy run measures the ring, not this node's speed of dropping bytes
         if window is None:
             return _STEP
         alive = [child for child in self._children if child.error is None]
@@ -265,7 +264,7 @@ class ClassicClient:
             raise PeerLost(self._parent.name, what)
 
     def _check_moving(self) -> None:
-        """Before the first byte the ring is built, which takes as long as the slowest host."""
+        """Raise TimedOut without progress. Before the first byte, the slowest host of the ring counts."""
         has_begun = self.flow.held > 0 or self.flow.total is not None
         limit = self._options.stall_s if has_begun else self._options.join_s
         if self.flow.idle_s > limit:
@@ -289,9 +288,9 @@ class ClassicClient:
         store.commit()
         self._move("done")
         self._await_children()
-        store.finalize()  # nobody reads it any more
+        store.finalize()  # no child reads it any more
         if self.lost:
-            return  # whoever is above hears of it by the answer that does not come
+            return  # the missing answer tells the nodes above
         answers = [child.answer for child in self._children if child.answer != self.flow.total]
         try:
             self._up(protocol.pack_length(answers[0] if answers and answers[0] is not None else self.flow.held))
@@ -321,7 +320,7 @@ class ClassicClient:
         self._report(self)
 
     def _clean_up(self, target: Optional[Target]) -> None:
-        self.flow.fail(DollyError("The run is over."))  # frees whoever still waits
+        self.flow.fail(DollyError("The run is over."))  # wakes every thread that still waits
         self._door.close()
         for child in self._children:
             child.abort()
@@ -338,7 +337,7 @@ class ClassicClient:
 def make_children(
     text: plan.ClassicText, index: int, options: HopOptions, flow: Flow, pass_up: Callable[[bytes], None]
 ) -> List[Child]:
-    """The neighbours below a host; -1 is the server. Raises Refused where add2 makes no name."""
+    """The children of host `index`; -1 is the server. Raises Refused where add2 makes no name."""
     found = []
     for number in text.children(index):
         try:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The dollytab text that travels in a ring of originals, read as an original reads it, and who feeds whom.
+"""The dollytab text in a ring of originals, parsed as an original parses it, and who sends to whom.
 
-An original takes the lines by their place and looks at little of what they say; a text that it takes must not be
-refused here. What a person writes is read by `dollytab.py`, which is stricter.
+An original goes by the order of the lines and checks little else; a text that an original accepts must not be
+refused here. The dollytab that a person writes is parsed by `dollytab.py`, which is stricter.
 
     [compressed] infile FILE [split]                  or in place of both: dummy [MB]
     [compressed] outfile FILE [split N(k,M,G,T)]
@@ -25,8 +25,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-MAX_HOSTS = 10000  # what an original takes
-MAX_DUMMY = 2047  # MB: an original counts their bytes in 31 bits
+MAX_HOSTS = 10000  # the limit of an original
+MAX_DUMMY = 2047  # MB: an original counts these bytes in 31 bits
 MAX_EXTRA = 7  # its MAXFANOUT is 8, the first connection included
 _ORDER = (
     "dummy", "infile", "outfile", "segsize", "add", "fanout", "hyphen", "server", "firstclient", "lastclient",
@@ -42,11 +42,11 @@ _DIGIT = re.compile(r"[0-9]")
 
 @dataclass(frozen=True)
 class ClassicText:
-    """What a text says. ``hosts`` are the clients in ring order; -1 stands for the server where one is meant.
+    """The parsed text. ``hosts`` are the clients in ring order; where an index is meant, -1 is the server.
 
-    ``dummy``: MB to measure the network with, without files; 0: by time, None: there are files. ``split_out`` in
-    bytes, 0: one file. ``suffixes`` of further interfaces, or with ``renames_primary`` the one of the only
-    interface; ``goes_before_number`` is add2.
+    ``dummy``: MB to measure the network with, without files; 0: by time, None: there are files. ``split_out``
+    in bytes, 0: one file. ``suffixes`` of further interfaces, or with ``renames_primary`` the suffix of the
+    only interface; ``goes_before_number``: add2.
     """
 
     hosts: Tuple[str, ...]
@@ -67,25 +67,25 @@ class ClassicText:
 
     @property
     def lanes(self) -> int:
-        """How many data connections there are on each hop."""
+        """The number of data connections on each hop."""
         return 1 if self.renames_primary else 1 + len(self.suffixes)
 
     def children(self, index: int) -> List[int]:
-        """Whom a host feeds; -1 is the server."""
+        """The hosts that a host sends to; -1 is the server."""
         first = (index + 1) * self.fanout
         return list(range(first, min(first + self.fanout, len(self.hosts))))
 
     def subtree(self, index: int) -> List[int]:
-        """A host and all that get the image through it, in ring order."""
+        """A host and all hosts that get the image through it, in ring order."""
         found = [index]
         for each in found:
             found.extend(self.children(each))
         return sorted(found)
 
     def addresses(self, index: int) -> List[str]:
-        """The names under which each data connection of a host is reached, the first one's first.
+        """The host names for the data connections of a host, the first connection's first.
 
-        ValueError: add2 and a name without a number.
+        Raises ValueError for add2 and a name without a number.
         """
         host = self.hosts[index]
         if self.renames_primary:
@@ -101,9 +101,9 @@ class ClassicText:
         return host[: digit.start()] + suffix + host[digit.start() :]
 
     def find(self, name: str) -> int:
-        """The index of the host that a machine's own name means, -1: none.
+        """The index of the host that a machine's own name stands for; -1: none.
 
-        Unless hyphens are normal, cluster-1 is cluster-1-giga in the list, where cluster-1 itself is not.
+        Unless hyphens are normal, cluster-1 stands for cluster-1-giga if cluster-1 itself is not listed.
         """
         if name in self.hosts:
             return self.hosts.index(name)
@@ -121,11 +121,11 @@ def find_self(
     names: Sequence[str],
     leads_here: Callable[[str], bool],
 ) -> Tuple[int, str]:
-    """Which host of the list this machine is, and the name it has been found by; -1 and '' for none.
+    """Which host of the list this machine is, and by which name it was found; -1 and '' if none.
 
-    ``dialled``: the own address that the parent connected to, which is beyond doubt where it is listed. Then any
-    own address, then ``names`` in their order (MYNODENAME, HOST, the host name). At last, which an original does not
-    do, a name that the resolver says ``leads_here``.
+    ``dialled``: the local address that the parent connected to; if it is listed, it decides. Then any own
+    address, then ``names`` in their order (MYNODENAME, HOST, the host name). At last, other than in an
+    original, a name that the resolver says ``leads_here``.
     """
     if dialled in text.hosts:
         return text.hosts.index(dialled), dialled
@@ -143,7 +143,7 @@ def find_self(
 
 
 def parse(text: str) -> ClassicText:
-    """Read a text. ValueError: an original could not do anything with it either, and why."""
+    """Parse a text. Raises ValueError, with the reason, where an original could not use it either."""
     said: Dict[str, Any] = {}
     lines = iter(text.split("\n"))
     for line in lines:
@@ -163,7 +163,7 @@ def parse(text: str) -> ClassicText:
 
 
 def to_text(ring: ClassicText) -> str:
-    """Write it in the order that originals want. ValueError: a name that would be read as something else."""
+    """Write the text in the order that originals need. Raises ValueError for a name that would be misread."""
     files = (ring.infile, ring.outfile) if ring.dummy is None else ()
     for name in (*files, ring.server, *ring.hosts):
         if not name or name.split() != [name]:
@@ -186,7 +186,7 @@ def to_text(ring: ClassicText) -> str:
 
 def _what(ring: ClassicText) -> List[str]:
     if ring.dummy is not None:
-        # More would be negative in an original, which counts their bytes in 31 bits; only its own server looks at it.
+        # More would overflow in an original, which counts bytes in 31 bits; only its own server uses it.
         return ["dummy %d" % min(ring.dummy, MAX_DUMMY) if ring.dummy else "dummy"]
     split = " split %s" % _size(ring.split_out) if ring.split_out else ""
     return [
@@ -196,7 +196,7 @@ def _what(ring: ClassicText) -> List[str]:
 
 
 def is_strict(text: str) -> bool:
-    """Whether an original can read it as it stands: all that must be there, in order, and nothing else."""
+    """Whether an original can read the text as it is: all lines that it needs, in order, and nothing else."""
     lines = text.split("\n")
     keys = []
     for number, line in enumerate(lines):

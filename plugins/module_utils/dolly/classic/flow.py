@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far the image has come on a node of a classic ring; shared by the threads that take it and pass it on."""
+"""How much of the image a node of a classic ring has; shared by its receiving and sending threads."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..errors import DollyError
 
 
 class Flow:
-    """Bytes from the start of the image that are here, how many there will be, and the first failure.
+    """How many bytes from the start of the image are here, how many there will be, and the first failure.
 
-    `moved_at` is when anything last happened, in seconds of `clock`; the owner decides how long is too long.
+    `moved_at`: when anything last happened, in seconds of `clock`; the owner decides how long is too long.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,44 +26,44 @@ class Flow:
         self._changed = threading.Condition()
 
     def touch(self) -> None:
-        """Something happened."""
+        """Note that something happened."""
         self.moved_at = self._clock()
 
     @property
     def idle_s(self) -> float:
-        """For how long nothing has happened."""
+        """Seconds since anything happened."""
         return self._clock() - self.moved_at
 
     def add(self, count: int) -> None:
-        """So many bytes more are here."""
+        """Add `count` bytes that have come."""
         with self._changed:
             self.held += count
             self.touch()
             self._changed.notify_all()
 
     def end(self, total: int) -> None:
-        """The image has so many bytes."""
+        """Set the length of the image in bytes."""
         with self._changed:
             self.total = total
             self.touch()
             self._changed.notify_all()
 
     def fail(self, error: DollyError) -> None:
-        """The run is over for this node; the first reason stays."""
+        """End the run for this node; the first error is kept."""
         with self._changed:
             if self.error is None:
                 self.error = error
             self._changed.notify_all()
 
     def check(self) -> None:
-        """Raise what has failed."""
+        """Raise the error, if there is one."""
         if self.error is not None:
             raise self.error
 
     def wait_beyond(self, offset: int) -> int:
-        """Wait until there are more than `offset` bytes or no more will come; the bytes that are here.
+        """Wait until more than `offset` bytes are here or no more will come. Returns how many are here.
 
-        Raises what has failed. Bounded by the owner, who fails the flow when nothing happens for too long.
+        Raises the error of the flow. The owner bounds the wait: it fails the flow if nothing happens.
         """
         with self._changed:
             while self.held <= offset and self.error is None and self.held != self.total:
@@ -73,5 +73,5 @@ class Flow:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of it is here."""
+        """Whether all of the image is here."""
         return self.total is not None and self.held >= self.total

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way into a node of a classic ring: two ports, and the parent that comes in by them.
+"""The parent's side of a node in a classic ring: two listening ports, and the parent that connects.
 
-Whoever sends a dollytab is the parent: the protocol has nothing to tell it by. Others that connect and say nothing,
-such as port scans, neither stop nor disturb that.
+Any host that sends a dollytab is the parent: the protocol cannot identify it. Hosts that connect and send
+nothing, such as port scanners, do not block or disturb the parent.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .child import HopOptions
 from .striped_stream import Stream, make_stream, wait_readable
 
 _TICK_S = 0.2
-#: How long the space behind a text of 1448 bytes may take: it was sent together with it.
+#: How long to wait for the space behind a text of 1448 bytes: it is sent together with the text.
 _SPACE_S = 1.0
-#: How long to wait for a first data connection from where the control connection came from before another will do.
+#: How long a first data connection has to come from the control connection's host; then any host will do.
 _OTHER_HOST_S = 2.0
 _MOST_WAITING = 32
 _READ = 4096
@@ -41,7 +41,7 @@ class Parent:
 
     @property
     def text(self) -> bytes:
-        """What has come of the text, for reading it; `take_text` for passing it on."""
+        """What has come of the text so far, for parsing; `take_text` returns it for passing on."""
         return self._heard.text
 
     def take_text(self) -> bytes:
@@ -55,14 +55,14 @@ class Parent:
         return self._heard.text
 
     def hear(self) -> Optional[int]:
-        """Take what has come on the control connection: the length of the image, once it is known.
+        """Read the control connection. Returns the length of the image once it is known.
 
         Raises PeerLost when the connection ends before.
         """
         return self._receive()
 
     def say(self, line: bytes) -> None:
-        """Write up. Raises PeerLost."""
+        """Send to the parent. Raises PeerLost."""
         self.control.settimeout(self._options.stall_s)
         try:
             self.control.sendall(line)
@@ -70,9 +70,9 @@ class Parent:
             raise PeerLost(self.name, str(error)) from error
 
     def linger(self, patience_s: float) -> None:
-        """Wait until the parent has closed too, but not for long: what is unread would reset the connection.
+        """Wait a little until the parent has closed too: unread bytes would reset the connection.
 
-        Whichever way it went, there is nothing left to say.
+        Errors are ignored: there is nothing left to say.
         """
         give_up_at = time.monotonic() + patience_s
         with contextlib.suppress(OSError):
@@ -84,7 +84,7 @@ class Parent:
                     return
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         if self.stream is not None:
             self.stream.close()
         self.control.close()
@@ -110,7 +110,7 @@ class Door:
         self._data: List[Tuple[socket.socket, bytes]] = []
         self._controls: Dict[socket.socket, protocol.FromParent] = {}
         self._data_door = sockets.listen(bind, options.data_port)
-        if options.buffer:  # before anybody connects: later the window of TCP would not grow with it
+        if options.buffer:  # before a parent connects: later, the TCP window would not grow with it
             self._data_door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.buffer)
         try:
             self._control_door = sockets.listen(bind, options.control_port)
@@ -156,12 +156,12 @@ class Door:
             if self._data_door in wait_readable(waiting, _TICK_S / 4):
                 self._accept_data()
             else:
-                time.sleep(0.005)  # for what waits there may be unfit
+                time.sleep(0.005)  # the waiting connections may not be the parent's
         socks = [found[index] for index in range(count)]
         parent.stream = make_stream(socks, parent.name, self._options.block, protocol.spans)
 
     def close(self) -> None:
-        """Listen no more, and let go of all that was not the parent."""
+        """Stop listening, and close all connections that are not the parent's."""
         for sock in [self._data_door, self._control_door, *self._controls, *[sock for sock, _head in self._data]]:
             sock.close()
         self._controls.clear()
@@ -172,8 +172,8 @@ class Door:
             sock = door.accept()[0]
         except OSError as error:
             if sockets.is_exhausted(error):
-                time.sleep(_TICK_S)  # it waits there, and would be found again at once
-            return None  # else it was gone again
+                time.sleep(_TICK_S)  # the connection still waits, and would wake the poll at once
+            return None  # else it was closed before it was accepted
         sock.settimeout(None)
         sockets.tune(sock)
         return sock
@@ -207,9 +207,9 @@ class Door:
         return False
 
     def _assign(self, found: Dict[int, socket.socket], count: int, host: Optional[str]) -> None:
-        """Take from those that wait what can be a data connection of the parent."""
+        """Take from the waiting connections those that can be data connections of the parent."""
         waiting, self._data = self._data, []
-        # The first one comes from where the control connection came from, shortly before it: what is older is a
+        # The first one comes from the control connection's host, shortly before it: an older one is a
         # stranger's. Further ones have addresses of their own.
         waiting.reverse()
         waiting.sort(key=lambda entry: _host(entry[0]) != host)
@@ -234,7 +234,7 @@ def _host(sock: socket.socket) -> str:
 
 
 def _is_closed(sock: socket.socket) -> bool:
-    """Whether it has ended without a byte."""
+    """Whether the connection has ended without a byte."""
     try:
         return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -249,4 +249,4 @@ def _read_head(sock: socket.socket, head: bytes) -> bytes:
     except BlockingIOError:
         return head
     except OSError:
-        return head  # it has gone, which the next look will show
+        return head  # closed, as the next look will show

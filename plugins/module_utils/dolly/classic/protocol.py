@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The protocol of the original dolly, 0.5x to 0.64: what is said on a hop, as bytes.
+"""The protocol of the original dolly, 0.5x to 0.64: the bytes that are sent on a hop.
 
 ::
 
@@ -32,10 +32,10 @@ from ..errors import ProtocolError
 
 DATA_PORT = 9998
 CONTROL_PORT = 9997
-#: The transfer size of an original without its option -b; of a text one byte less is taken.
+#: The transfer size of an original without its option -b. A text may have one byte less.
 BLOCK = 4096
 MAX_TEXT = BLOCK - 1
-#: An original reads on after a read of exactly so many bytes: what one Ethernet frame carries.
+#: After a read of exactly this many bytes (the payload of one Ethernet frame) an original reads on.
 SEGMENT = 1448
 LENGTH_SIZE = 8
 INDEX_SIZE = 4
@@ -62,7 +62,7 @@ TRANSITIONS: Dict[Tuple[str, str], Dict[str, str]] = {
 
 
 def frame_text(text: bytes) -> bytes:
-    """The text as it is to be written, in one piece. ValueError: an original could not read it."""
+    """The text as it has to be sent, in one piece. Raises ValueError if an original could not read it."""
     if _END.search(text) is None:
         raise ValueError("the dollytab does not end in endconfig")
     if len(text) == SEGMENT:
@@ -73,22 +73,22 @@ def frame_text(text: bytes) -> bytes:
 
 
 def got_parameters(name: str) -> bytes:
-    """What a client says when it has read and understood the text."""
+    """A client sends this when it has read and understood the text."""
     return b"Host got parameters '%s'.\n" % _name(name)
 
 
 def ready(name: str) -> bytes:
-    """What a client says when it could open its target and has passed the text on."""
+    """A client sends this when it has opened its target and passed the text on."""
     return b"Host ready '%s'.\n" % _name(name)
 
 
 def pack_length(length: int) -> bytes:
-    """The number of bytes of the image, or of those that a node has."""
+    """Encode the number of bytes of the image, or of those that a node has."""
     return _LENGTH.pack(length)
 
 
 def unpack_length(data: bytes, peer: str) -> int:
-    """The reverse. ProtocolError: more than any file can have."""
+    """Decode a length. Raises ProtocolError for more than any file can have."""
     length: int = _LENGTH.unpack(data)[0]
     if length > _MAX_LENGTH:
         raise ProtocolError(peer, "said that the image has %d bytes" % length)
@@ -96,18 +96,18 @@ def unpack_length(data: bytes, peer: str) -> int:
 
 
 def pack_index(index: int) -> bytes:
-    """What stands first on a data connection where there are several."""
+    """Encode the index that comes first on a data connection, where there are several."""
     return _INDEX.pack(index)
 
 
 def unpack_index(data: bytes) -> int:
-    """The reverse."""
+    """Decode an index."""
     index: int = _INDEX.unpack(data)[0]
     return index
 
 
 def spans(offset: int, length: int, block: int, lanes: int) -> Iterator[Tuple[int, int, int]]:
-    """Cut a range at the blocks: (number of the data connection, offset, length), in order."""
+    """Cut a range at blocks: (number of the data connection, offset, length), in order."""
     end = offset + length
     while offset < end:
         stop = min(end, offset - offset % block + block)
@@ -118,8 +118,8 @@ def spans(offset: int, length: int, block: int, lanes: int) -> Iterator[Tuple[in
 class FromParent:
     """What a client reads on its control connection: the text, then the length.
 
-    The text is whole when a line begins with endconfig, however the bytes were cut on their way. Whatever comes
-    after that, until the text is passed on, belongs to it: nothing else is said before all hosts are ready.
+    The text is complete when a line begins with endconfig, however the bytes were cut on the way. What comes
+    after that, until the text is passed on, belongs to it: nothing else is sent before all are ready.
     """
 
     def __init__(self, peer: str, limit: int = MAX_TEXT) -> None:
@@ -131,7 +131,7 @@ class FromParent:
 
     @property
     def has_text(self) -> bool:
-        """Whether the text is whole."""
+        """Whether the text is complete."""
         return self.state != "text"
 
     @property
@@ -140,7 +140,7 @@ class FromParent:
         return self.state == "trailing" and len(self._text) == SEGMENT
 
     def feed(self, data: bytes) -> Optional[int]:
-        """Take bytes; the length of the image once it is known. ProtocolError: too much text, or no length."""
+        """Take bytes. Returns the image's length once known. Raises ProtocolError for bytes that do not fit."""
         if self.state in ("text", "trailing"):
             self._text += data
             if len(self._text) > self._limit:
@@ -157,13 +157,13 @@ class FromParent:
         return unpack_length(self._tail, self._peer)
 
     def take_text(self) -> bytes:
-        """The text, every byte of it, to be passed on as it is; what comes from now on is the length."""
+        """The text to be passed on unchanged; what comes from now on is the length."""
         self._move("passed on")
         return self._text
 
     @property
     def text(self) -> bytes:
-        """What there is of the text so far."""
+        """What has come of the text so far."""
         return self._text
 
     def _move(self, event: str) -> None:
@@ -173,7 +173,7 @@ class FromParent:
 class FromChild:
     """What a parent reads on the control connection to a child: lines, then the length that the child has.
 
-    Lines are to be passed on whole: an original server looks for `ready` in each read by itself.
+    Lines have to be passed on undivided: an original server looks for `ready` in each read by itself.
     """
 
     def __init__(self, peer: str) -> None:
@@ -184,7 +184,7 @@ class FromChild:
         self._sent: Optional[bytes] = None
 
     def feed(self, data: bytes) -> List[bytes]:
-        """Take bytes; the lines that are whole now, as they are. ProtocolError: a line without an end."""
+        """Take bytes. Returns the complete lines, unchanged. Raises ProtocolError for a line without an end."""
         self._buffer += data
         lines = []
         while self.state != "over":
@@ -200,12 +200,12 @@ class FromChild:
         return lines
 
     def length_sent(self, length: int) -> None:
-        """The child has been told the length: from now on it may answer."""
+        """The child has been sent the length: from now on it may answer."""
         self._sent = pack_length(length)
         self.state = TRANSITIONS["parent", self.state]["length sent"]
 
     def flush(self) -> bytes:
-        """What has come of a line that has no end yet, to be passed on all the same; b"" once the answer may come."""
+        """The start of an unfinished line, to be passed on as well; b"" once the answer may come."""
         if self.state != "lines":
             return b""
         rest, self._buffer = self._buffer, b""
@@ -225,9 +225,9 @@ class FromChild:
 
 
 class ReadyCounter:
-    """Counts the word `ready` in what comes up, however it was cut; not where it is part of a host's name.
+    """Counts the word `ready` in the bytes from below, however they were cut, but not within a host's name.
 
-    An original counts those too, and starts before all are ready when a host is called already7.
+    An original counts that too, and starts before all are ready if a host is called already7.
     """
 
     def __init__(self) -> None:
@@ -236,7 +236,7 @@ class ReadyCounter:
         self._is_quoted = False
 
     def feed(self, data: bytes) -> int:
-        """Take bytes; how many times `ready` came with them."""
+        """Take bytes. Returns how often `ready` came with them."""
         before = self.count
         for byte in data:
             letter = bytes((byte,))
@@ -252,7 +252,7 @@ class ReadyCounter:
 
 
 def hosts_in(line: bytes) -> List[Tuple[str, str]]:
-    """What a line that came up says: ("got parameters" or "ready", name of the host)."""
+    """What a line from below says: ("got parameters" or "ready", name of the host)."""
     return [(what.decode(), name.decode("utf-8", "backslashreplace")) for what, name in _LINE.findall(line)]
 
 

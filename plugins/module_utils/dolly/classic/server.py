@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server of a classic ring: builds it, sends the image, waits for the answers."""
+"""The server of a classic ring: builds the ring, sends the image, waits for the answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .flow import Flow
 from .spool import PIECE, Spool
 
 _TICK_S = 0.02
-#: How far a run by time is ahead of the slowest child: more than any network takes in a tick.
+#: How far a timed run is ahead of the slowest child: more than any network transfers in a tick.
 _AHEAD = 16 * 1024 * 1024
 _POUR_S = 0.005
 _OVER = ("done", "partial", "failed")
@@ -28,7 +28,7 @@ _OVER = ("done", "partial", "failed")
 class ClassicServer:
     """One run. `run` returns when it is over, good or bad; then look at `error` and `nodes`.
 
-    ``text`` is what is sent, ``ring`` what it says. The server closes the source.
+    ``text`` is what is sent, ``ring`` the same parsed. The server closes the source.
     """
 
     def __init__(
@@ -58,35 +58,35 @@ class ClassicServer:
 
     @property
     def data_port(self) -> int:
-        """Where the clients listen for data: the server itself listens nowhere."""
+        """The port on which the clients listen for data; the server itself does not listen."""
         return self._options.data_port
 
     @property
     def children(self) -> int:
-        """To how many hosts the server itself sends."""
+        """The number of hosts that the server itself sends to."""
         return len(self._children)
 
     @property
     def size(self) -> int:
-        """Bytes of the image, as far as that is known."""
+        """Bytes of the image, as far as known."""
         return self.flow.total if self.flow.total is not None else self._source.size or 0
 
     @property
     def progress(self) -> int:
-        """Bytes that the slowest of them has been sent."""
+        """Bytes that the slowest child has been sent."""
         return min((child.sent for child in self._children if child.error is None), default=0)
 
     @property
     def ready(self) -> int:
-        """How many hosts have said that they are ready."""
+        """How many hosts have reported that they are ready."""
         return self._counter.count
 
     def stop(self, error: DollyError) -> None:
-        """End it; from any thread."""
+        """End the run; from any thread."""
         self.flow.fail(error)
 
     def run(self) -> None:
-        """Carry out the run."""
+        """Carry out the run; blocks until it is over."""
         self._report(self)
         try:
             self._children = make_children(self.ring, -1, self._options, self.flow, self._hear)
@@ -110,7 +110,7 @@ class ClassicServer:
             self._clean_up()
 
     def nodes(self) -> List[Dict[str, Any]]:
-        """How it went for each host, as far as this protocol tells: an answer stands for all below who gave it."""
+        """The outcome for each host, as far as known: a child's answer stands for all hosts below it."""
         rows: List[Dict[str, Any]] = []
         top = {index: child for child in self._children for index in self._below(child)}
         for index, name in enumerate(self.ring.hosts):
@@ -201,7 +201,7 @@ class ClassicServer:
         self.seconds = time.monotonic() - began_at
 
     def _fill(self, spool: Spool) -> None:
-        """Read a source that can be read once, as far as the slowest child lets it."""
+        """Read a source that can be read only once, no further ahead than the slowest child allows."""
         while self.flow.total is None:
             self.flow.check()
             room = self._room(spool.length)
@@ -216,7 +216,7 @@ class ClassicServer:
             self._report(self)
 
     def _pour(self, ends_at: float) -> None:
-        """Let them have as much as they take until the time is over."""
+        """A timed run: release as much as the children take until the time is over."""
         while time.monotonic() < ends_at:
             self.flow.check()
             room = self._room(_AHEAD)
@@ -227,7 +227,7 @@ class ClassicServer:
         self.flow.end(self.flow.held)
 
     def _room(self, length: int) -> int:
-        """How far the slowest child lets it go on, of `length`. Raises the error of the last one that was lost."""
+        """Bytes of `length` that the slowest child leaves free. Raises an error if no child is left."""
         alive = [child for child in self._children if child.error is None]
         if not alive:
             raise self._children[0].error or DollyError("Nobody takes the image any more.")
@@ -238,7 +238,7 @@ class ClassicServer:
         return room
 
     def _is_wanted(self) -> bool:
-        self.flow.touch()  # a source that is slow is nobody's fault below
+        self.flow.touch()  # a slow source is no fault of the children
         return self.flow.error is None
 
     def _check_source(self) -> None:
@@ -247,7 +247,7 @@ class ClassicServer:
             source.check_unchanged()
 
     def _give_up(self, limit: float) -> None:
-        """Those that have not answered by now will not."""
+        """Give up children that have not answered within the limit."""
         for child in self._children:
             if not child.has_settled:
                 self._drop(child, limit)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What lies between a source that can be read once and children of different speed: a bounded ring in memory."""
+"""A bounded ring in memory between a source that can be read only once and children of different speed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..storage.base import Lane
 from ..storage.stream import Stream
 from ..storage.window import DEFAULT_WINDOW, Ring
 
-#: How much of the source is read at a time.
+#: Bytes read from the source at a time.
 PIECE = 1024 * 1024
 
 
 class Spool:
-    """Children are served from it like from a source. Who fills it sees to it that nobody needs what is overwritten."""
+    """Serves children like a source. The caller of `fill` ensures that no child needs what is overwritten."""
 
-    size = 0  # nobody knows it
+    size = 0  # not known
 
     def __init__(self, stream: Stream, length: int = DEFAULT_WINDOW) -> None:
         self.path = stream.path
@@ -26,20 +26,20 @@ class Spool:
         self._ring = Ring(length)
 
     def fill(self, offset: int, length: int, is_wanted: Callable[[], bool]) -> int:
-        """Read at most `length` bytes; the count, 0 at the end or when they are not wanted. Raises SourceError."""
+        """Read up to `length` bytes. Returns the count; 0 at the end or if not wanted. Raises SourceError."""
         return self._stream.read(next(self._ring.parts(offset, length)), is_wanted)
 
     def send(self, lane: Lane, offset: int, length: int) -> None:
-        """Send all of a range. Raises what the lane raises."""
+        """Send a range. Raises the errors of the lane."""
         for part in self._ring.parts(offset, length):
             lane.from_view(part)
 
     def release(self, offset: int, length: int) -> None:
-        """Nothing: the next bytes take the place."""
+        """Nothing to do: the next bytes take the place."""
 
     def read(self, offset: int, view: memoryview) -> int:
-        """Copy from `offset` on."""
+        """Copy bytes from `offset` on."""
         return self._ring.read(offset, view)
 
     def close(self) -> None:
-        """Nothing: the stream is the server's."""
+        """Nothing to do: the server owns the stream."""

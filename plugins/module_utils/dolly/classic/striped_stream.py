@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The data connections of one hop of a classic ring as one stream of bytes without frames or an announced end.
+"""The data connections of one hop of a classic ring as one stream, without frames or an announced end.
 
-With one connection the bytes go through a Lane, socket to file and back by the kernel. With several, blocks go
-round-robin over them, so they are put together in memory; that is slow, and the original is no faster.
-Nothing here waits for bytes that may never come: only what is there is taken.
+With one connection the bytes go through a Lane, between socket and file in the kernel. With several, blocks
+go round-robin over them and are put together in memory; that is slow, and the original is no faster. Nothing
+here waits for bytes that may never come: only what has come is taken.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Any, Iterator, List, Sequence, Set, Tuple
 from ..errors import PeerLost
 from ..net.lane import Lane
 
-#: Cuts a range at blocks: (number of the connection, offset, length). Comes from the protocol, which this
-#: floor does not know.
+#: Cuts a range at blocks: (number of the connection, offset, length). Passed in by the protocol, which this
+#: module does not know.
 Spans = Any
 _ROOM = 256 * 1024
 _INT = struct.Struct("i")
 
 
 class Stream(abc.ABC):
-    """A lane for a store, which takes a stream in order. `abort` from any thread, the rest from one."""
+    """A lane for a store, for a stream in order. `abort` may be called from any thread, the rest from one."""
 
     def __init__(self, socks: Sequence[socket.socket], peer: str) -> None:
         self.peer = peer
@@ -39,11 +39,11 @@ class Stream(abc.ABC):
 
     @abc.abstractmethod
     def pending(self) -> int:
-        """How many bytes, in order, can be taken now without waiting; also finds out about the end."""
+        """How many bytes can be taken now, in order, without waiting; also detects the end."""
 
     @abc.abstractmethod
     def waiting_for(self) -> List[socket.socket]:
-        """The sockets of which a read would help now."""
+        """The sockets from which a read would help now."""
 
     @abc.abstractmethod
     def to_file(self, fd: int, offset: int, length: int) -> int:
@@ -55,22 +55,22 @@ class Stream(abc.ABC):
 
     @abc.abstractmethod
     def from_file(self, fd: int, offset: int, length: int) -> int:
-        """File to stream: the count sent, less only where the file ended early."""
+        """File to stream. Returns the count sent, which is less only where the file ended early."""
 
     @abc.abstractmethod
     def from_view(self, view: memoryview) -> None:
         """Memory to stream, all of it, behind what was sent before."""
 
     def end(self) -> None:
-        """Tell the other side that all has been sent."""
+        """Tell the other side that everything has been sent."""
         for sock in self._socks:
             try:
                 sock.shutdown(socket.SHUT_WR)
             except OSError:
-                pass  # it has gone already, and says on the control connection how it went
+                pass  # closed already; its control connection tells how it went
 
     def discard(self) -> None:
-        """Throw away what is there, so that closing does not reset what is still on its way to the other side."""
+        """Discard what has come, so that closing does not reset what is still on its way to the other side."""
         for sock in self._socks:
             try:
                 while sock.recv(_ROOM, socket.MSG_DONTWAIT):
@@ -79,12 +79,12 @@ class Stream(abc.ABC):
                 continue
 
     def abort(self) -> None:
-        """Free whoever is in a call on it."""
+        """Wake threads that are in a call on the stream; the call fails."""
         for lane in self._lanes:
             lane.abort()
 
     def close(self) -> None:
-        """Let go of the sockets."""
+        """Close the sockets."""
         for lane in self._lanes:
             lane.close()
 
@@ -103,7 +103,7 @@ class Straight(Stream):
         return [] if self.has_ended else self._socks
 
     def to_file(self, fd: int, offset: int, length: int) -> int:
-        # All of it: a lane may keep the odd end of a step in its pipe, and the next length is not known to be more.
+        # All of it: a lane may keep the end of a step in its pipe, and the next length may be smaller.
         done = 0
         while done < length:
             done += self._lanes[0].to_file(fd, offset + done, length - done)
@@ -120,11 +120,11 @@ class Straight(Stream):
 
 
 class Striped(Stream):
-    """Several data connections; blocks of `block` bytes go round-robin, the first one to the first of them.
+    """Several data connections; blocks of `block` bytes go round-robin over them, starting with the first.
 
-    `has_ended` when the connection whose turn it is has ended. The last round is held back until something is
-    known to come after it, for an original in the middle pads the last blocks when it does not know the end yet;
-    `release` gives it out.
+    `has_ended` when the connection whose turn it is has ended. The last round is held back until it is known
+    what comes after it, because an original in the middle of a ring pads the last blocks while it does not
+    know the end; `release` ends that.
     """
 
     def __init__(self, socks: Sequence[socket.socket], peer: str, block: int, spans: Spans) -> None:
@@ -168,7 +168,7 @@ class Striped(Stream):
         return len(data)
 
     def from_file(self, fd: int, offset: int, length: int) -> int:
-        # Where the file has it and where it is in the stream are two things: an image may be in several files.
+        # The offset in the file and in the stream differ: an image may be in several files.
         sent = 0
         for number, _start, count in self._spans(self._out, length, self._block, len(self._lanes)):
             step = self._lanes[number].from_file(fd, offset + sent, count)
@@ -202,7 +202,7 @@ class Striped(Stream):
                 self._ended.add(number)
 
     def _in_order(self) -> Iterator[Tuple[int, int]]:
-        """(number of the connection, bytes) as far as they are there without a gap."""
+        """(number of the connection, bytes) for the bytes that have come without a gap."""
         left = [len(buffer) for buffer in self._buffers]
         offset = self._offset
         while True:
@@ -242,7 +242,7 @@ def make_stream(socks: Sequence[socket.socket], peer: str, block: int, spans: Sp
 
 
 def wait_readable(socks: Sequence[socket.socket], timeout_s: float) -> List[socket.socket]:
-    """Wait until some can be read, or have ended; which. None of them after `timeout_s`."""
+    """Wait until sockets can be read or have ended. Returns these; empty after `timeout_s`."""
     return _readable(socks, timeout_s)
 
 
