@@ -34,9 +34,8 @@ class HopOptions:
     """Options for every hop of a ring.
 
     Ports; ``block`` bytes, the transfer size; ``tries`` to connect, 0: as many as fit in ``setup_s``;
-    ``segsize`` and ``buffer`` in bytes, 0: the kernel's default; the limits in seconds of one attempt to
-    connect, of building the ring, of silence during the transfer, and of the end. ``syncs``: whether targets
-    are flushed.
+    ``segsize`` and ``buffer`` in bytes, 0: the kernel's default; time limits for one attempt to connect, for
+    building the ring, for silence during the transfer, and for the end. ``syncs``: flush targets.
     """
 
     data_port: int = protocol.DATA_PORT
@@ -60,7 +59,7 @@ class Child:
         self, name: str, addresses: Sequence[str], options: HopOptions, flow: Flow, pass_up: Callable[[bytes], None]
     ) -> None:
         self.name = name
-        #: The length in its answer: all hosts below it have so many bytes.
+        #: The length in its answer: it and all hosts below it have that many bytes.
         self.answer: Optional[int] = None
         self.error: Optional[DollyError] = None
         #: Bytes of the image that have been given to the kernel for this child.

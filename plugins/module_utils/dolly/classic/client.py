@@ -25,8 +25,7 @@ _MEASURED = 16 * 1024 * 1024
 _LINGER_S = 2.0
 #: Part of stall_s after which a child that blocks a window is given up: before this node counts as hung.
 _SHARE = 0.8
-#: How often, and how long each time, to wait for the rest of a page. More would slow a stream of small
-#: blocks.
+#: How often, and for how long, to wait for the rest of a page. More would slow a stream of small blocks.
 _PATIENCE, _SCRAP_S = 5, 0.001
 
 #: Chooses the target for a text and prepares it; raises Refused and the like.

@@ -123,9 +123,9 @@ def find_self(
 ) -> Tuple[int, str]:
     """Which host of the list this machine is, and by which name it was found; -1 and '' if none.
 
-    ``dialled``: the local address that the parent connected to; if it is listed, it decides. Then any own
-    address, then ``names`` in their order (MYNODENAME, HOST, the host name). At last, other than in an
-    original, a name that the resolver says ``leads_here``.
+    ``dialled``: the local address that the parent connected to; if it is listed, it decides. Then any
+    address of this machine, then ``names`` in their order (MYNODENAME, HOST, the host name). At last, unlike
+    in an original, a name that the resolver says ``leads_here``.
     """
     if dialled in text.hosts:
         return text.hosts.index(dialled), dialled

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The parent's side of a node in a classic ring: two listening ports, and the parent that connects.
+"""How a node of a classic ring gets its parent: two listening ports, and the connections of the parent.
 
 Any host that sends a dollytab is the parent: the protocol cannot identify it. Hosts that connect and send
 nothing, such as port scanners, do not block or disturb the parent.

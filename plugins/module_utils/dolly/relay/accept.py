@@ -25,11 +25,10 @@ MAX_UNFINISHED = 128
 MAX_PER_ADDRESS = 64
 #: Connections accepted at once: a flood must not fill the kernel's queue, in which a parent waits too.
 _AT_ONCE = 64
-#: How long a caller may take for its HELLO before it may be closed; a HELLO comes right behind its
-#: connection.
+#: Time for a caller's HELLO, which comes right behind its connection, before the caller may be closed.
 _MOMENT_S = 0.05
 
-#: Unfinished handshakes may use this fraction (1/4) of the descriptors: targets and lanes need some too.
+#: Unfinished handshakes may use 1/_SHARE of the descriptors: targets and lanes need some too.
 _SHARE = 4
 #: How long nothing is accepted when no descriptor is left. A waiting connection would wake the reactor all
 #: the time.

@@ -33,9 +33,8 @@ class Dialer:
     """An attempt to reach `node`. Ends in one of two calls on the reactor.
 
     While no address of the node accepts, connecting is repeated for `patience_s`, or as often as the run's
-    transport says. A connection whose handshake fails or times out is tried again for as long. A closed
-    connection is tried again a few times in any case: strangers may have used up the limit on unfinished
-    handshakes.
+    transport says. A connection that closes or times out during the handshake is tried again for as long; a
+    closed one a few times in any case, as strangers may have used up the limit on unfinished handshakes.
 
     `choose_epoch` gets the epoch that the other node says is current and returns the one to propose.
     """

@@ -286,8 +286,8 @@ def as_fields(error: BaseException) -> Dict[str, Any]:
 def check_plan(plan: Plan, known: Optional[Plan], rank: int, parent_rank: int) -> None:
     """Raise ValueError if the parent's rank is not lower, or the plan differs from `known`, the first one.
 
-    Everything but the server's address has to agree. A node does what its first plan says, so the report of a
-    second server with, say, another target path or another `verify` would be wrong.
+    Everything but the server's address has to agree. A node does what its first plan says. The report
+    of a second server with, say, another target path or another `verify` would be wrong.
     """
     if parent_rank >= rank:
         raise ValueError("its sender comes after this node in the ring")

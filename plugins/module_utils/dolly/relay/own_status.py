@@ -39,9 +39,9 @@ class OwnStatus:
     def outbid(self, known: Optional[Dict[str, Any]], is_new: bool) -> None:
         """Outrank the snapshot that a parent knows of this node. Raises ValueError if `known` is no snapshot.
 
-        `known` may come from an earlier process of this node (`is_new`: this one has said nothing yet), or
-        may be something that this node never said. No clock is used: after a clock was set back, a restarted
-        process would be ignored.
+        `known` may come from an earlier process of this node (`is_new`: this one has sent nothing yet), or
+        be one that this node never sent. No clock is used: a process restarted after a clock was set back
+        would be ignored.
         """
         told = Snapshot.from_dict(known) if known is not None else None
         mine = self.snapshot
@@ -52,7 +52,7 @@ class OwnStatus:
             self.change(incarnation=told.incarnation + 1)
 
     def measure(self, now: float, ledger: Ledger, is_waiting: bool, finisher: Optional[Finisher]) -> bool:
-        """Update the figures. `is_waiting`: for bytes from the parent, rather than for the own target."""
+        """Update the figures. `is_waiting`: this node waits for its parent, not for its own target."""
         with ledger.changed:
             held, verified, repaired = ledger.arrived, ledger.confirmed, ledger.repaired
             is_whole = ledger.held.total == ledger.image.size

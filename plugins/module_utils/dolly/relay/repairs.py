@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chunks that failed verification, here or at a child: who damaged them, and who is asked next."""
+"""Chunks that failed verification, here or at a child: which node damaged them, and which is asked next."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RepairOwner(Protocol):
 
 
 class Repairs:
-    """Runs on the reactor; only chunks are read on a thread of `crew`."""
+    """Runs on the reactor; chunks are read on a thread of `crew`."""
 
     def __init__(
         self, context: Context, store: Store, ledger: Ledger, upstream: Upstream, crew: Crew, owner: RepairOwner

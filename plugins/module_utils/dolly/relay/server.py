@@ -36,9 +36,9 @@ _READY_OR_NOT = frozenset((*OWN_STATES, *OPINIONS)) - {"waiting"}
 
 @dataclass(frozen=True)
 class Policy:
-    """What the run asks for: `min_nodes` (0: all), the SHA-256 of the whole image as expected, or as wanted.
+    """What the run asks for: `min_nodes` (0: all); `checksum`, the expected SHA-256 of the whole image in hex.
 
-    `checker` compares the image with its block map, where there is one.
+    `wants_sha256`: compute that SHA-256. `checker` compares the image with its block map, if it has one.
     """
 
     min_nodes: int = 0
@@ -277,7 +277,7 @@ class Server(Node):
         self._end("failed")
 
     def _tell_unlinked(self, fields: Dict[str, Any]) -> None:
-        """Tell nodes without any report: they may have no parent to hear of the end from."""
+        """Notify nodes that never reported: they may have no parent to notify them of the end."""
         if self.plan is not None and self.ledger is not None and self._abort_notice is None:
             ranks = [rank for rank in self._ranks if self.board.get(rank) is None]
             self._abort_notice = AbortNotice(self.context, self.plan, self.ledger, ranks, fields, self._try_to_leave)

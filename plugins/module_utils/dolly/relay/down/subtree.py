@@ -4,7 +4,7 @@
 
 However a ring heals, the parent of a node is one of its ancestors in the plan: a grandparent adopts it, or it
 knocks at an ancestor. So what is below a link in the ring is below it in the plan, too, and the last node of
-a chain reports on itself alone. For a node that has an own link to this one, only that link is believed.
+a chain reports on itself alone. A node with a link of its own to this one is believed on that link only.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Subtree:
         return self._board.merge(snapshot)
 
     def link_ended(self, rank: int) -> bool:
-        """Use what others said of a node meanwhile, unless it ended. Returns whether the board changed.
+        """Use what others reported of a node meanwhile, unless it has ended. True if the board changed.
 
         The node may have had another parent for a while before its old connection was found to be dead.
         """

@@ -3,8 +3,7 @@
 """Keeps the incoming bytes of chunks that were wrong before, to tell damage on the way from a bad target.
 
 A chunk that reads back wrong was damaged by the target or on the way. Bytes go from the socket to the target
-unchecked, so the first failure does not tell which. After it, the chunk's bytes are kept in memory until the
-verdict.
+unchecked, so the first failure does not tell which. Later, its bytes are kept in memory until the verdict.
 """
 
 from __future__ import annotations

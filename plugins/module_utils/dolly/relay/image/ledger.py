@@ -140,7 +140,7 @@ class Ledger:
                     self.on_full()
 
     def hold(self, data: RangeSet, zeros: RangeSet) -> None:
-        """On the server: these ranges may be sent, those in `zeros` without their bytes."""
+        """On the server: these ranges may be sent, those in `zeros` as ZERO pieces."""
         with self.changed:
             self.held.update(data)
             self.held.update(zeros)

@@ -51,7 +51,7 @@ def claim_again(ledger: Ledger) -> None:
 
 
 def is_claimed(ledger: Ledger, index: int) -> bool:
-    """Whether it is still unknown if a claimed chunk is there."""
+    """Whether a chunk is claimed and not digested yet."""
     with ledger.changed:
         return ledger.claimed.covers(*ledger.image.chunk_bounds(index))
 

@@ -35,7 +35,7 @@ class Window:
         return self._slide()
 
     def keep(self, start: int, below: int) -> bool:
-        """No byte below `start` may be requested, none below `below` by a child. Returns whether room grew."""
+        """No node will want bytes below `start`, no child any below `below`. Returns whether room grew."""
         self._kept, self.below = start, below
         return self._slide()
 

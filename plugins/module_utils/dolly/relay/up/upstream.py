@@ -196,7 +196,7 @@ class Upstream:
             self.pass_over(link.name, "it has let go of the bytes at %d" % offset)
 
     def pass_over(self, parent: str, reason: str) -> None:
-        """Leave `parent`, if still present, and look for another; it is told that its child lives."""
+        """Leave `parent`, if it still is the parent, and look for another. It is told that its child lives."""
         link = self._link
         if link is not None and link.name == parent:
             link.bye("superseded")

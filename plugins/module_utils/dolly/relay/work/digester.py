@@ -90,9 +90,9 @@ class Digester:
             return bool(self._doubtful)
 
     def doubt(self, repairs: Iterable[Range]) -> None:
-        """Bytes failed verification elsewhere: until `recheck` their chunks are unverified, and no repairs.
+        """Bytes were wrong elsewhere: until `recheck`, their chunks are unverified and repair nothing.
 
-        Called on any thread. A node has few tries before it blames itself; none may go on a changed source.
+        Called on any thread. A node has few tries before it blames itself; a changed source may cost none.
         """
         ledger, size = self._ledger, self._ledger.image.chunk_size
         with ledger.changed:

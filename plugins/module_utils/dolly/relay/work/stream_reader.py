@@ -107,7 +107,7 @@ class StreamReader:
 
 
 class WindowSource:
-    """Serves the children of such a server from the window."""
+    """Serves the children of a stream server from its window."""
 
     def __init__(self, ring: Ring, stream: Stream) -> None:
         self.path = stream.path
