@@ -85,7 +85,7 @@ class LanePool:
                 self._dial(slot)
 
     def beat(self, now: float) -> None:
-        """Call twice a second: closes lanes that bring nothing while others do."""
+        """Call twice a second: closes lanes that bring nothing while others do, and reports a hung store."""
         sights, is_waited_for = self._claims.by_lane()
         for number, sight in sights.items():
             slot = self._slot_of[number]
