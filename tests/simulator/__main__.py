@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Replay one seed with its whole story, or try as many as fit into some minutes.
+"""Replay one seed and print its log, or try as many seeds as fit into some minutes.
 
 python -m tests.simulator --seed N | --minutes M [--first N] [--large NODES]
 """
@@ -15,7 +15,7 @@ import time
 
 
 def main() -> int:
-    importlib.import_module("tests.conftest")  # makes the collection importable under its full name
+    importlib.import_module("tests.conftest")  # imports the collection under its full name
     from ansible_collections.dolly.ring.tests.simulator import runs
 
     parser = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
@@ -44,7 +44,7 @@ def large(seed: int, count: int) -> int:
 
 
 def soak(first: int, seconds: float) -> int:
-    importlib.import_module("tests.conftest")  # makes the collection importable under its full name
+    importlib.import_module("tests.conftest")  # imports the collection under its full name
     from ansible_collections.dolly.ring.tests.simulator import runs
 
     end, seed, failed = time.monotonic() + seconds, first, 0

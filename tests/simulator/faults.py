@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Schedules of faults: drawn from a seed, set off at a time or when a node says that it is in a state."""
+"""Schedules of faults, drawn from a seed, that occur at a time or when a node reports a state."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Callable, Dict, List, Set
 from ansible_collections.dolly.ring.tests.simulator.machine import Machine
 from ansible_collections.dolly.ring.tests.simulator.ring import CHUNK, Ring
 
-#: Silence that is shorter than this is nobody's death.
+#: A shorter silence must not make any node lost.
 _SHORT_S = 3.0
-#: The phases of a run, by what some node says.
+#: The phases of a run, as reported by a node.
 STATES = ("waiting", "ready", "receiving", "verifying", "flushing", "done")
 KINDS = (
     "kill", "kill", "kill", "kill", "power", "power", "freeze", "pause", "hang", "bad disk", "cut", "blink",
@@ -23,7 +23,7 @@ KINDS = (
 
 @dataclass
 class Schedule:
-    """What happens to a ring. `broken` nodes cannot end well, `shaken` ones may or may not."""
+    """The faults of a ring. `broken` nodes cannot end well; `shaken` nodes may or may not."""
 
     ring: Ring
     broken: Set[int] = field(default_factory=set)
@@ -33,7 +33,7 @@ class Schedule:
 
     @property
     def sure(self) -> List[Machine]:
-        """The nodes to which nothing happens that may keep them from the image."""
+        """The clients without any fault that could keep them from the image."""
         if 0 in self.broken | self.shaken:
             return []
         return [one for one in self.ring.clients if one.rank not in self.broken | self.shaken]
@@ -43,7 +43,7 @@ Fault = Callable[[Schedule], None]
 
 
 def draw(ring: Ring) -> Schedule:
-    """Draw faults for a ring from its world's randomness, and set them up."""
+    """Draw faults for a ring from the randomness of its world, and schedule them."""
     schedule = Schedule(ring)
     chance = ring.world.random
     for machine in ring.clients:
@@ -59,7 +59,7 @@ def draw(ring: Ring) -> Schedule:
 
 
 def draw_many(ring: Ring) -> Schedule:
-    """For a large ring: one node in a hundred is killed, or loses power, some time in the run."""
+    """For a large ring: kill one node in a hundred, or cut its power, at some time in the run."""
     schedule = Schedule(ring)
     chance = ring.world.random
     for machine in chance.sample(ring.clients, max(1, len(ring.clients) // 100)):
@@ -75,7 +75,7 @@ def _anybody(schedule: Schedule) -> Machine:
 
 
 def _sometime(schedule: Schedule, what: str, happen: Callable[[], None]) -> None:
-    """At some time, or some moment after some node has come to some state."""
+    """Schedule `happen` at a random time, or shortly after a random node reports a random state."""
     ring = schedule.ring
     chance = ring.world.random
     if chance.random() < 0.3:
@@ -91,7 +91,7 @@ def _sometime(schedule: Schedule, what: str, happen: Callable[[], None]) -> None
 
 
 def _breaks(what: str, how: Callable[[Machine], None]) -> Fault:
-    """Some node never ends well."""
+    """A fault after which its node never ends well."""
 
     def fault(schedule: Schedule) -> None:
         victim = _anybody(schedule)
@@ -102,7 +102,7 @@ def _breaks(what: str, how: Callable[[Machine], None]) -> Fault:
 
 
 def _slows(what: str, rate: str) -> Fault:
-    """One of the rates of some node is low from the beginning."""
+    """A fault that keeps one of a node's rates low from the start."""
 
     def fault(schedule: Schedule) -> None:
         victim = _anybody(schedule)
@@ -157,7 +157,7 @@ def _cut_for(schedule: Schedule, seconds: float) -> None:
 
 
 def _crawls(schedule: Schedule) -> None:
-    """So slow, and the others so fast, that it is demoted; it gets the image all the same."""
+    """A node so slow, with the others so fast, that it is demoted; it still gets the image."""
     victim = _anybody(schedule)
     what = schedule.ring.world.random.choice(("disk_rate", "in_rate"))
     rate = CHUNK * schedule.ring.world.random.choice((0.25, 0.3))
@@ -166,7 +166,7 @@ def _crawls(schedule: Schedule) -> None:
 
 def _flip(schedule: Schedule) -> None:
     if schedule.ring.shape.verify == "none":
-        return  # nobody would notice, as announced
+        return  # without verification nobody would notice
     victim = _anybody(schedule)
     chunk = schedule.ring.world.random.randrange(schedule.ring.shape.chunks)
     victim.flips[chunk] = 1
@@ -214,7 +214,7 @@ def _late(schedule: Schedule) -> None:
 
 
 def _blind(schedule: Schedule) -> None:
-    """Nobody can be served from it any more; if it is done it stays done."""
+    """No other node can read from it any more; if it is done, it stays done."""
     victim = _anybody(schedule)
     schedule.shaken.add(victim.rank)
     _sometime(schedule, "the disk of %s cannot be read any more" % victim, victim.go_blind)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated lanes: the real claims and the real ledger, pieces that take the time of the slowest thing on their way."""
+"""Simulated lanes: the real scheduler and ledger; a piece takes the time of the slowest part of its path."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ansible_collections.dolly.ring.tests.simulator.machine import Ended, Machin
 from ansible_collections.dolly.ring.tests.simulator.network import End
 from ansible_collections.dolly.ring.tests.simulator.world import WouldWait
 
-#: Pieces that wait between the two ends, as in the buffers of sockets.
+#: How many pieces may wait between the two ends, as in socket buffers.
 _WINDOW = 2
-#: How often a disk that hangs is looked at again.
+#: How often to check whether a hung disk has recovered, in seconds.
 _LOOK_S = 0.1
 
 
 class SimLane:
-    """As `net.lane.Lane`, for whoever runs on it."""
+    """Like `net.lane.Lane`, for the threads that use one."""
 
     def __init__(self, end: End, peer: str, watch: Any = None) -> None:
         self.peer = peer
@@ -47,7 +47,7 @@ class SimLane:
 
 
 class _Thread:
-    """What a thread on a lane would be: ends once."""
+    """Stands in for a thread on a lane. It ends once."""
 
     def __init__(self, lane: SimLane) -> None:
         self.lane = lane
@@ -71,7 +71,7 @@ class _Thread:
 
 
 class SimSendLane(_Thread):
-    """As `relay.lanes.SendLane`."""
+    """Like `relay.down.send_lane.SendLane`."""
 
     def __init__(self, number: int, lane: SimLane, _sealer: Any, store: Any, claims: Any) -> None:
         super().__init__(lane)
@@ -97,12 +97,12 @@ class SimSendLane(_Thread):
     def take(self, kind: str, item: Any) -> None:
         if kind == "end":
             self._lose_when_read()
-        else:  # the receiver has taken a piece out of its socket
+        else:  # the receiver has read a piece from its socket
             self._unread -= 1
             self._look()
 
     def _lose_when_read(self) -> None:
-        """A thread that hangs in a read does not come back because its lane has ended."""
+        """A thread that hangs in a read does not return when its lane ends."""
         if self._is_reading and self._machine.is_hung and not self.is_over:
             self._machine.world.after(_LOOK_S, self._machine, self._lose_when_read)
         else:
@@ -161,7 +161,7 @@ class SimSendLane(_Thread):
 
 
 class SimReceiveLane(_Thread):
-    """As `relay.lanes.ReceiveLane`."""
+    """Like `relay.up.receive_lane.ReceiveLane`."""
 
     def __init__(self, lane: SimLane, _opener: Any, store: Any, ledger: Any) -> None:
         super().__init__(lane)

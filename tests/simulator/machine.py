@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated machines: a process that lives, dies or freezes; a disk that is fast, slow, hung or bad."""
+"""Simulated machines: a process that runs, dies or freezes; a disk that is fast, slow, hung or bad."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Ended = Callable[[Optional[BaseException]], None]
 
 
 class Machine:
-    """One node's machine: what happens to it is decided by the schedule of faults."""
+    """The machine of one node. The schedule of faults decides what happens to it."""
 
     def __init__(self, world: World, network: Network, rank: int) -> None:
         self.world = world
@@ -30,29 +30,29 @@ class Machine:
         self.listener: Optional[SimListener] = None
         self.ends: Set[End] = set()
         self.deferred: List[Callable[[], None]] = []
-        self.is_dead = True  # until it is started
+        self.is_dead = True  # until `start`
         self.is_silent = False
         self.is_frozen = False
-        self.is_hung = False  # its disk takes nothing, and gives nothing
-        self.is_swallowed = False  # what comes on its lanes is lost on the way, and nobody notices
-        self.is_unreadable = False  # nor gives what others want from it
-        self.has_ended = False  # by itself
+        self.is_hung = False  # its disk neither writes nor reads
+        self.is_swallowed = False  # data on its lanes is lost, unnoticed
+        self.is_unreadable = False  # its disk cannot be read for others
+        self.has_ended = False  # without being killed
         self.has_said_done = False
-        self.bad_from: Optional[int] = None  # writes from this offset on fail
-        self.flips: Dict[int, int] = {}  # chunk: how often it arrives damaged
+        self.bad_from: Optional[int] = None  # writes at or beyond this offset fail
+        self.flips: Dict[int, int] = {}  # by chunk: how many more times it arrives damaged
         self.disk_rate = 64.0 * MIB
         self.in_rate = self.out_rate = 8.0 * MIB
         self.prepare_s = 0.01
         self.flush_s = 0.2
-        self.finalizes = False  # its target is to differ from the image in the end
+        self.finalizes = False  # whether its target must differ from the image in the end
         self.messages = 0
         self.sending = 0
         self.receiving = 0
-        self.epoch = 0  # the greatest that a parent has taken over with
+        self.epoch = 0  # the highest epoch of a parent so far
         self.incarnation = 0
 
     def renewed(self) -> "Machine":
-        """The same machine without anything that a process left in it."""
+        """Return the same machine without any state of a process."""
         other = Machine(self.world, self.network, self.rank)
         other.incarnation = self.incarnation
         other.finalizes = self.finalizes
@@ -61,18 +61,18 @@ class Machine:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will come from it."""
+        """Whether it will do nothing more."""
         return self.incarnation > 0 and (self.is_dead or self.is_frozen)
 
     def __str__(self) -> str:
         return "n%d" % self.rank
 
     def accept(self, end: End) -> None:
-        """The kernel takes a connection; the process hears of it when it runs."""
+        """Accept a connection in the kernel; the process sees it once it runs."""
         self.world.dispatch(self, lambda: self.listener.accept(end) if self.listener else end.close())
 
     def note_parent(self, channel: Any, epoch: int) -> None:
-        """A parent has proved itself: was it taken, and was that right?"""
+        """Check the epoch of a parent that has proved its identity, if the node took it."""
         link = self.node._upstream._link
         if link is not None and link._channel is channel:
             if epoch <= self.epoch:
@@ -90,7 +90,7 @@ class Machine:
         self._vanish()
 
     def lose_power(self) -> None:
-        """As `kill`, and nobody is left to say so."""
+        """Like `kill`, but no connection is closed."""
         self.world.log(self, "lost power")
         self.is_silent = True
         self._vanish()
@@ -111,7 +111,7 @@ class Machine:
         self.is_hung = True
 
     def rot(self, chunk: int) -> None:
-        """What was right on its disk turns."""
+        """A good chunk on its disk becomes damaged."""
         self.world.log(self, "chunk %d turns on its disk" % chunk)
         if self.store is not None:
             self.store.damaged.add(chunk)
@@ -128,7 +128,7 @@ class Machine:
 
 
 class SimWorker:
-    """As `relay.threads.Worker`: what knows how to run in simulated time does so, the rest takes a moment."""
+    """Like `workers.Worker`. Work with `run_simulated` runs in simulated time; other work takes a moment."""
 
     def __init__(self, world: World, name: str, work: Callable[[], None], on_end: Ended) -> None:
         self._world = world
@@ -147,7 +147,7 @@ class SimWorker:
 
     def _run(self) -> None:
         machine = self._world.current
-        if machine.is_hung and self._name == "begin":  # the disk is opened
+        if machine.is_hung and self._name == "begin":  # the disk hangs while it is opened
             self._world.after(0.1, machine, self._run)
             return
         error: Optional[BaseException] = None
@@ -159,7 +159,7 @@ class SimWorker:
 
 
 class SimStore:
-    """What is on a disk: ranges, chunks that are damaged, whether it was flushed and published."""
+    """The state of a disk: ranges, damaged chunks, and whether it was flushed and published."""
 
     def __init__(self, machine: Machine, size: int) -> None:
         self.path = "/simulated/%s" % machine
@@ -194,11 +194,11 @@ class SimStore:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the image is there, all of it, as it is at the server, and in its place for good."""
+        """Whether the complete, undamaged image is flushed and published."""
         return self.written.covers(0, self.size) and not self.damaged and self.is_flushed and self.is_committed
 
     def finalize(self) -> None:
-        """From now on what is read is not the image."""
+        """From now on, the target differs from the image."""
         if not self.is_whole:
             self.machine.world.violate("%s: finalized before it was whole" % self.machine)
         self.is_final = True
@@ -210,7 +210,7 @@ class SimStore:
 
 
 class SimTarget:
-    """Hands out the machine's store."""
+    """Returns the machine's store."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -227,7 +227,7 @@ class SimTarget:
 
 
 class SimSource:
-    """The image at the server."""
+    """The image on the server."""
 
     def __init__(self, size: int) -> None:
         self.path = "/simulated/image"
@@ -245,7 +245,7 @@ class SimSource:
 
 
 class SimDigester(Digester):
-    """All at once, and what it looks at again is as it was."""
+    """Digests everything at once. A second look at a chunk always finds it unchanged."""
 
     def digest_all(self, _wants_sha256: bool) -> None:
         ledger = self._ledger
@@ -261,7 +261,7 @@ class SimDigester(Digester):
 
 
 class SimRecheck(Recheck):
-    """What is read is what the schedule of faults says."""
+    """Finds the damage that the schedule of faults has caused."""
 
     def _is_right(self, index: int) -> bool:
         store: Any = self._store
@@ -269,7 +269,7 @@ class SimRecheck(Recheck):
 
 
 class SimFinisher:
-    """As `relay.finisher.Finisher`: verifies what is whole, then flushes, then publishes; each takes time."""
+    """Like `relay.work.finisher.Finisher`: verifies, flushes, publishes. Each step takes simulated time."""
 
     drain = None
     is_sinking = False
@@ -371,5 +371,5 @@ class SimFinisher:
         listeners = self._ledger._whole.listeners
         if self._look in listeners:
             listeners.remove(self._look)
-        self._is_busy = True  # for good
+        self._is_busy = True  # never look again
         self._on_end(None)

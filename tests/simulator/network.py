@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated connections: latency, order, cuts that swallow packets until they are mended, resets.
+"""Simulated connections: latency, order, resets, and cuts that hold packets back until they are mended.
 
-A channel carries messages as objects. Handshakes keep the real rule about epochs; proofs and ciphers are left out.
+A channel carries messages as objects. Handshakes check epochs as real ones do, but no proofs.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ansible_collections.dolly.ring.plugins.module_utils.dolly.wire.handshake im
 from ansible_collections.dolly.ring.tests.simulator.world import World
 
 LATENCY_S = 0.001
-_PAUSE_S = 0.3  # as the real dialer
+_PAUSE_S = 0.3  # as in the real dialer
 _MAX_REFUSALS = 3
 _SYN_S = 1.0
 
 
 class Network:
-    """Who can talk to whom. `machines` are by rank."""
+    """Which machines can reach each other. `machines` is indexed by rank."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -31,16 +31,16 @@ class Network:
         self._held_up: List[Tuple["End", str, Any]] = []
 
     def cut(self, one: int, other: int) -> None:
-        """Let no packet pass between two machines, silently."""
+        """Silently drop all packets between two machines."""
         self._cuts.add(frozenset((one, other)))
 
     def mend(self, one: int, other: int) -> None:
-        """Let them pass again; what was sent meanwhile is sent again."""
+        """End a cut. Packets that were held back arrive now, as TCP sends them again."""
         self._cuts.discard(frozenset((one, other)))
         self.flush()
 
     def flush(self) -> None:
-        """Deliver what is not held up any more, in order."""
+        """Deliver packets that are no longer held back, in order."""
         held_up, self._held_up = self._held_up, []
         for end, kind, item in held_up:
             self.deliver(end, kind, item)
@@ -51,7 +51,7 @@ class Network:
         return not self._cuts or frozenset((one.rank, other.rank)) not in self._cuts
 
     def connect(self, one: Any, other: Any) -> "End":
-        """A connection between two machines; the end of the first."""
+        """Connect two machines. Returns the first machine's end."""
         mine, theirs = End(self, one), End(self, other)
         mine.peer, theirs.peer = theirs, mine
         return mine
@@ -62,13 +62,13 @@ class Network:
         self.world.after(end.due - self.world.now, None, lambda: self.deliver(end, kind, item))
 
     def deliver(self, end: "End", kind: str, item: Any) -> None:
-        """Hand over what `end` sent, if it gets through."""
+        """Deliver what `end` sent, if it can pass."""
         peer = end.peer
         assert peer is not None
         if not self.passes(end.machine, peer.machine):
             self._held_up.append((end, kind, item))
         elif peer.machine.is_dead or peer.is_closed:
-            if kind == "data":  # a reset
+            if kind == "data":  # answered by a reset
                 self.world.dispatch(end.machine, lambda: end.take("end", None))
         else:
             self.world.dispatch(peer.machine, lambda: peer.take(kind, item))
@@ -102,7 +102,7 @@ class End:
 
 
 class SimChannel:
-    """As `net.channel.Channel`, with lists of messages instead of bytes."""
+    """Like `net.channel.Channel`, with lists of messages in place of bytes."""
 
     def __init__(self, end: End, on_data: Callable[[Any], None], on_closed: Callable[[str], None]) -> None:
         self._end = end
@@ -150,7 +150,7 @@ class SimChannel:
 
 
 class SimListener:
-    """As `relay.listener.Listener`; a machine's door."""
+    """Like `relay.accept.Listener`; listens for one machine."""
 
     def __init__(self, context: Any, machine: Any, judge: Callable[[Hello], int], on_established: Any) -> None:
         self.port = 1
@@ -169,7 +169,7 @@ class SimListener:
         self._machine.listener = None
 
     def accept(self, end: End) -> None:
-        """Somebody has connected; it says HELLO, then PROOF."""
+        """Accept a connection, on which the peer sends HELLO and then PROOF."""
         hello: List[Hello] = []
         current: List[int] = []
 
@@ -195,7 +195,7 @@ class SimListener:
 
 
 class SimDialer:
-    """As `relay.dialer.Dialer`: tries for `patience_s` while nobody listens."""
+    """Like `relay.dial.Dialer`: tries for `patience_s` while the target does not listen."""
 
     def __init__(
         self, network: Network, context: Any, node: Any, kind: str, choose_epoch: Callable[[int], int],
@@ -232,7 +232,7 @@ class SimDialer:
             if now - self._knocking_since > self._limit - 0.001:
                 self._knocking_since = None
                 self._not_connected("timed out")
-            else:  # the kernel sends its first packet again
+            else:  # the kernel sends its SYN again
                 self._timer = after(min(_SYN_S, self._knocking_since + self._limit - now), self._connect)
         elif self._target.is_dead or self._target.listener is None:
             self._not_connected("connection refused")

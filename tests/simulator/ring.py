@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A ring of real nodes (`relay.member.Client`, `relay.root.Server`, and all that decides) on simulated machines.
+"""A ring of real nodes (`relay.client.Client`, `relay.server.Server`) on simulated machines.
 
-Simulated are: time, connections, lanes, disks, digesting, verifying and flushing. `seams` puts these in the places
-of the real ones.
+Simulated are time, connections, lanes and disks, and digesting, verifying and flushing. `seams` replaces the
+real parts by these.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ansible_collections.dolly.ring.tests.simulator.network import Network, SimD
 from ansible_collections.dolly.ring.tests.simulator.world import SimReactor, Threading, World
 
 CHUNK = MIB
-#: How long everything together may take; far more than any schedule needs, far less than for ever.
+#: The limit for a whole run, far above the need of any schedule.
 LIMIT_S = 600.0
 TIMEOUTS = Timeouts(
     join=60, barrier=60, connect=3, orphan=40, dead_after=5, stall=10, flush=60, handshake=5
@@ -47,7 +47,7 @@ TIMEOUTS = Timeouts(
 
 @dataclass(frozen=True)
 class Shape:
-    """A ring: clients, children of each, chunks of the image, and how often a node looks around."""
+    """The shape of a ring: number of clients, fanout, chunks, and the interval of a node's checks."""
 
     count: int
     fanout: int = 1
@@ -61,7 +61,7 @@ class Shape:
 
 
 class SimSession:
-    """As `wire.session.Session`: the real table of what is legal, messages as they are."""
+    """Like `wire.session.Session`: the real table of transitions, with messages as objects."""
 
     def __init__(self, role: str, _send_key: bytes, _receive_key: bytes, peer: str) -> None:
         self._role = role
@@ -87,7 +87,7 @@ class SimSession:
 
 
 class _Sockets:
-    """Stands in for `net.sockets` in links: there is nothing to tune."""
+    """Stands in for `net.sockets` in links: simulated sockets need no tuning."""
 
     @staticmethod
     def tune(*_anything: Any) -> None:
@@ -95,7 +95,7 @@ class _Sockets:
 
 
 class _Plans:
-    """Stands in for `Plan` where a member reads it: the plan itself travels, or each of 10,000 would parse 10,000."""
+    """Stands in for `Plan` in a client: 10,000 nodes must not parse 10,000 entries each."""
 
     @staticmethod
     def from_dict(data: Dict[str, Any]) -> Plan:
@@ -113,7 +113,7 @@ class _NoSettler:
 
 
 class _NoProfile:
-    """Stands in for `profile.Profile`: nobody asks where simulated time goes."""
+    """Stands in for `status.profile.Profile`: simulated time needs no profile."""
 
     def start(self) -> None:
         pass
@@ -144,7 +144,7 @@ def _plan_to_dict(plan: Plan) -> Dict[str, Any]:
 
 @contextlib.contextmanager
 def seams(world: World, network: Network, shape: Shape) -> Iterator[None]:
-    """Put the simulated parts in their places, and the real ones back afterwards."""
+    """Replace real parts by simulated ones, and restore them afterwards."""
     worker = functools.partial(machine.SimWorker, world)
     dialer = functools.partial(SimDialer, network)
     places = [
@@ -156,12 +156,12 @@ def seams(world: World, network: Network, shape: Shape) -> Iterator[None]:
         (scheduler, {"MAX_DATA": CHUNK}),
         (ledger, {"threading": Threading}),
         (Plan, {"to_dict": _plan_to_dict}),
-        # Snapshots travel as they are: parsing them is checked in tests of its own, and half of the time here.
+        # Snapshots are passed as objects: parsing has its own tests, and would take half of the time here.
         (Snapshot, {"to_dict": _as_it_is, "from_dict": staticmethod(_as_it_is), "__post_init__": lambda _own: None}),
-        # Nobody lies here: who is not believed has been taken for somebody else.
+        # No simulated node lies, so a rejected report means a mix-up of nodes.
         (subtree, {"trimmed": _as_it_is}),
         (subtree.Subtree, {"_complain": _not_believed}),
-        # On its own machine a node makes this set once; here they would all make it.
+        # A real node builds this set once; here, all nodes would build it.
         (downstream, {"frozenset": functools.lru_cache(4)(frozenset)}),
         (progress, {"_canonical": repr}),
     ]
@@ -177,14 +177,14 @@ def seams(world: World, network: Network, shape: Shape) -> Iterator[None]:
         yield
     finally:
         for place, name, value in saved:
-            if value is None:  # a builtin that the module found elsewhere
+            if value is None:  # a builtin, which was no attribute of the module
                 delattr(place, name)
             else:
                 setattr(place, name, value)
 
 
 class Ring:
-    """One run. `start` and `run` are to be called within `seams`."""
+    """One run. Call `start` and `run` within `seams`."""
 
     def __init__(self, world: World, network: Network, shape: Shape) -> None:
         self.world = world
@@ -200,7 +200,7 @@ class Ring:
         self.machines = [Machine(world, network, rank) for rank in range(shape.count + 1)]
         network.machines = self.machines
         self.said_done: Dict[int, float] = {}
-        #: What is to happen when a client first says that it is in a state.
+        #: What to do when a client first reports a state, by rank and state.
         self.triggers: Dict[Tuple[int, str], List[Callable[[], None]]] = {}
         self._phase_random = random.Random(world.random.random())
 
@@ -213,7 +213,7 @@ class Ring:
         return self.machines[0].node
 
     def restart(self, rank: int) -> None:
-        """Start a new process where one was killed; it knows nothing of the old one."""
+        """Start a new process where one was killed, without the old one's state."""
         self.machines[rank] = self.machines[rank].renewed()
         self.start(rank)
 
@@ -245,7 +245,7 @@ class Ring:
         machine.node._begin()
 
     def _heard(self, machine: Machine, node: Any) -> None:
-        """Every word of a member comes by here."""
+        """Check a client's state after every change."""
         for happen in self.triggers.pop((machine.rank, node.word.state), ()):
             happen()
         if node.word.state == "done" and not machine.has_said_done:
@@ -255,5 +255,5 @@ class Ring:
                 self.world.violate("%s said done too early" % machine)
 
     def run(self, limit_s: float = LIMIT_S) -> None:
-        """Until every process has ended, one way or the other."""
+        """Run until every process has ended, for whatever reason."""
         self.world.run(limit_s, lambda: all(machine.is_over for machine in self.machines))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A seed becomes a ring and a schedule of faults; what must hold afterwards is looked at."""
+"""Turns a seed into a ring and a schedule of faults, runs it, and checks what must hold afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.dolly.ring.tests.simulator.network import Network
 from ansible_collections.dolly.ring.tests.simulator.ring import Ring, Shape, seams
 from ansible_collections.dolly.ring.tests.simulator.world import World
 
-#: Control messages of one node in a second, for itself and for each node that ever was its neighbour or below it.
+#: The limit of a node's control messages per second, multiplied by the number of nodes of the ring.
 MAX_MESSAGES_PER_S = 25
 
 
@@ -26,13 +26,13 @@ def small_shape(seed: int) -> Shape:
 
 
 def large_shape(count: int) -> Shape:
-    """A ring of many clients: a tree, as a chain of so many would be no use to anybody."""
+    """A tree of many clients: a chain of so many would be useless in practice."""
     timeouts = Timeouts(join=300, barrier=120, connect=5, orphan=120, dead_after=10, stall=30, flush=60, handshake=10)
     return Shape(count, fanout=3, chunks=4, beat_s=2.0, timeouts=timeouts)
 
 
 class Outcome:
-    """One run and what was wrong with it. `draw` sets the faults up."""
+    """One run and its violations. `draw` schedules the faults."""
 
     def __init__(
         self,
@@ -56,18 +56,18 @@ class Outcome:
             self.crash: Optional[Exception] = None
             try:
                 self.ring.run()
-            except Exception as error:  # a node that raised; the world has noted it as a violation
+            except Exception as error:  # raised by a node; the world has recorded a violation
                 self.crash = error
         if self.crash is None:
             _check(self.ring, self.schedule)
 
     @property
     def violations(self) -> List[str]:
-        """Rules that were broken, with the time."""
+        """The rules that were broken, each with its time."""
         return self.world.violations
 
     def report(self) -> str:
-        """All that a person wants to know about it."""
+        """Format everything that a person needs to analyse the run."""
         head = "seed %d: %s\nreplay: %s" % (self.seed, self.ring.shape, replay_command(self.seed))
         return "\n".join((head, *self.schedule.lines, *self.world.lines, *self.violations))
 
@@ -78,7 +78,7 @@ class Outcome:
 
 
 def replay_command(seed: int) -> str:
-    """What shows the story of a seed."""
+    """Return the command that replays a seed."""
     return ".venv/bin/python -m tests.simulator --seed %d" % seed
 
 
@@ -102,8 +102,8 @@ def _check(ring: Ring, schedule: Schedule) -> None:
 
 
 def _check_server(ring: Ring, sure: Set[int], is_calm: bool) -> None:
-    # A node that leaves has told its parent that it is done. If that one dies before it has told anybody, and both
-    # are out of reach then, the server cannot know better; the node's own result says what is true.
+    # A node that leaves has told its parent that it is done. If the parent dies before it passes that on, and
+    # both are out of reach afterwards, the server cannot know; the node's own result is right.
     fine = ("done",) if is_calm else ("done", "unreachable", "lost")
     root = ring.root
     if not ring.machines[0].has_ended:

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rings of real nodes on simulated machines, killed, cut off, frozen, slowed down in every phase.
+"""Rings of real nodes on simulated machines, which are killed, cut off, frozen or slowed down in every phase.
 
-What has to hold is in runs.py. A seed that fails says how to replay it; `make soak` tries other ones for longer.
+The rules are checked in runs.py. A failing seed prints how to replay it; `make soak` tries more seeds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def test_the_same_seed_is_the_same_story():
 
 
 def test_a_calm_ring_is_quick_and_quiet():
-    """What the checks are measured against: without faults nobody adopts anybody."""
+    """The baseline of the checks: without faults, no node is adopted by another parent."""
     outcome = Outcome(1, runs.Shape(5), is_verbose=True, draw=faults.Schedule)
     assert outcome.violations == [] and outcome.ring.root.state == "done"
     assert outcome.world.now < 10

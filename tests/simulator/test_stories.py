@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faults that took many seeds to be found, told on purpose."""
+"""Named stories of faults that took many seeds to find."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SLOW = CHUNK * 2
 
 
 def tell(count, happen, **shape):
-    """A run of a chain in which `happen(ring, schedule)` sets the faults up."""
+    """Run a chain in which `happen(ring, schedule)` schedules the faults."""
 
     def draw(ring):
         schedule = Schedule(ring)
@@ -32,11 +32,11 @@ def states(outcome):
 
 
 def test_a_hung_orphan_is_ejected_and_does_not_come_back():
-    """A thread that hangs in its disk keeps it from asking the new parent, who must not wait for it for ever."""
+    """A thread that hangs in its disk keeps the node from asking the new parent, which must not wait."""
 
     def happen(ring, schedule):
         schedule.broken |= {1, 2}
-        ring.machines[4].disk_rate = CHUNK / 5  # there is time to come back
+        ring.machines[4].disk_rate = CHUNK / 5  # slow, so that there is time to come back
         ring.world.after(0.4, None, ring.machines[2].hang)
         ring.world.after(0.5, None, ring.machines[1].kill)
 
@@ -67,7 +67,7 @@ def test_a_last_word_that_the_parent_could_not_pass_on_is_said_again():
 
 
 def test_nobody_is_left_to_hear_the_last_word():
-    """Everybody before it dies while it says that it is done: its own result has to do, and that soon."""
+    """All nodes before it die while it reports that it is done: its own result must suffice, and soon."""
 
     def happen(ring, schedule):
         schedule.broken |= {0, 1}
@@ -86,11 +86,11 @@ def test_a_node_that_is_done_serves_its_child_though_nobody_hears_its_last_word(
 
     outcome = tell(3, happen)
     assert [machine.node.word.state for machine in outcome.ring.machines[2:]] == ["done", "done"]
-    assert outcome.ring.said_done[3] > outcome.ring.said_done[2] + 40.0  # its own patience is 22 s
+    assert outcome.ring.said_done[3] > outcome.ring.said_done[2] + 40.0  # its own limit is 22 s
 
 
 def test_two_parents_at_once():
-    """Both have read the same epoch; only one may have the child."""
+    """Both parents have read the same epoch; only one may adopt the child."""
 
     def happen(ring, schedule):
         ring.machines[2].disk_rate = SLOW
@@ -118,7 +118,7 @@ def test_a_node_that_was_away_takes_its_grandchildren_from_nobody():
 
 
 def tell_finely(count, happen, **shape):
-    """As `tell`, with pieces so small that a slow node is not a node that stands still."""
+    """Like `tell`, with pieces so small that a slow node does not look stalled."""
     return tell(count, happen, block_size=CHUNK // 16, **shape)
 
 
@@ -131,7 +131,7 @@ def finished(outcome, ranks):
 
 
 def test_a_slow_disk_in_the_middle_holds_up_nobody_else():
-    """Ten seconds, then the others go on without it; it gets the image as a leaf, and the others first."""
+    """After ten seconds the others go on without it; it gets the image as a leaf, after them."""
 
     def happen(ring, schedule):
         for machine in ring.machines:
@@ -143,7 +143,7 @@ def test_a_slow_disk_in_the_middle_holds_up_nobody_else():
     assert len(demotions(outcome)) == 1 and "n2 has no" in demotions(outcome)[0]
     assert [entry["demoted"] for entry in outcome.ring.root.nodes()] == [False, True] + [False] * 4
     assert outcome.ring.machines[3].node.word.parent == 1
-    # 12 s at full speed, 10 s until it is clear, and what is left from there.
+    # 12 s at full speed, 10 s until the node is known to be slow, and the rest from there.
     assert finished(outcome, (1, 3, 4, 5, 6)) < 12 + 12 + 12
     assert finished(outcome, [2]) > 200
 
@@ -188,7 +188,7 @@ def test_a_tree_that_shares_its_links_is_nobodys_fault():
 
 
 def test_a_slow_way_out_is_not_laid_at_the_door_of_many_children():
-    """Whose end of the way is slow cannot be seen; that taking one child after the other does not pay can be."""
+    """Nobody sees which end of a link is slow, but that demoting one child after another does not help."""
 
     def happen(ring, schedule):
         for machine in ring.machines:
@@ -229,7 +229,7 @@ def test_below_the_floor_a_node_is_ejected_and_says_why():
 
 
 def test_a_node_that_comes_late_is_a_leaf_and_gets_everything():
-    """Its place is taken: node 3 stays where it was adopted, and nobody waits for node 2 longer than it takes."""
+    """Its place is taken: node 3 stays with its new parent, and no node waits for node 2 for long."""
 
     def happen(ring, schedule):
         for machine in ring.machines:
@@ -278,7 +278,7 @@ def test_what_happened_is_told_of_each_node():
 
 
 def test_chunks_that_come_damaged_to_a_slow_disk_are_no_stall():
-    """It writes a chunk in four seconds and has two to write again: what it holds is the same ten seconds later."""
+    """A chunk takes four seconds, and two are written again: ten seconds later the node holds the same."""
 
     def happen(ring, schedule):
         ring.machines[1].disk_rate = CHUNK / 4
@@ -290,7 +290,7 @@ def test_chunks_that_come_damaged_to_a_slow_disk_are_no_stall():
 
 
 def test_a_node_that_is_done_and_cannot_be_read_from_gives_its_children_away():
-    """They get another parent at once, and it is done all the same: what it wrote was read back, and flushed."""
+    """They get another parent at once, and it is still done: what it wrote was read back and flushed."""
 
     def happen(ring, schedule):
         ring.machines[2].disk_rate = CHUNK / 2
@@ -315,13 +315,13 @@ def test_where_nobody_else_has_what_cannot_be_read_the_run_ends_all_the_same():
 
 
 def hang_at(ring, rank, state):
-    """The disk of a node hangs when it first says that it is in this state: it takes nothing, and gives nothing."""
-    ring.machines[rank].flush_s = 1.0  # so that it says that it flushes
+    """Hang the disk of a node, for reads and writes, when the node first reports this state."""
+    ring.machines[rank].flush_s = 1.0  # long enough for the node to report that it flushes
     ring.triggers[rank, state] = [ring.machines[rank].hang]
 
 
 def test_a_disk_that_hangs_while_it_is_opened_costs_nobody_else_anything():
-    """There is nothing yet that could take bytes; those behind it are told to start all the same."""
+    """The node cannot take bytes yet; the nodes behind it are still told to start."""
 
     def happen(ring, schedule):
         schedule.broken.add(2)
@@ -386,7 +386,7 @@ def test_without_a_server_one_that_has_everything_serves_those_behind_a_disk_tha
 
 
 def test_a_flush_that_takes_longer_than_an_orphan_waits_is_waited_for():
-    """Who has all bytes needs no parent to be done."""
+    """A node with all bytes needs no parent to be done."""
 
     def happen(ring, schedule):
         schedule.broken.add(0)
@@ -399,7 +399,7 @@ def test_a_flush_that_takes_longer_than_an_orphan_waits_is_waited_for():
 
 
 def test_a_chunk_that_turns_on_a_giver_that_is_done_costs_nobody_else_his_place():
-    """Those below got it wrong three times, and their disks were blamed."""
+    """The nodes below received a bad chunk three times; formerly, their disks were blamed."""
 
     def happen(ring, schedule):
         schedule.broken.add(1)
@@ -455,7 +455,7 @@ def test_a_node_that_hangs_in_its_flush_and_gives_nothing_is_through_with_those_
 
 @pytest.mark.parametrize("rank", [1, 2, 4])
 def test_a_node_that_stands_still_and_knows_of_nothing_does_not_end_the_run_for_the_others(rank):
-    """The server tries it itself; then it is given up, and those behind it get another parent."""
+    """The server tries the node itself, then gives it up, and the nodes behind it get another parent."""
 
     def happen(ring, schedule):
         schedule.broken.add(rank)
@@ -478,7 +478,7 @@ def test_a_server_whose_source_hangs_blames_nobody_else():
 
 
 def test_a_node_that_is_done_helps_although_nobody_is_left_above_it():
-    """It has everything. Its child is done and cannot be read from; the server is dead."""
+    """It holds the whole image. Its child is done but cannot be read; the server is dead."""
 
     def happen(ring, schedule):
         schedule.broken.add(0)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated time: one queue of events, each with the machine that it happens on."""
+"""Simulated time: a queue of events, each on its machine."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Callback = Callable[[], None]
 
 
 class WouldWait(BaseException):
-    """Something would block a thread. The simulation has none: it tries again when there is news."""
+    """Raised where a thread would block. The simulation has no threads: it tries again after a change."""
 
 
 class World:
-    """The clock, the events to come, and all randomness. `current` is the machine that acts now."""
+    """The clock, the queue of events, and all randomness. `current` is the machine that is running."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -29,21 +29,21 @@ class World:
         self.lines: List[str] = []
         self.is_verbose = False
         self.events = 0
-        #: Beyond this something goes round in circles.
+        #: More events than this mean an endless loop.
         self.most_events = 1000000
         self._queue: List[Tuple[float, int, Any, Callback]] = []
         self._order = itertools.count()
 
     def after(self, delay_s: float, owner: Any, callback: Callback) -> None:
-        """Let something happen on a machine, or on none (the network) with the owner None."""
+        """Schedule an event on a machine, or on none (the network) with the owner None."""
         heapq.heappush(self._queue, (self.now + delay_s, next(self._order), owner, callback))
 
     def soon(self, callback: Callback) -> None:
-        """Let something happen on the machine that acts now, behind what is under way."""
+        """Schedule an event on the current machine, after the events that are due already."""
         self.after(0.0, self.current, callback)
 
     def run(self, limit_s: float, is_over: Callable[[], bool]) -> None:
-        """Let time pass until it is over; a violation when that takes longer than `limit_s`."""
+        """Advance time until `is_over`. Exceeding `limit_s` or `most_events` is a violation."""
         while self._queue and not is_over():
             moment, _order, owner, callback = heapq.heappop(self._queue)
             if moment > limit_s or self.events > self.most_events:
@@ -53,7 +53,7 @@ class World:
             self.dispatch(owner, callback)
 
     def dispatch(self, owner: Any, callback: Callback) -> None:
-        """Do something as a machine: not at all when it is dead, later when it is frozen."""
+        """Run a callback as a machine: never if the machine is dead, later if it is frozen."""
         self.events += 1
         if owner is not None:
             if owner.is_dead:
@@ -64,7 +64,7 @@ class World:
         before, self.current = self.current, owner
         try:
             callback()
-        except Exception as error:  # a bug of the engine, whatever it is: on a node it would end the process
+        except Exception as error:  # any bug of the engine: on a node it would end the process
             if owner is None:
                 raise
             self.violate("%s: %r" % (owner, error))
@@ -73,18 +73,18 @@ class World:
             self.current = before
 
     def violate(self, what: str) -> None:
-        """Note that something happened that must not."""
+        """Record that a rule was broken."""
         self.violations.append("%.3f %s" % (self.now, what))
         self.log("VIOLATION", what)
 
     def log(self, who: Any, line: str) -> None:
-        """A line of the story, kept only for whoever wants to read it."""
+        """Add a line to the story, if the run is verbose."""
         if self.is_verbose:
             self.lines.append("%9.3f %-7s %s" % (self.now, who, line))
 
 
 class SimReactor:
-    """The reactor of one machine; what it calls is dropped when the machine is dead, late when it is frozen."""
+    """The reactor of one machine. Callbacks are dropped if the machine is dead, delayed if it is frozen."""
 
     def __init__(self, world: World, machine: Any) -> None:
         self._world = world
@@ -111,7 +111,7 @@ class SimReactor:
 
 
 class _NoLock:
-    """Stands in for a lock: there is one thread."""
+    """Stands in for a lock: there is only one thread."""
 
     def __enter__(self) -> None:
         pass
@@ -121,7 +121,7 @@ class _NoLock:
 
 
 class Condition(_NoLock):
-    """Stands in for a condition: whoever would wait is told so, and tells `listeners` how to wake it."""
+    """Stands in for a condition: a wait raises WouldWait, and `listeners` are called on each notification."""
 
     def __init__(self, _lock: Any = None) -> None:
         self.listeners: List[Callback] = []
@@ -140,7 +140,7 @@ class Condition(_NoLock):
 
 
 class Threading:
-    """Stands in for the module `threading` where only locks and conditions of it are used."""
+    """Stands in for the module `threading` where only its locks and conditions are used."""
 
     RLock = _NoLock
     Lock = _NoLock
