@@ -15,10 +15,10 @@ ORIGINALS = Path(__file__).with_name("originals.py")
 
 
 class ClassicRack(Rack):
-    """Nodes are started as ours or as originals; the server last."""
+    """Each node is started as ours or as an original, the server last."""
 
     def start_ours(self, index: int, *options: str, bind: str = "", fault: Sequence[str] = ()) -> Program:
-        """A client of ours that writes where `target` says."""
+        """Start a client of ours that writes to `target`."""
         arguments = ["--classic", "--port", str(self.network.port), *options]
         arguments += ["--bind", bind or self.address(index)] if bind != "everywhere" else []
         if not {"-O", "--trust-sender-path"} & set(options):
@@ -27,19 +27,19 @@ class ClassicRack(Rack):
         return self.clients[index]
 
     def start_original(self, index: int, *habits: str, bind: str = "") -> Program:
-        """A client that is an original."""
+        """Start a client that is an original."""
         self.clients[index] = self._original(
             "node%d" % index, index, "client", bind or self.address(index), *self._ports(), "out.img", *habits
         )
         return self.clients[index]
 
     def start_ring(self, letters: str) -> None:
-        """One client for each letter: o for ours, x for an original."""
+        """Start a client for each letter: o for ours, x for an original."""
         for index, letter in enumerate(letters, 1):
             (self.start_ours if letter == "o" else self.start_original)(index)
 
     def serve_ours(self, image: Path, *options: str, hosts: Sequence[str] = ()) -> Program:
-        """The server is ours; with -f the dollytab says the rest."""
+        """Start a server of ours; with -f the dollytab gives the other options."""
         names = ",".join(hosts or [self.address(index) for index in sorted(self.clients)])
         arguments = ["--classic", "--port", str(self.network.port), "-I", str(image), *options]
         if "-f" not in options:
@@ -49,7 +49,7 @@ class ClassicRack(Rack):
         return self.server
 
     def serve_original(self, image: Path, *habits: str, text: bytes = b"", **said: object) -> Program:
-        """The server is an original."""
+        """Start a server that is an original."""
         path = self.folder / "dollytab"
         path.write_bytes(text or self.text(**said))
         self.await_listening()
@@ -57,7 +57,7 @@ class ClassicRack(Rack):
         return self.server
 
     def text(self, extra: str = "", length: int = 0, outfile: str = "elsewhere.img") -> bytes:
-        """A dollytab for all clients, `length` bytes long: lines that nobody looks at are made longer."""
+        """Return a dollytab for all clients, `length` bytes long: lines that are not evaluated are padded."""
         hosts = [self.address(index) for index in sorted(self.clients)]
         lines = ["infile /image", "outfile " + outfile, *filter(None, [extra])]
         lines += ["server the-server", "firstclient " + hosts[0], "lastclient " + hosts[-1]]
@@ -66,12 +66,12 @@ class ClassicRack(Rack):
             missing = length - len("\n".join(lines))
             if missing > 0 and line.startswith(("infile", "outfile", "server", "firstclient", "lastclient", "segsize")):
                 filler = " " if line.startswith("segsize") else "x"
-                lines[number] += filler * min(missing, 240 - len(line))  # an original reads lines of 255 bytes
+                lines[number] += filler * min(missing, 240 - len(line))  # originals read 255 bytes
         text = "\n".join(lines)
         return (text + "#" * (length - len(text))).encode()
 
     def check_classic(self, image: Path) -> None:
-        """All went well: every node ended with the image, ours say that nothing was verified."""
+        """Check that every node ended with the image, and that ours report it as not verified."""
         assert self.finish() == 0
         for index, client in self.clients.items():
             assert client.code == 0

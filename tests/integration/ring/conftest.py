@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Racks for ring tests. Everything that a fixture makes it removes, also when a test fails."""
+"""Racks for ring tests. Each fixture removes what it makes, also after a failed test."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def engine(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A directory in memory where there is one: what is tested is not this machine's disk."""
+    """A directory in memory if possible, so that the disk of this machine does not matter."""
     if not os.access("/dev/shm", os.W_OK):
         yield tmp_path
         return
@@ -54,7 +54,7 @@ def make_rack(engine, folder):
     yield make
     for rack in racks:
         ended = rack.clear()
-        print(rack.report())  # shown by pytest when the test has failed
+        print(rack.report())  # pytest shows this for a failed test
         print("ended by the test: %s" % ", ".join(ended or ["none"]))
 
 
@@ -66,7 +66,7 @@ def loopback(make_rack):
 
 @pytest.fixture
 def classic(make_rack):
-    """The same place for nodes of which some are originals."""
+    """The same network for nodes of which some are originals."""
     return make_rack(Loopback(), ClassicRack)
 
 
@@ -82,7 +82,7 @@ def _machines():
 
 @pytest.fixture
 def machines(_machines):
-    """The switch and the cables of the namespaces, whole again after the test."""
+    """The namespaces with their switch and cables, which are restored after the test."""
     yield _machines
     _machines.restore()
 
@@ -95,19 +95,19 @@ def namespaces(make_rack, machines):
 
 @pytest.fixture
 def machines_classic(make_rack, machines):
-    """The same place for nodes of which some are originals."""
+    """The same network for nodes of which some are originals."""
     return make_rack(machines, ClassicRack)
 
 
 @pytest.fixture(params=["loopback", "namespaces"])
 def rack(request):
-    """The same test in both places."""
+    """Runs the test in both networks."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
 def make_disk(folder, undo):
-    """Makes loop devices full of old data: the device, and the file in which its bytes end up."""
+    """Make loop devices full of old data. Returns the device and its backing file."""
     _need_root("losetup")
     made = []
 
@@ -123,7 +123,7 @@ def make_disk(folder, undo):
 
 @pytest.fixture
 def make_faulty(folder, undo):
-    """Mounts file systems with faults of these names; the mount, and the folder behind it."""
+    """Mount file systems with named faults. Returns the mount point and the folder behind it."""
     pytest.importorskip("mfusepy", reason="mfusepy is not installed")
     if os.geteuid() != 0 or not os.access("/dev/fuse", os.W_OK) or missing_programs("fusermount3", "losetup"):
         pytest.skip("needs root, /dev/fuse, fusermount3 and losetup")
@@ -147,7 +147,7 @@ def make_faulty(folder, undo):
 
 @pytest.fixture
 def make_mount(folder, undo):
-    """Makes file systems in memory of a limited size."""
+    """Make file systems of limited size in memory."""
     _need_root("mount", "umount")
 
     def make(size):

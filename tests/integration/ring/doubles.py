@@ -1,27 +1,27 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine with a fault of a known name: python3 doubles.py ENGINE FAULT=VALUE ARGUMENTS...
+"""Runs the engine with named faults: python3 doubles.py ENGINE FAULT=VALUE ARGUMENTS...
 
-    slow-source=BYTES     the server sends from its source no faster than so many bytes a second, until it is `cured`
-    slow-digest=BYTES     the server reads what it digests no faster than so many bytes a second
-    slow-target=BYTES     the target takes no more than so many bytes a second, until it is `cured`
-    halt=BYTES            the target takes no byte beyond so many until it is `cured`
+    slow-source=BYTES     the server sends at most this many bytes a second, until it is `cured`
+    slow-digest=BYTES     the server reads at most this many bytes a second for digests
+    slow-target=BYTES     the target takes at most this many bytes a second, until it is `cured`
+    halt=BYTES            the target takes no byte beyond this offset until it is `cured`
     no-library            this Python has no OpenSSL to call
-    flip-once=OFFSET      the target's byte at OFFSET turns over behind the node's back, after its first write
+    flip-once=OFFSET      a bit of the target's byte at OFFSET flips unnoticed, after its first write
     flip-always=OFFSET    the same after every write
-    record-writes=FILE    every range that is written is noted in FILE
+    record-writes=FILE    every written range is appended to FILE
     lying-zeros           devices say that they have zeroed a range, and have not
-    blind                 nothing can be read from the target once there is a file `blind`, as when a disk dies
-    bad-copy=OFFSET       the byte at OFFSET turns over while an old file is copied to be patched
-    slow-prepare=SECONDS  the target takes so long to open, or until it is `cured`
-    journal-interval=S    a journal is written as often as that
-    slow-look=SECONDS     the node begins so late to read back what it has
-    late-news=SECONDS     the word that a chunk was bad comes so late
-    slow-stream=BYTES     the server reads a pipe no faster than so many bytes a second
-    config=JSON           more in the configuration of the sender
-    policy=JSON           what a client may and shall do to its disk
+    blind                 nothing can be read from the target once a file `blind` exists, as when a disk dies
+    bad-copy=OFFSET       a bit of the byte at OFFSET flips while an old file is copied to be patched
+    slow-prepare=SECONDS  the target takes this long to open, or until it is `cured`
+    journal-interval=S    the journal is written every S seconds
+    slow-look=SECONDS     the node starts to read back this much later
+    late-news=SECONDS     the report of a bad chunk comes this much later
+    slow-stream=BYTES     the server reads a pipe at most at this many bytes a second
+    config=JSON           further configuration of the sender
+    policy=JSON           the target policy of a client
 
-What is slow is so until there is a file with the name `cured` in the folder in which the node was started.
+A fault that can be `cured` ends as soon as a file `cured` exists in the folder where the node was started.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _flip(place, times):
 
 
 def no_library(_nothing):
-    """As where Python was built without OpenSSL, or without ctypes; what is loaded by then goes on with it."""
+    """Act like a Python without OpenSSL or ctypes; modules that are already loaded are not affected."""
     import hashlib
     import hmac
 
@@ -232,7 +232,7 @@ def slow_stream(rate):
 
 
 def more_config(text):
-    """Where the command line makes the configuration, so that whatever looks at it sees the same."""
+    """Patch the place where the command line builds the configuration: every reader sees the change."""
     from dolly.run import foreground
 
     sender_config = foreground.sender_config

@@ -1,16 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A file system with a bad spot: python3 faulty_fs.py MOUNTPOINT FOLDER FAULT...
+"""A file system with faults: python3 faulty_fs.py MOUNTPOINT FOLDER FAULT...
 
-    write-error=NAME:OFFSET   writing to the byte at OFFSET of the file NAME fails with EIO, each time
-    read-error=NAME:OFFSET    reading the byte at OFFSET of the file NAME fails with EIO, each time
-    fsync-error=NAME          fsync of the file NAME fails with EIO, each time; all else goes well
-    hang=NAME:CALL            CALL (create, truncate, write, fsync, rename) on the file NAME does not return, nor does
-                              anything after it, until there is a file FOLDER.cured
+    write-error=NAME:OFFSET   every write of the byte at OFFSET of the file NAME fails with EIO
+    read-error=NAME:OFFSET    every read of the byte at OFFSET of the file NAME fails with EIO
+    fsync-error=NAME          every fsync of the file NAME fails with EIO; other calls succeed
+    hang=NAME:CALL            CALL (create, truncate, write, fsync, rename) on the file NAME hangs, and
+                              so does every later call, until a file FOLDER.cured exists
     hang-alone=NAME:CALL      the same, but other calls go on
 
-What is written goes to FOLDER, where it can be looked at from behind. A loop device on a file here is a disk with
-the same faults.
+The data goes to FOLDER, where tests can inspect it. A loop device on a file here is a disk with these faults.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ import mfusepy
 
 
 class FaultyFolder(mfusepy.Operations):
-    """Passes everything on to a folder, but for what is to fail. Handles are descriptors."""
+    """Passes all calls on to a folder, except those that must fail. Handles are descriptors."""
 
     use_ns = True
 
@@ -36,12 +35,12 @@ class FaultyFolder(mfusepy.Operations):
         return self._folder + path
 
     def _fault(self, kind, path):
-        """What was said of this kind of fault in this file, None where there is none."""
+        """Return the value of a fault of this kind for this file, or None."""
         name, _colon, value = self._faults.get(kind, "").partition(":")
         return value if name == os.path.basename(path) else None
 
     def _hang(self, call, path):
-        """Here until it is cured, where that was asked for. That it came to that is noted beside the folder."""
+        """Block until cured, if this call is to hang. A file FOLDER.hung shows that the call has begun."""
         if call in (self._fault("hang", path), self._fault("hang-alone", path)):
             open(self._folder + ".hung", "w").close()
             while not os.path.exists(self._folder + ".cured"):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images to clone, and looking at copies of them without any help of the engine."""
+"""Makes images and inspects copies of them, without the engine."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import List, Tuple
 
 MIB = 1 << 20
-#: What one digest covers.
+#: The bytes that one digest covers.
 CHUNK = 4 * MIB
 
 
 def make_image(path: Path, size: int, seed: int = 1) -> Path:
-    """A file of bytes that do not repeat: neither a moved nor a missing piece goes unnoticed."""
+    """Make a file whose bytes never repeat, so that a moved or missing piece is always detected."""
     with path.open("wb") as file:
         source = random.Random(seed)
         for start in range(0, size, MIB):
@@ -26,7 +26,7 @@ def make_image(path: Path, size: int, seed: int = 1) -> Path:
 
 
 def digest(path: Path, length: int = -1) -> str:
-    """SHA-256 of a file or of the first `length` bytes of a device."""
+    """Return the SHA-256 of a file, or of the first `length` bytes of a device."""
     found = hashlib.sha256()
     with path.open("rb") as file:
         while length:
@@ -39,7 +39,7 @@ def digest(path: Path, length: int = -1) -> str:
 
 
 def data_ranges(path: Path) -> List[Tuple[int, int]]:
-    """Where a file has data and no hole."""
+    """Return the ranges of a file that are data, not holes."""
     found: List[Tuple[int, int]] = []
     with path.open("rb") as file:
         end = 0
@@ -55,7 +55,7 @@ def data_ranges(path: Path) -> List[Tuple[int, int]]:
 
 
 def same_data(one: Path, other: Path) -> bool:
-    """Whether two files of equal size hold the same, read only where either has data."""
+    """Whether two files of equal size are equal; reads only ranges where either has data."""
     if one.stat().st_size != other.stat().st_size:
         return False
     with one.open("rb") as left, other.open("rb") as right:
@@ -68,7 +68,7 @@ def same_data(one: Path, other: Path) -> bool:
 
 
 def allocated(path: Path) -> int:
-    """Bytes that a file takes; 0 where there is none. stat(2): units of 512 bytes."""
+    """Return the bytes that a file occupies, 0 if it does not exist. stat(2): units of 512 bytes."""
     try:
         return path.stat().st_blocks * 512
     except FileNotFoundError:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where nodes of a test live: addresses of the loopback device, or network namespaces on a bridge."""
+"""The networks of test nodes: addresses of the loopback device, or network namespaces on a bridge."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import subprocess
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-#: Below the range that the kernel takes ports of outgoing connections from.
+#: Below the range from which the kernel takes ports for outgoing connections.
 FIRST_PORT = 21000
 _PORTS = 9000
 
 
 def call(*command: str, check: bool = True) -> str:
-    """Run a program to its end; what it printed."""
+    """Run a program to its end. Returns its output."""
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if check and done.returncode:
         raise RuntimeError("%s: %s" % (" ".join(command), done.stderr.strip()))
@@ -27,7 +27,7 @@ def call(*command: str, check: bool = True) -> str:
 
 
 def missing_programs(*names: str) -> List[str]:
-    """Which of these programs are not here."""
+    """Return the programs that are not installed."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     return [name for name in names if shutil.which(name, path=path) is None]
 
@@ -36,7 +36,7 @@ _NUMBERS = itertools.count()
 
 
 class Loopback:
-    """Every node has an address of its own in 127/8; other test processes at the same time have other ones."""
+    """Every node has its own address in 127/8, which differs from those of parallel test processes."""
 
     def __init__(self, is_v6: bool = False) -> None:
         own = os.getpid() % (250 * 250)
@@ -45,21 +45,21 @@ class Loopback:
         self.port = free_port("::1" if is_v6 else self.address(0))
 
     def address(self, index: int) -> str:
-        """The address of a node; 0 is the server. There is only one in IPv6."""
+        """Return the address of a node; 0 is the server. IPv6 has only one."""
         return "::1" if self._is_v6 else self._prefix + str(index + 1)
 
     def command(self, _index: int, command: Sequence[str]) -> List[str]:
-        """How to start a program on a node."""
+        """Return the command line that starts a program on a node."""
         return list(command)
 
 
 class Namespaces:
-    """A rack of machines: namespaces, joined by a bridge that lies in one more. Nothing else is touched."""
+    """A rack of machines: namespaces joined by a bridge in another one. The host's network stays as it is."""
 
     def __init__(self, count: int) -> None:
         self.port = 9998
         self.count = count
-        # One of a session and one of a test may be there at the same time.
+        # A set for the session and a set for one test may exist at the same time.
         self._stem = "dolly-ring-%d-%d-" % (os.getpid(), next(_NUMBERS))
         self._switch = self._stem + "switch"
         _sweep()
@@ -79,23 +79,23 @@ class Namespaces:
         return ["ip", "netns", "exec", self._name(index), *command]
 
     def limit(self, index: int, bytes_per_s: int) -> None:
-        """Let no more leave a node, so that a run lasts long enough to disturb it."""
+        """Limit the rate at which a node sends, so that a run lasts long enough to disturb it."""
         call(
             *("tc", "-n", self._name(index), "qdisc", "replace", "dev", "eth0", "root", "tbf"),
             *("rate", "%dbit" % (bytes_per_s * 8), "burst", "128kb", "limit", "1mb"),
         )
 
     def limit_both(self, index: int, bytes_per_s: int) -> None:
-        """Let no more leave a node, nor reach it: a slow cable."""
+        """Limit the rate in both directions, like a slow cable."""
         for name, device in ((self._name(index), "eth0"), (self._switch, "port%d" % index)):
-            # The burst has to hold what segmentation offload makes one packet of: 64 KiB.
+            # The burst must hold the largest packet that segmentation offload makes: 64 KiB.
             call(
                 *("tc", "-n", name, "qdisc", "replace", "dev", device, "root", "tbf"),
                 *("rate", "%dbit" % (bytes_per_s * 8), "burst", "256kb", "latency", "50ms"),
             )
 
     def unplug(self, index: int) -> None:
-        """Pull a node's cable at the switch: it hears nothing of that but silence."""
+        """Pull a node's cable at the switch: the node notices nothing but silence."""
         call("ip", "-n", self._switch, "link", "set", "port%d" % index, "down")
 
     def restore(self) -> None:
@@ -106,7 +106,7 @@ class Namespaces:
             call("ip", "-n", self._switch, "link", "set", "port%d" % index, "up")
 
     def remove(self) -> None:
-        """Remove the namespaces; the links between them go with them."""
+        """Remove the namespaces, and with them the links between them."""
         for index in range(self.count):
             call("ip", "netns", "delete", self._name(index), check=False)
         call("ip", "netns", "delete", self._switch, check=False)
@@ -128,14 +128,14 @@ class Namespaces:
         call("ip", "-n", self._switch, "link", "add", port, *peer)
         call("ip", "-n", self._switch, "link", "set", port, "master", "bridge", "up")
         call("ip", "-n", name, "address", "add", self.address(index) + "/24", "dev", "eth0")
-        # Addresses that are still being looked for twice cannot be listened on.
+        # Without nodad, an address cannot be bound until duplicate address detection has ended.
         call("ip", "-n", name, "address", "add", self.address_v6(index) + "/64", "dev", "eth0", "nodad")
         call("ip", "-n", name, "link", "set", "lo", "up")
         call("ip", "-n", name, "link", "set", "eth0", "up")
 
 
 class TwinNamespaces(Namespaces):
-    """Machines with two interfaces on two switches; `n1` and `n1-fast` are the names of their addresses."""
+    """Machines with two interfaces on two switches. The names of their addresses are `n1` and `n1-fast`."""
 
     def __init__(self, count: int, hosts: Path) -> None:
         self._hosts = hosts
@@ -149,12 +149,12 @@ class TwinNamespaces(Namespaces):
         return "10.99.1.%d" % (index + 1)
 
     def command(self, index: int, command: Sequence[str]) -> List[str]:
-        # ip netns exec gives the program a view of the mounts of its own, so that nothing outside sees this one.
+        # ip netns exec gives the program its own mount namespace, so that this mount is not visible outside.
         bind = 'mount --bind "$0" /etc/hosts && exec "$@"'
         return super().command(index, ["sh", "-c", bind, str(self._hosts), *command])
 
     def limit_second(self, index: int, bytes_per_s: int) -> None:
-        """As `limit`, for the second interface."""
+        """Like `limit`, for the second interface."""
         call(
             *("tc", "-n", self._name(index), "qdisc", "replace", "dev", "eth1", "root", "tbf"),
             *("rate", "%dbit" % (bytes_per_s * 8), "burst", "32kb", "limit", "256kb"),
@@ -165,11 +165,11 @@ class TwinNamespaces(Namespaces):
         call("tc", "-n", self._name(index), "qdisc", "del", "dev", "eth1", "root", check=False)
 
     def unplug_second(self, index: int) -> None:
-        """As `unplug`, for the second interface."""
+        """Like `unplug`, for the second interface."""
         call("ip", "-n", self._switch, "link", "set", "second%d" % index, "down")
 
     def sent(self, index: int, interface: str) -> int:
-        """Bytes that left a node through an interface."""
+        """Return the bytes that a node has sent through an interface."""
         command = self.command(index, ["cat", "/sys/class/net/%s/statistics/tx_bytes" % interface])
         return int(call(*command))
 
@@ -187,7 +187,7 @@ class TwinNamespaces(Namespaces):
 
 
 def why_no_namespaces() -> Optional[str]:
-    """The reason to skip tests that need them."""
+    """Return the reason to skip tests that need namespaces, or None."""
     if os.geteuid() != 0:
         return "needs root for network namespaces"
     missing = missing_programs("ip", "tc")
@@ -195,7 +195,7 @@ def why_no_namespaces() -> Optional[str]:
 
 
 def _sweep() -> None:
-    """Remove what a test process left that was killed."""
+    """Remove what a killed test process left behind."""
     for line in call("ip", "netns", "list").splitlines():
         found = re.match(r"dolly-ring-(\d+)-[\w-]+", line)
         if found and not Path("/proc", found.group(1)).exists():
@@ -203,8 +203,8 @@ def _sweep() -> None:
 
 
 def free_port(address: str) -> int:
-    """A port that nobody listens on, also not on all addresses at once; no connection takes it meanwhile."""
-    # Processes that run tests at once have numbers that lie side by side; a test may take the next ports too.
+    """Return a port that is free on this address and on all; outgoing connections do not take it later."""
+    # Parallel test processes have adjacent ids, and a test may also use the next ports.
     first = os.getpid() * 131 % _PORTS
     for step in range(_PORTS):
         port = FIRST_PORT + (first + step) % _PORTS

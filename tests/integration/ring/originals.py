@@ -1,24 +1,24 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A peer that behaves on the network as the original dolly does, with its habits and its faults.
+"""A peer that behaves on the network like the original dolly, with its habits and its faults.
 
     python3 originals.py client BIND DATA-PORT CONTROL-PORT OUTFILE [HABIT=VALUE...]
     python3 originals.py server TEXT-FILE DATA-PORT CONTROL-PORT INFILE [HABIT=VALUE...]
 
-One thread, one block of the transfer size after the other, to all children in turn; a read that returns something
-is taken for all there is. Written from the facts of the protocol and without any help of the engine. Habits:
+One thread sends one block of the transfer size after the other, to all children in turn, and takes the result
+of one read for all there is. Written from the facts of the protocol, without the engine. Habits:
 
-    name=NAME          what it finds itself by in the list, if not BIND
+    name=NAME          the name by which it finds itself in the list (default: BIND)
     block=BYTES        the transfer size, 4096
-    drip=BYTES         write the text in pieces of so many, with pauses between them
+    drip=BYTES         write the text in pieces of this size, with pauses between them
     drip-length=BYTES  the same for the 8 bytes
-    die-after=BYTES    end without a word when so much has come or gone
-    short=BYTES        announce so many bytes more than are sent
+    die-after=BYTES    exit silently after this many bytes
+    short=BYTES        announce this many bytes more than are sent
     early=1            send the length before the data
     repeat=N           send the length N times (what 0.64 does to the first of N children)
-    wrong=BYTES        answer with so many bytes too few
+    wrong=BYTES        answer with this many bytes too few
     deaf=1             listen, but read nothing after the text
-    pause=SECONDS      wait so long before the data
+    pause=SECONDS      wait this long before the data
     dummy=1            measure the network: the text says dummy, and nothing is written
 """
 
@@ -61,7 +61,7 @@ def send(sock, data, drip):
 
 
 class Ring:
-    """What the text says, by the place of its lines."""
+    """The values of the text, found by the position of their lines."""
 
     def __init__(self, text):
         lines = text.decode().split("\n")
@@ -100,13 +100,13 @@ class Ring:
 
 
 class Node:
-    """What server and clients have in common: connections to children, and the answers."""
+    """What server and clients share: connections to children, and their answers."""
 
     def __init__(self, data_port, control_port):
         self.ports = int(data_port), int(control_port)
         self.block = habit("block", 4096)
         self.controls = []
-        self.data = []  # for each child a list of connections
+        self.data = []  # for each child, a list of connections
         self.moved = 0
 
     def dial(self, ring, me):
@@ -190,7 +190,7 @@ def await_ready(node, wanted):
             info = control.recv(1024)
             assert info, "read returned 0 from backflow in buildring."
             sys.stderr.write(info.decode())
-            ready += info.count(b"ready")  # in each read by itself
+            ready += info.count(b"ready")  # counted in each read separately
     assert ready == wanted, "counted %d of %d" % (ready, wanted)
 
 
@@ -260,7 +260,7 @@ def transmit(node, up, data, output):
 
 
 def take_round(node, data, output, left):
-    """One block of each connection; the further ones are passed on at full length, whatever came."""
+    """Read a block from each connection. Further connections pass on full blocks, padded if necessary."""
     taken = 0
     for index, sock in enumerate(data):
         wanted = min(node.block, left - taken)
@@ -273,7 +273,7 @@ def take_round(node, data, output, left):
         taken += len(block)
         node.count(len(block))
     if not taken:
-        time.sleep(0.001)  # the original goes round and round
+        time.sleep(0.001)  # the original spins here
     return taken
 
 

@@ -12,15 +12,15 @@ import time
 from pathlib import Path
 from typing import IO, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-#: Nothing that a test waits for takes this long, not even on a machine that is busy with other things.
+#: No wait of a test takes this long, even on a busy machine.
 PATIENCE_S = 60.0
 _PAUSE_S = 0.02
-#: Of a program's output, which may be a whole image.
+#: The end of a program's output to show; the whole may be an image.
 _MAX_SHOWN = 20000
 
 
 def until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> float:
-    """Wait for a condition; the seconds it took. AssertionError with `what` when it does not come true."""
+    """Wait for a condition. Returns the seconds it took. Raises AssertionError with `what` on a timeout."""
     began_at = time.monotonic()
     while not condition():
         assert time.monotonic() - began_at < patience_s, "waited %gs in vain for %s" % (patience_s, what)
@@ -37,7 +37,7 @@ class Counts(NamedTuple):
 
 
 class Program:
-    """One process. Its output goes to two files; `end` must be called, whatever happened."""
+    """One process. Its output goes to two files. `end` must always be called."""
 
     def __init__(
         self, name: str, command: Sequence[str], folder: Path, stdin: Optional[IO[bytes]] = None,
@@ -45,7 +45,7 @@ class Program:
     ) -> None:
         self.name = name
         self.folder = folder
-        #: The largest resident size that was seen while somebody waited for it, in KiB.
+        #: The largest resident size seen while waiting for it, in KiB.
         self.peak_kib = 0
         self._paths = folder / (".%s.out" % name), folder / (".%s.log" % name)
         with self._paths[0].open("wb") as out, self._paths[1].open("wb") as log:
@@ -58,7 +58,7 @@ class Program:
         return self._process.pid
 
     def cpu_s(self) -> float:
-        """Seconds of processor time that it has taken so far."""
+        """Return the processor time that it has used so far, in seconds."""
         fields = Path("/proc/%d/stat" % self.pid).read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime, stime
 
@@ -69,21 +69,21 @@ class Program:
 
     @property
     def out_path(self) -> Path:
-        """The file that its standard output goes to, unless that was given."""
+        """The file for its standard output, unless `stdout` was given."""
         return self._paths[0]
 
     @property
     def out(self) -> str:
-        """What it printed."""
+        """Its standard output."""
         return self._paths[0].read_text(errors="replace")
 
     @property
     def log(self) -> str:
-        """What it wrote to standard error."""
+        """Its standard error."""
         return self._paths[1].read_text(errors="replace")
 
     def wait(self, patience_s: float = PATIENCE_S) -> int:
-        """Wait until it ends by itself; the exit status. Watches its memory meanwhile."""
+        """Wait until it ends by itself, watching its memory. Returns the exit status."""
         until(self.has_ended, "the end of %s" % self.name, patience_s)
         return self._process.returncode
 
@@ -99,39 +99,39 @@ class Program:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End it the hard way, now."""
+        """Kill it with SIGKILL and wait for its end."""
         self._process.kill()
         self._process.wait(PATIENCE_S)
 
     def end(self) -> bool:
-        """Make sure that it is gone; whether it still ran."""
+        """Kill it if it still runs. Returns whether it did."""
         if self.code is not None:
             return False
         self.kill()
         return True
 
     def is_listening(self) -> bool:
-        """Whether it says so, or has ended."""
+        """Whether it reports that it listens, or has ended."""
         return "listening on port" in self.log or self.code is not None
 
     @property
     def counts(self) -> Counts:
-        """How many bytes a client says that it received, sent, and had already."""
+        """The bytes that a client reports as received, sent, and held before."""
         found = re.search(r"received (\d+) bytes, sent (\d+), had (\d+) from", self.log)
         assert found, "%s did not say what it received" % self.name
         return Counts(*map(int, found.groups()))
 
     def report(self) -> str:
-        """All that a person wants to see of it when a test has failed."""
+        """Format its log and output for a failed test."""
         return "--- %s (exit status %s)\n%s%s" % (self.name, self.code, self.log, self.out[-_MAX_SHOWN:])
 
     def has_ended(self) -> bool:
-        """Whether it has; also notes how much memory it has taken so far."""
+        """Whether it has ended. Also records the memory that it has used so far."""
         self._note_memory()
         return self.code is not None
 
     def _note_memory(self) -> None:
-        # proc(5): VmHWM never goes down, and is gone with the process.
+        # proc(5): VmHWM never decreases, and disappears with the process.
         try:
             status = Path("/proc/%d/status" % self.pid).read_text()
         except OSError:
@@ -142,7 +142,7 @@ class Program:
 
 
 class Row:
-    """One line of the table of results."""
+    """A row of the table of results."""
 
     def __init__(self, cells: List[str], reason: str) -> None:
         self.name, self.state, self.size, _seconds, _rate, verified, repaired, *more = cells
@@ -153,7 +153,7 @@ class Row:
 
 
 def results(output: str) -> Dict[str, Row]:
-    """The rows of the table that a server or a client prints, by name of the node."""
+    """Return the rows of the table that a server or a client prints, by name of the node."""
     lines = output.splitlines()
     heads = [index for index, line in enumerate(lines) if line.startswith("node ")]
     assert heads, "there is no table of results in: %s" % output

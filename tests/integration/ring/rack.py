@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A rack: clients and one server as real processes, each in a directory of its own, each seen to its end."""
+"""A rack: clients and a server as real processes, each in its own directory, each watched until it ends."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from ansible_collections.dolly.ring.tests.integration.ring.networks import Loopb
 from ansible_collections.dolly.ring.tests.integration.ring.processes import Program, Row, results, until
 
 DOUBLES = Path(__file__).with_name("doubles.py")
-KEY = "0123456789abcdef" * 4  # as text, so that it would be seen wherever it leaked to
-#: Instead of an address to listen on: all of them.
+KEY = "0123456789abcdef" * 4  # as text, so that a leak would be easy to find
+#: In place of an address to listen on: all addresses.
 EVERYWHERE = "everywhere"
 
 
 def build_engine(path: Path) -> Path:
-    """The engine as one file, with its modules compiled: hundreds of starts would compile them again."""
+    """Pack the engine with compiled modules, because hundreds of starts would compile them again."""
     write_engine(str(path))
     with zipfile.ZipFile(path, "a") as archive:
         for name in archive.namelist():
             source = archive.read(name)
             code = compile(source, name, "exec", dont_inherit=True)
-            # One that is never compared with its source, which lies beside it all the same.
+            # Unchecked: never compared with its source, which is in the archive as well.
             compiled = _bootstrap_external._code_to_hash_pyc(code, importlib.util.source_hash(source), False)
             archive.writestr(name + "c", compiled)
     return path
 
 
 class Rack:
-    """Node 0 is the server; clients are 1, 2, ... in ring order. `clear` must be called, whatever happened."""
+    """Node 0 is the server; clients are 1, 2, ... in ring order. `clear` must always be called."""
 
     def __init__(self, network: Union[Loopback, Namespaces], engine: Path, folder: Path) -> None:
         self.network = network
@@ -44,12 +44,12 @@ class Rack:
         self.programs: List[Program] = []
         self.clients: Dict[int, Program] = {}
         self.server: Optional[Program] = None
-        #: Where clients keep the journals of disks.
+        #: The directory for clients' journals of disks.
         self.state = folder / "state"
         self._engine = engine
         self._key = self.make_key("key", KEY)
         self._addresses: Dict[int, str] = {}
-        #: What the server reads as its standard input, and where a client's standard output goes, by number.
+        #: The server's standard input, and the standard output of clients by number.
         self.stdin: Optional[IO[bytes]] = None
         self.stdouts: Dict[int, IO[bytes]] = {}
 
@@ -62,33 +62,33 @@ class Rack:
         return path
 
     def image(self, size: int) -> Path:
-        """An image of this size, made once."""
+        """Return an image of this size, which is made only once."""
         path = self.folder / ("image-%d" % size)
         return path if path.exists() else images.make_image(path, size)
 
     def node_folder(self, index: int) -> Path:
-        """A node's working directory."""
+        """Return the working directory of a node."""
         path = self.folder / ("node%d" % index)
         path.mkdir(exist_ok=True)
         return path
 
     def target(self, index: int) -> Path:
-        """Where a node has its copy in the end."""
+        """Return the path of a node's finished copy."""
         return self.node_folder(index) / "out.img"
 
     def partial(self, index: int) -> Path:
-        """Where a node has its copy before."""
+        """Return the path of a node's unfinished copy."""
         return self.node_folder(index) / ".out.img.dolly-partial"
 
     def journal(self, index: int) -> Path:
-        """Where a node says what it has, for the next run."""
+        """Return the path of a node's journal for the next run."""
         return self.node_folder(index) / ".out.img.dolly-journal"
 
     def address(self, index: int) -> str:
         return self._addresses.get(index) or self.network.address(index)
 
     def use_address(self, index: int, address: str) -> None:
-        """Have a node dialled at another address than its network gives it."""
+        """Give a node another address than that of its network."""
         self._addresses[index] = address
 
     # --- starting -----------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ class Rack:
     def start_client(
         self, index: int, *options: str, fault: Sequence[str] = (), key: Optional[Path] = None, bind: str = ""
     ) -> Program:
-        """Start a client; it may not listen yet when this returns."""
+        """Start a client, without waiting until it listens."""
         arguments = ["--key-file", str(key or self._key), "--port", str(self.network.port)]
         if bind != EVERYWHERE:
             arguments += ["--bind", bind or self.address(index)]
@@ -106,7 +106,7 @@ class Rack:
         return program
 
     def start_clients(self, count: int, *options: str) -> None:
-        """Start clients 1 to `count` but those that run already, and wait until all of them listen."""
+        """Start those of clients 1 to `count` that do not run yet, and wait until all of them listen."""
         for index in range(1, count + 1):
             if index not in self.clients:
                 self.start_client(index, *options)
@@ -118,7 +118,7 @@ class Rack:
     def start_server(
         self, image: Union[Path, str], *options: str, nodes: Optional[Sequence[int]] = None, fault: Sequence[str] = ()
     ) -> Program:
-        """Start the server, for all clients unless told otherwise."""
+        """Start the server, by default for all clients."""
         hosts = ",".join(self.address(index) for index in (nodes or sorted(self.clients)))
         arguments = ["--key-file", str(self._key), "--port", str(self.network.port), "-S", self.address(0)]
         arguments += ["-H", hosts, "-I", str(image)]
@@ -128,16 +128,16 @@ class Rack:
         return self.server
 
     def start_bare_server(self, *arguments: str) -> Program:
-        """Start the server with these options and the key alone."""
+        """Start the server with the key and these options only."""
         self.server = self._start("server", 0, (), ["--key-file", str(self._key), *arguments])
         return self.server
 
     def start_program(self, name: str, index: int, *arguments: str) -> Program:
-        """Start the engine on a node with no options but these."""
+        """Start the engine on a node with these options only."""
         return self._start(name, index, (), list(arguments))
 
     def start_configured(self, tab: Path, *options: str) -> Program:
-        """Start the server with a configuration file that says everything else."""
+        """Start the server with a configuration file that contains the other options."""
         arguments = ["--key-file", str(self._key), "--port", str(self.network.port), "-S", self.address(0)]
         arguments += ["-f", str(tab), *options]
         self.server = self._start("server", 0, (), arguments)
@@ -145,7 +145,7 @@ class Rack:
 
     def _start(self, name: str, index: int, fault: Sequence[str], arguments: List[str]) -> Program:
         start = [str(self._engine)] if not fault else [str(DOUBLES), str(self._engine), *fault]
-        # -S: the engine is standard library alone, and what lies in site-packages here costs time.
+        # -S: the engine needs the standard library only, and site-packages would cost time.
         command = [sys.executable, "-S", *start, "-v", *arguments]
         stdin = self.stdin if name == "server" else None
         command = self.network.command(index, command)
@@ -156,7 +156,7 @@ class Rack:
     # --- during and after a run ---------------------------------------------------------------------
 
     def clone(self, image: Path, *options: str, fault: Sequence[str] = ()) -> Dict[int, Row]:
-        """A run from start to end that has to be good on every node; what the server says of each."""
+        """Do a complete run that must be good on every node. Returns the server's row of each node."""
         self.start_server(image, *options, fault=fault)
         assert self.finish() == 0
         rows = self.rows()
@@ -167,22 +167,22 @@ class Rack:
         return rows
 
     def cure(self, index: int) -> None:
-        """Let a node whose source or target was made slow (0: the server) go on as fast as it can."""
+        """End the artificial slowness of a node's source or target (0: the server)."""
         (self.node_folder(index) / "cured").touch()
 
     def finish(self, expected_to_run: Sequence[int] = ()) -> int:
-        """Wait until all have ended by themselves, but those that cannot; the server's exit status."""
+        """Wait until all but `expected_to_run` have ended. Returns the server's exit status."""
         assert self.server is not None
         server = self.server
         watched = [client for index, client in self.clients.items() if index not in expected_to_run]
-        # All of them each time: that notes their memory as well.
+        # Ask all of them each time, because that records their memory as well.
         until(lambda: [one.has_ended() for one in [*watched, server]][-1], "the end of the run")
         for client in watched:
             client.wait(30.0)
         return server.wait()
 
     def rows(self) -> Dict[int, Row]:
-        """What the server says of each node."""
+        """Return the server's row of each node."""
         assert self.server is not None
         by_name = results(self.server.out)
         return {
@@ -192,19 +192,19 @@ class Rack:
         }
 
     def await_data(self, index: int, size: int) -> None:
-        """Wait until a node has written so many bytes."""
+        """Wait until a node has written this many bytes."""
         until(lambda: images.allocated(self.partial(index)) >= size, "%d bytes on node %d" % (size, index))
         assert not self.target(index).exists(), "node %d was ready too soon to disturb it" % index
 
     def check_copy(self, index: int, image: Path) -> None:
-        """The file of a node is the image, and nothing half done lies beside it."""
+        """Check that the file of a node is the image, and that no partial file lies beside it."""
         assert self.target(index).stat().st_size == image.stat().st_size
         assert images.digest(self.target(index)) == images.digest(image)
         assert not self.partial(index).exists()
         assert not self.journal(index).exists()
 
     def next_run(self) -> None:
-        """End what is left of a run, so that the same nodes can be started for another one."""
+        """End the rest of a run, so that the same nodes can be started for another run."""
         self.clear()
         self.clients.clear()
 
@@ -212,5 +212,5 @@ class Rack:
         return "\n".join(program.report() for program in self.programs)
 
     def clear(self) -> List[str]:
-        """End whatever still runs; the names of those that did."""
+        """End every program that still runs. Returns their names."""
         return [program.name for program in self.programs if program.end()]
