@@ -20,9 +20,10 @@ from .descriptor_store import DescriptorStore
 from .facts import TargetFacts
 from .record import Record, device_identity, device_record
 
-#: BLKZEROOUT wants whole logical blocks; whole pages keep it away from pages that others write to.
+#: BLKZEROOUT needs whole logical blocks; with whole pages it does not touch pages that other threads write
+#: to.
 _PAGE = 4096
-#: udev holds a shared lock while it looks at a device that somebody has just closed.
+#: udev holds a shared lock while it probes a device that was just closed.
 _LOCK_TRIES = 20
 _LOCK_PAUSE_S = 0.1
 _UDEV_TIMEOUT_S = 30.0
@@ -85,7 +86,7 @@ class BlockStore(DescriptorStore):
         self._uncover(offset, length)
 
     def _uncover(self, offset: int, length: int) -> None:
-        """What is written is read back as it is. The rest of a piece may be of another chunk, and right."""
+        """Remove a written range from the overlay. The rest of a piece may belong to another chunk: keep it."""
         if self._overlay:
             with self._overlay_lock:
                 self._overlay = gpt.without(self._overlay, offset, length)
@@ -101,10 +102,10 @@ class BlockStore(DescriptorStore):
         linux.write_zeros(fd, last, end - last)
 
     def _let_zero(self, fd: int, offset: int, length: int) -> bool:
-        """Have the device itself zero whole blocks; whether it could.
+        """Let the device itself zero whole blocks; return whether it could.
 
-        By a hole first, which takes no room on a thin device, or in the file behind a loop device, and reads as zeros
-        for certain: the kernel refuses it where it does not. BLKZEROOUT has the blocks allocated.
+        A hole is tried first: it takes no room on a thin device, or in the file behind a loop device, and the
+        kernel refuses it where it would not read as zeros. BLKZEROOUT allocates the blocks.
         """
         self._can_punch = self._can_punch and linux.punch_hole(fd, offset, length)
         if self._can_punch:
@@ -113,10 +114,10 @@ class BlockStore(DescriptorStore):
         return self._can_zero_out
 
     def compare(self, tables: Sequence[gpt.Table] = ()) -> None:
-        """Note that the whole device is claimed, and that doing nothing to it is a result.
+        """Note that the whole device is compared, and that an unchanged device is a valid result.
 
-        Where one of the image's `tables` was moved by an earlier run, and is to be now, it counts as what the image
-        has: bytes that were moved are read, and sent, as they were before. Raises OSError.
+        If an earlier run moved one of the image's `tables`, and this run is to move it too, the table counts
+        as equal: its bytes are read, and sent, as the image has them. Raises OSError.
         """
         self._is_compared = True
         if not self.needs_finalizing:
@@ -131,9 +132,9 @@ class BlockStore(DescriptorStore):
         return self._is_compared and not self.is_written
 
     def close(self) -> None:
-        """Let go of it and, where udev runs, wait until it has looked at what is there now.
+        """Close the device and, where udev runs, wait until udev has probed the new content.
 
-        So that whoever comes after this run finds the names below /dev/disk that the new content has.
+        Then the names below /dev/disk match the new content when the run ends.
         """
         is_news = self._is_published and not self.is_untouched and not self._descriptor.is_closed
         if is_news and self._is_whole_disk:
@@ -154,21 +155,21 @@ class BlockStore(DescriptorStore):
             with self._descriptor as fd:
                 self._move_gpt(fd)
         except OSError as error:
-            if not self.flushes:  # it may be the image that did not get to the medium
+            if not self.flushes:  # the error may concern the image, which was not flushed before
                 raise self._fail_at("fsync", 0, error) from error
             raise TableNotMoved(self.path, error.strerror or str(error)) from error
 
     def _publish(self, fd: int) -> None:
-        if linux.device_size(fd) < self.size:  # it was made smaller, and the end of the image is gone
+        if linux.device_size(fd) < self.size:  # the device was shrunk, and the end of the image is gone
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._is_published = True
 
     def _reread_partitions(self) -> None:
-        """When nobody reads the disk any more: the kernel tells others of partitions, and they may write to them."""
+        """Call this after the last read: once the kernel announces partitions, others may write to them."""
         try:
             with self._descriptor as fd:
                 linux.reread_partitions(fd)
-        except OSError as error:  # the image is good all the same, and not every device has partitions
+        except OSError as error:  # the image is still good, and not every device has partitions
             self.notes.append("the partition table of %s was not read again: %s" % (self.path, error.strerror))
 
     def _move_gpt(self, fd: int) -> None:
@@ -197,15 +198,16 @@ def _reader(fd: int, overlay: Sequence[Tuple[int, bytes]] = ()) -> gpt.Read:
 
 
 class BlockTarget(Target):
-    """A block device. `facts` say which one is meant; another one under the same name is refused."""
+    """A block device. `facts` identify the device; another device under the same name is refused."""
 
     def __init__(
         self, facts: TargetFacts, state_dir: str = "", resumes: bool = True, compares: bool = False
     ) -> None:
         self.facts = facts
-        #: To be set before `begin`: move the backup of a GUID partition table to the end of the disk afterwards.
+        #: Set before `begin`: whether `finalize` moves the backup of a GUID partition table to the disk's
+        #: end.
         self.moves_gpt = False
-        #: The same: the partition tables of the image, where they are known.
+        #: Set before `begin`: the partition tables of the image, where they are known.
         self.tables: Sequence[gpt.Table] = ()
         self._compares = compares
         self._path = facts.real_path
@@ -215,7 +217,7 @@ class BlockTarget(Target):
         self._size = 0
 
     def prepare(self) -> None:
-        """Open it O_EXCL, which the kernel refuses for what is in use, and lock it against udev."""
+        """Open the device O_EXCL, which the kernel refuses for a device in use, and lock it against udev."""
         try:
             self._fd = self._open()
         except OSError as error:
@@ -266,7 +268,7 @@ class BlockTarget(Target):
             try:
                 return os.open(self._path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW)
             except OSError as error:
-                # Whoever looks whether a device is in use has it for a moment.
+                # A program that probes whether a device is in use holds it for a moment.
                 if error.errno != errno.EBUSY or not left:
                     raise
                 time.sleep(_OPEN_PAUSE_S)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a target is refused. Works on facts alone, and writes one sentence for each reason."""
+"""Why a target is refused: decided from facts alone, with one sentence for each reason."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def check_target(
 ) -> None:
     """Raise Refused, with the gravest reason, if the image must not be written to this target.
 
-    `image_size`: bytes, None if not known yet. `needed_bytes`: what the image takes on a file system once
-    its holes are left out; `image_size` if None. `source`: also from another host, which its boot id shows.
+    `image_size`: bytes, None if not known yet. `needed_bytes`: bytes that the image takes on a file system
+    without its holes; `image_size` if None. `source`: may be on another host, which its boot id shows.
     """
     _check_expectations(facts, policy)
     _check_source(facts, source)
@@ -45,7 +45,7 @@ def check_target(
 
 
 def check_same(facts: TargetFacts, seen: Optional[TargetFacts]) -> None:
-    """Raise Refused if a path has come to mean another place since somebody looked and had `seen` there."""
+    """Raise Refused if a path leads to another place than it did when `seen` was found there."""
     if seen is None or os.path.abspath(facts.path) != os.path.abspath(seen.path):  # the first of several parts
         return
     is_same = _is_same_device if "block" in (facts.kind, seen.kind) else _is_same_place
@@ -61,12 +61,12 @@ def _is_same_device(facts: TargetFacts, seen: TargetFacts) -> bool:
         return False
     is_known = is_told or bool(seen.serial or seen.wwn)
     if facts.device != seen.device and not (is_known and facts.real_path == seen.real_path):
-        return False  # with a name that is its own: partitions get new numbers when their table is read again
+        return False  # known by its path: rereading a table renumbers partitions
     return facts.size == seen.size or (is_known and not seen.is_partition)  # a disk may have grown
 
 
 def _is_same_place(facts: TargetFacts, seen: TargetFacts) -> bool:
-    """For a file. Numbers of directories, and of file systems without a disk, may be others after a new mount."""
+    """Compare files. A new mount may change directory inodes, and device numbers without a disk."""
     is_numbered = not facts.device.startswith("0:") or not seen.device.startswith("0:")
     return facts.real_path == seen.real_path and (facts.device == seen.device or not is_numbered)
 
@@ -118,7 +118,7 @@ def _check_source(facts: TargetFacts, source: Optional[SourceFacts]) -> None:
 
 
 def _check_archive(facts: TargetFacts, source: Optional[SourceFacts]) -> None:
-    """No machine starts from a disk that holds the bytes of an archive instead of what is packed in it."""
+    """Refuse a packed archive for a device: no machine boots from a disk with an archive's bytes."""
     if source is not None and source.archive and facts.kind == "block":
         found = "the source, %s, is compressed (%s), and its bytes would be written to this device without unpacking"
         allow = 'compressed: true (in a play dolly_ring_compressed, in a file for -f "compressed infile"), or a file'
@@ -150,7 +150,7 @@ def _check_use(facts: TargetFacts) -> None:
 
 
 def _check_sector_size(facts: TargetFacts, source: SourceFacts) -> None:
-    """A GUID partition table counts in sectors: on a disk with others nobody finds it, and nothing starts."""
+    """Refuse a GUID partition table made for another sector size: no firmware finds it on this disk."""
     made_for = [table[0] for table in source.gpt]
     if facts.kind != "block" or facts.is_partition or not facts.sector_size or not made_for:
         return

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compressed streams: a sink that decompresses on the way, a source that compresses, and telling the kinds apart.
+"""Compressed streams: a sink that decompresses, a source that compresses, and detecting the codec.
 
-An archive may be several in a row, as gzip, xz, bzip2 and zstd allow. What ends early, what does not decompress and
-what follows the last archive fails the node: it would be a copy that nobody asked for. Zeros behind the end are what
-tapes and block devices leave there; gzip and xz skip them, and so it is here.
+A stream may hold several archives in a row, as gzip, xz, bzip2 and zstd allow. A stream that ends early, does
+not decompress, or has other bytes behind its last archive fails the node: the result would be a wrong copy.
+Zeros behind the end come from tapes and block devices; they are skipped for gzip and xz, as those programs
+do.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .stream import Stream
 from .window import Sink, SinkOpener
 from .zstd import ZstdProgram, find_zstd, new_zstd
 
-#: First bytes of each kind; of zstd also those of a frame to be skipped.
+#: First bytes of each codec; for zstd also those of skippable frames.
 MAGIC: Dict[str, Tuple[bytes, ...]] = {
     "gzip": (b"\x1f\x8b\x08",),
     "xz": (b"\xfd7zXZ\x00",),
@@ -31,9 +32,9 @@ MAGIC: Dict[str, Tuple[bytes, ...]] = {
 }
 SUFFIXES = (".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz2", ".tbz", ".zst", ".tzst")
 HEAD_LENGTH = max(len(magic) for kinds in MAGIC.values() for magic in kinds)
-#: At most so many compressed bytes are looked at together, so that an error has a place.
+#: Most compressed bytes that are decompressed at once, so that an error has a precise offset.
 _PIECE = 64 * 1024
-#: At most so many bytes come out at once: a bomb must not fill the memory.
+#: Most decompressed bytes at once: a decompression bomb must not fill the memory.
 _MAX_OUT = 1024 * 1024
 _GZIP_FORMAT = 31  # zlib.decompressobj: largest window, with a header and a checksum of gzip
 _XZ_PADDING = 4
@@ -41,7 +42,7 @@ _ERRORS = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
 
 
 def codec_of(head: bytes) -> str:
-    """The kind of compression that a stream begins with, "" for none that is known."""
+    """Return the codec of a stream from its first bytes, "" if it is none of the known codecs."""
     for codec, kinds in MAGIC.items():
         if head.startswith(kinds):
             return codec
@@ -54,7 +55,7 @@ def has_known_suffix(path: str) -> bool:
 
 
 def check_codec(codec: str) -> None:
-    """Raise Refused where this node cannot decompress such a stream."""
+    """Raise Refused if this node cannot decompress this codec."""
     if codec == "zstd" and new_zstd() is None and find_zstd() is None:
         found = "this node has no way to decompress zstd"
         raise Refused("the compressed source", found, "Python 3.14 or the program zstd on the node")
@@ -63,7 +64,7 @@ def check_codec(codec: str) -> None:
 
 
 class DecompressSink:
-    """A sink that writes what comes out of a compressed stream to another one."""
+    """A sink that decompresses a stream and writes the result to another sink."""
 
     flushes = True
 
@@ -76,7 +77,7 @@ class DecompressSink:
 
     @property
     def notes(self) -> List[str]:
-        """Those of the sink behind it."""
+        """The notes of the sink behind it."""
         return self._sink.notes
 
     def write(self, view: memoryview, offset: int) -> None:
@@ -110,7 +111,7 @@ class DecompressSink:
 
 
 class DecompressOpener:
-    """What decompresses, before any byte."""
+    """Opens a DecompressSink in front of the sink of another opener."""
 
     def __init__(self, codec: str, opener: SinkOpener) -> None:
         self._codec = codec
@@ -138,7 +139,7 @@ class Archives:
         self._padding = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What comes out when `data` goes in."""
+        """Decompress `data`; yield the result."""
         while data:
             if self._archive is None:
                 data = self._begin(self._head + data)
@@ -151,7 +152,7 @@ class Archives:
                 self._count += 1
 
     def end(self) -> Iterator[bytes]:
-        """There is no more; raises ValueError when there should be."""
+        """Note the end of the stream. Raises ValueError if an archive is incomplete."""
         if self._archive is not None or not self._count:
             raise ValueError("it ends in the middle of the archive")
         if self._head:
@@ -160,10 +161,10 @@ class Archives:
         yield from ()
 
     def abort(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to close."""
 
     def _begin(self, data: bytes) -> bytes:
-        """Find the next archive; what is left of the data."""
+        """Find the next archive; return the data from its beginning on."""
         self._head = b""
         if self._count and self._codec in ("gzip", "xz"):
             stripped = data.lstrip(b"\0")
@@ -193,7 +194,7 @@ class Archives:
                 yield piece
             if archive.eof:
                 return
-            if self._codec == "gzip":  # zlib hands back what it had no room for
+            if self._codec == "gzip":  # zlib returns the input that it had no room for
                 data = archive.unconsumed_tail
                 if not data and len(piece) < _MAX_OUT:
                     return
@@ -218,7 +219,7 @@ def _decoder(codec: str) -> Any:
 
 
 class SourceStream:
-    """A source that could be read anywhere, read from its beginning to its end."""
+    """A seekable source, read as a stream from beginning to end."""
 
     def __init__(self, source: Union[Source, SplitSource]) -> None:
         self.path = source.path
@@ -241,7 +242,7 @@ class GzipStream:
 
     def __init__(self, stream: Stream) -> None:
         self.path = stream.path
-        #: What lies on a disk, where that is compressed.
+        #: The source on a disk, if one is compressed here.
         self.source = getattr(stream, "source", None)
         self._stream = stream
         self._buffer = make_buffer(_MAX_OUT)

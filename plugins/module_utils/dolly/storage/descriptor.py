@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A file descriptor that threads share: it is closed when its last user has left."""
+"""A file descriptor that threads share: it is closed when its last user has finished."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import List
 class Descriptor:
     """A file descriptor that several threads use and any of them may close.
 
-    The number is given back to the kernel when the last user has left: a thread that wrote to a number
-    that meanwhile meant another file would overwrite that one.
+    The number is closed only when the last user has finished: if another file got the same number meanwhile,
+    a late write would overwrite that file.
     """
 
     def __init__(self, fd: int) -> None:
@@ -26,7 +26,7 @@ class Descriptor:
         self._lock = threading.Lock()
 
     def __enter__(self) -> int:
-        """The number, valid inside the `with`. Raises OSError ECANCELED after `close`."""
+        """Return the number, valid inside the `with`. Raises OSError ECANCELED after `close`."""
         with self._lock:
             if self._is_closed:
                 raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
@@ -39,9 +39,10 @@ class Descriptor:
             self._close_if_idle()
 
     def replace(self, fd: int) -> None:
-        """Give `fd`, which it owns from now on, to all later users; who is in stays with the old one until it leaves.
+        """Own `fd` from now on and give it to all later users; present users keep the old one until they
+        finish.
 
-        Nobody finds it closed in between. After `close` the new one is closed too.
+        At no time does a user find the descriptor closed. After `close` the new one is closed too.
         """
         with self._lock:
             self._replaced.append(self._fd)
@@ -49,7 +50,7 @@ class Descriptor:
             self._close_if_idle()
 
     def close(self) -> None:
-        """No new users; closed when the present ones have left. May be called twice."""
+        """Admit no new users, and close when the present ones have finished. May be called twice."""
         with self._lock:
             self._is_closed = True
             self._close_if_idle()
@@ -60,7 +61,7 @@ class Descriptor:
         return self._is_closed
 
     def _close_if_idle(self) -> None:
-        if self._users:  # nobody says which of them he has
+        if self._users:  # it is not recorded which descriptor each user has
             return
         if self._is_closed:
             self._replaced.append(self._fd)
@@ -68,6 +69,6 @@ class Descriptor:
         while self._replaced:
             fd = self._replaced.pop()
             if fd >= 0:
-                # What was to be kept has been through fsync; Linux frees the number in any case.
+                # Data to be kept has been through fsync already; Linux frees the number in any case.
                 with contextlib.suppress(OSError):
                     os.close(fd)

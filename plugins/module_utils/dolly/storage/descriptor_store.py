@@ -17,7 +17,7 @@ from .descriptor import Descriptor
 
 
 class DescriptorStore(Store):
-    """A store whose bytes are in a file or a device. How to zero and to publish is up to the subclass."""
+    """A store whose bytes are in a file or a device. Subclasses define how to zero and to publish."""
 
     def __init__(self, fd: int, path: str, size: int) -> None:
         self.path = path
@@ -31,7 +31,7 @@ class DescriptorStore(Store):
     def receive(self, lane: Lane, offset: int, length: int) -> int:
         self._check_bounds(offset, length)
         self._raise_if_failed()
-        try:  # what `_writing` does, for the one call that every step makes
+        try:  # inlined from `_writing`, because this call is made for every step
             with self._descriptor as fd:
                 self._before_write(fd, offset, length)
                 return lane.to_file(fd, offset, length)
@@ -54,7 +54,7 @@ class DescriptorStore(Store):
         with self._reading(offset) as fd:
             while offset < end:
                 count = lane.from_file(fd, offset, end - offset)
-                if not count:  # somebody cut the target short behind our back
+                if not count:  # another program truncated the target
                     raise OSError(errno.EIO, os.strerror(errno.EIO))
                 offset += count
 
@@ -62,7 +62,7 @@ class DescriptorStore(Store):
         part = view[: max(0, self.size - offset)]
         with self._reading(offset) as fd:
             count = linux.read_into(fd, part, offset)
-        if count < len(part):  # somebody cut the target short behind our back
+        if count < len(part):  # another program truncated the target
             raise TargetError(self.path, "read", offset + count, errno.EIO)
         return count
 
@@ -102,10 +102,10 @@ class DescriptorStore(Store):
         self.close()
 
     def _before_write(self, fd: int, offset: int, length: int) -> None:
-        """A range is about to be written, perhaps only in part."""
+        """Note that a range is about to be written, perhaps only in part."""
 
     def _cut(self, fd: int, size: int) -> None:
-        """Let what was written end at `size`, where the place has an end of its own that can be moved."""
+        """Truncate the target to `size`, if it is of a kind that can be truncated."""
 
     def _zero_step(self, fd: int, offset: int, length: int) -> None:
         raise NotImplementedError
@@ -114,8 +114,8 @@ class DescriptorStore(Store):
         raise NotImplementedError
 
     def _check_bounds(self, offset: int, length: int) -> None:
-        # Callers check what a peer asks for; this is the last line before the bytes behind an image
-        # that is smaller than its disk.
+        # Callers check what a peer asks for; this is the last check that protects the bytes behind an
+        # image that is smaller than its disk.
         if offset < 0 or length < 1 or offset + length > self.size:
             raise ValueError("range %d+%d is outside the image of %d bytes" % (offset, length, self.size))
 
@@ -148,7 +148,7 @@ class DescriptorStore(Store):
         return self._fail(TargetError(self.path, operation, offset, error.errno or errno.EIO))
 
     def _fail(self, error: TargetError) -> TargetError:
-        """Remember the first failure; returned is the one to raise."""
+        """Remember the first failure, and return it as the error to raise."""
         with self._error_lock:
             if self._error is None:
                 self._error = error

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""No disk at either end: what is left is the network, to be measured."""
+"""Source and target without a disk, to measure the network alone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .facts import TargetFacts
 
 _PIECE = 1024 * 1024
 _MAX_SIZE = 2 ** 63 - 1
-#: Nothing that a network card or a tunnel could compress to nothing.
+#: A pattern that a network card or a tunnel cannot compress to almost nothing.
 _PATTERN = bytes(range(1, 252)) * (_PIECE // 251 + 1)
 
 
 class _Pattern:
-    """Gives bytes that are the same everywhere, and remembers none. `path` is its name in messages."""
+    """Supplies a fixed pattern, and stores nothing. `path` is its name in messages."""
 
     path = "dummy"
 
@@ -31,14 +31,14 @@ class _Pattern:
             length -= len(part)
 
     def release(self, offset: int, length: int) -> None:
-        """Nothing takes memory."""
+        """Do nothing: no memory is used."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 class DummySource(_Pattern):
-    """A source of `size` bytes; of as many as a run has time for, when that is None."""
+    """A source of `size` bytes; None: as many bytes as the run has time for."""
 
     facts = None
 
@@ -46,7 +46,7 @@ class DummySource(_Pattern):
         self.size = _MAX_SIZE if size is None else size
 
     def read(self, offset: int, view: memoryview) -> int:
-        """Fill `view` with the pattern from its beginning."""
+        """Fill `view` with the pattern; return the count."""
         part = view[: max(0, self.size - offset)]
         for start in range(0, len(part), _PIECE):
             piece = part[start : start + _PIECE]
@@ -54,20 +54,20 @@ class DummySource(_Pattern):
         return len(part)
 
     def data_ranges(self) -> RangeSet:
-        """Everything."""
+        """Return the whole image."""
         return RangeSet.span(0, self.size)
 
     def check_unchanged(self) -> None:
-        """It never changes."""
+        """Do nothing: the pattern never changes."""
 
 
 class DummyStore(_Pattern, Store):
-    """Takes bytes, keeps none, and gives others in their place. Not to be verified."""
+    """Discards the bytes it receives, and sends the pattern instead. Cannot be verified."""
 
     def __init__(self, size: Optional[int]) -> None:
         self.size = _MAX_SIZE if size is None else size
         self.notes: List[str] = []
-        self._anything = make_buffer(_PIECE)  # for all threads: nobody looks at it
+        self._anything = make_buffer(_PIECE)  # shared by all threads: the content is never read
 
     def receive(self, lane: Lane, offset: int, length: int) -> int:
         return lane.to_view(self._anything[:length])

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A regular file as target: written beside its final name, renamed over it when it is whole.
+"""A regular file as target: written beside its final name, and renamed over it when it is complete.
 
-Everything happens relative to one open directory, so that a directory that is swapped for another one
-during a run changes nothing.
+All calls are relative to one open directory, so a run is not affected when its directory is replaced by
+another one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PARTIAL_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def partial_name(name: str) -> str:
-    """What a file is called until it is whole; without a run id, so that a later run finds it."""
+    """Return the name of a file until it is complete; without a run id, so that a later run finds it."""
     return ".%s.dolly-partial" % name
 
 
@@ -108,7 +108,7 @@ class FileStore(DescriptorStore):
                 if _is_named(fd, self._partial, directory):
                     os.unlink(self._partial, dir_fd=directory)
         except OSError:
-            pass  # an empty file more: not worth hiding why the run was given up
+            pass  # an empty file remains; the reason why the run was aborted is more important
 
     def _publish(self, fd: int) -> None:
         if self._is_committed:
@@ -128,7 +128,7 @@ class FileStore(DescriptorStore):
 
 
 def take_over_mode(store: Store, fd: int, name: str, directory: int) -> None:
-    """Give a partial file the mode and the owner of the file whose name it is about to take. Raises OSError."""
+    """Give a partial file the mode and owner of the file that it is about to replace. Raises OSError."""
     try:
         old = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
@@ -144,7 +144,7 @@ def take_over_mode(store: Store, fd: int, name: str, directory: int) -> None:
     if os.geteuid() == 0:
         try:
             os.fchown(fd, old.st_uid, old.st_gid)
-        except PermissionError as error:  # NFS does not let every root do that
+        except PermissionError as error:  # NFS may not allow root to change owners
             _note(store, "the owner of %s could not be kept: %s" % (store.path, error.strerror))
     os.fchmod(fd, stat.S_IMODE(old.st_mode) & 0o777)
 
@@ -154,7 +154,7 @@ def _set_default_mode(fd: int) -> None:
 
 
 def sync_directory(store: Store, directory: int) -> None:
-    """Have the names that files have taken on the medium. Raises OSError."""
+    """Flush a directory, so that renames in it are on the medium. Raises OSError."""
     try:
         os.fsync(directory)
     except OSError as error:
@@ -169,7 +169,7 @@ def _note(store: Store, sentence: str) -> None:
 
 
 class FileTarget(Target):
-    """A regular file, there already or not. `facts.real_path` is where it goes."""
+    """A regular file, which may exist already. `facts.real_path` is its place."""
 
     def __init__(self, facts: TargetFacts, resumes: bool = True) -> None:
         self.facts = facts
@@ -179,13 +179,13 @@ class FileTarget(Target):
         self._record: Optional[Record] = None
         self._directory = -1
         self._fd = -1
-        self._is_new = False  # whether the partial file was made here, and nothing has come into it
+        self._is_new = False  # whether this object created the partial file, which is still empty
 
     def prepare(self) -> None:
-        """Open the directory; lock the partial file, an empty one if no run before left any.
+        """Open the directory and lock the partial file; create an empty one if no earlier run left any.
 
-        Here and not in `begin`: another host that has the same target, by a shared file system, is to be refused
-        before anything is written.
+        This is not left to `begin`: another host that has the same target, on a shared file system, must be
+        refused before anything is written.
         """
         self._guard("open", self._open_directory)
         try:
@@ -217,7 +217,7 @@ class FileTarget(Target):
             self._record.close()
         if self._is_new:
             self._is_new = False
-            with contextlib.suppress(OSError):  # an empty file more
+            with contextlib.suppress(OSError):  # at worst an empty file remains
                 if _is_named(self._fd, self._partial, self._directory):
                     os.unlink(self._partial, dir_fd=self._directory)
         fds = (self._fd, self._directory)
@@ -227,7 +227,7 @@ class FileTarget(Target):
                 os.close(fd)
 
     def remove_partial(self) -> None:
-        """Remove what an earlier run left. Raises Refused when it is another run's, or no run's, TargetError."""
+        """Remove the partial file of an earlier run. Raises TargetError; Refused: in use, or not ours."""
         try:
             self._guard("open", self._open_directory)
             self._guard("open", self._lock_existing)
@@ -275,7 +275,7 @@ class FileTarget(Target):
             self._check_partial(fd)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not _is_named(fd, self._partial, self._directory):
-                # The run that held the lock has just renamed it: what is open here is the finished file.
+                # The run that held the lock has just renamed the file: the open file is the finished one.
                 raise BlockingIOError(errno.EWOULDBLOCK, "renamed")
         except BlockingIOError:
             os.close(fd)
@@ -288,7 +288,7 @@ class FileTarget(Target):
 
     def _check_partial(self, fd: int) -> None:
         found = os.fstat(fd)
-        # A second link would let somebody else's file be overwritten through a directory open to all.
+        # With a second link, another user's file could be overwritten through a world-writable directory.
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_uid != os.geteuid():
             raise Refused(self._path, "%s beside it is not a file of an earlier run" % self._partial)
 
@@ -306,7 +306,7 @@ class FileTarget(Target):
 
 
 def _is_named(fd: int, name: str, directory: int) -> bool:
-    """Whether `name` in `directory` still is the open file."""
+    """Whether `name` in `directory` is still the open file."""
     try:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:

@@ -1,9 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The GUID partition table of a disk that is larger than the image on it. Decides what to write; writes nothing.
+"""Moving the backup of a GUID partition table on a disk larger than its image. Computes writes, performs
+none.
 
-The image's backup header lies where the image's disk ended. UEFI 2.10, section 5.3: it belongs into the last block of
-the disk, the backup of the entries before it. Else the kernel and most tools complain, or leave the rest unused.
+The image's backup header lies where the image's disk ended. By UEFI 2.10, section 5.3, it belongs in the last
+block of the disk, behind the backup of the entries. Otherwise the kernel and most tools complain, or leave
+the rest unused.
 """
 
 from __future__ import annotations
@@ -28,10 +30,10 @@ Writes = List[Tuple[int, bytes]]  #: (offset in bytes, data), in the order in wh
 
 
 class Table(NamedTuple):
-    """What a table says that moving its backup changes: numbers of blocks of `block` bytes.
+    """The fields of a table that change when its backup moves, as numbers of blocks of `block` bytes.
 
-    `entries`: where the backup of its entries begins, 0 where there is no backup. `covered`: the size of the entry of
-    the old partition table that protects it.
+    `entries`: where the backup of its entries begins, 0 if there is no backup. `covered`: the size of the
+    entry in the protective MBR.
     """
 
     block: int
@@ -59,7 +61,7 @@ class _Header(NamedTuple):
 
 
 def tables(read: Read) -> Tuple[Table, ...]:
-    """The tables of an image, one for each size of block that it has a good one for: mostly one, or none."""
+    """Return the valid tables of an image, at most one for each block size: usually one, or none."""
     found = []
     for block in _BLOCK_SIZES:
         try:
@@ -77,9 +79,10 @@ def tables(read: Read) -> Tuple[Table, ...]:
 
 
 def as_in_image(read: Read, table: Table, disk_size: int, image_size: int) -> Writes:
-    """What the image has in the places where a disk has a moved `table`; nothing where it is not moved, or not wholly.
+    """Return the image's bytes for the places where a disk has a moved `table`; empty if it is not fully
+    moved.
 
-    What the image has is a guess that its digests have to confirm. `read` is that of the disk.
+    These bytes are a guess that the image's digests have to confirm. `read` reads the disk.
     """
     raw = read(table.block, table.block)
     last = disk_size // table.block - 1
@@ -105,7 +108,7 @@ def as_in_image(read: Read, table: Table, disk_size: int, image_size: int) -> Wr
 
 
 def _before(read: Read, header: _Header, raw: bytes, table: Table) -> Writes:
-    """The blocks of a moved table as they were before."""
+    """Return the blocks of a moved table as they were before the move."""
     block, protective = table.block, bytearray(read(0, table.block))
     if _is_protective(protective):
         struct.pack_into("<I", protective, _MBR_SIZE_AT, table.covered)
@@ -119,7 +122,7 @@ def _before(read: Read, header: _Header, raw: bytes, table: Table) -> Writes:
 
 
 def laid_over(pieces: Writes, offset: int, data: bytes) -> bytes:
-    """`data`, which was read at `offset`, with `pieces` instead of what lies in their places."""
+    """Return `data`, which was read at `offset`, with `pieces` laid over it."""
     found = bytearray(data)
     for start, piece in pieces:
         first, end = max(start, offset), min(start + len(piece), offset + len(data))
@@ -129,7 +132,7 @@ def laid_over(pieces: Writes, offset: int, data: bytes) -> bytes:
 
 
 def without(pieces: Writes, offset: int, length: int) -> Writes:
-    """`pieces` but for the bytes of a range."""
+    """Return `pieces` without the bytes of a range."""
     found, end = [], offset + length
     for start, piece in pieces:
         stop = start + len(piece)
@@ -144,9 +147,10 @@ def without(pieces: Writes, offset: int, length: int) -> Writes:
 
 
 def moved_backup(read: Read, block: int, disk_size: int) -> Optional[Writes]:
-    """What to write so that the backup lies at the end of a disk of `disk_size` bytes with blocks of `block` bytes.
+    """Return the writes that move the backup to the end of a disk of `disk_size` bytes and `block` bytes per
+    block.
 
-    `read(offset, length)` gives bytes of the disk. None: there is no such table; empty: nothing is to be done.
+    `read(offset, length)` returns bytes of the disk. None: there is no table; empty: nothing is to be done.
     Raises ValueError, with what was found, for a table that cannot be trusted.
     """
     raw = read(block, block)
@@ -168,7 +172,8 @@ def moved_backup(read: Read, block: int, disk_size: int) -> Optional[Writes]:
     writes = [(first_backup * block, entries), (last * block, _pack(backup, raw, block))]
     writes.append((block, _pack(primary, raw, block)))
     if header.other < first_backup and read(header.other * block, block).startswith(_SIGNATURE):
-        # A tool that looks for lost tables would find two. On a disk little larger the new backup lies over the old.
+        # Otherwise a recovery tool would find two tables. On a slightly larger disk the new backup covers the
+        # old one.
         writes.append((header.other * block, bytes(block)))
     return writes + _protective(read(0, block), last)
 
@@ -191,14 +196,14 @@ def _checksum(header: bytes) -> int:
 
 
 def _pack(header: _Header, raw: bytes, block: int) -> bytes:
-    """The block of a header; what a later version added behind the known fields stays."""
+    """Return the block of a header; fields of later versions behind the known ones are kept."""
     packed = _HEADER.pack(*header) + raw[_HEADER.size : header.size]
     checksum = struct.pack("<I", _checksum(packed))
     return (packed[:_CRC_AT] + checksum + packed[_CRC_AT + 4 :]).ljust(block, b"\0")
 
 
 def _protective(raw: bytes, last: int) -> Writes:
-    """The entry of the old partition table that covers the disk, for tools that know nothing else."""
+    """Return the write that makes the protective MBR cover the disk, for tools that know only MBR."""
     if not _is_protective(raw):
         return []
     size = struct.pack("<I", min(last, _MBR_MOST))

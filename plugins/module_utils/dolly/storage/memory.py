@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The image in memory: the plainest store, for tests and for measuring everything but the disk."""
+"""The image in memory: the simplest store, for tests and for measurements without a disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import Lane, Store
 
 
 class MemoryStore(Store):
-    """A store over one bytearray. Nothing of it can fail but its use after `close`."""
+    """A store over one bytearray. It fails only when it is used after `close`."""
 
     def __init__(self, size: int, path: str = "memory") -> None:
         self.path = path

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the parts of a split image have in common: names, which part a byte is in, and few open at a time."""
+"""The parts of a split image: their names, and a pool that keeps few of them open at a time."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Callable, Generic, Iterable, Iterator, List, Optional, Sequen
 
 from . import linux
 
-#: A process may have 1024 open by default, and an image thousands of parts.
+#: A process may have 1024 files open by default, and an image may have thousands of parts.
 MAX_OPEN = 64
-_AT_ONCE = 8  # that are flushed
+_AT_ONCE = 8  # files flushed concurrently
 
 Opened = TypeVar("Opened")
 
 
 def part_name(name: str, index: int) -> str:
-    """The name of a part."""
+    """Return the name of a part."""
     return "%s_%d" % (name, index)
 
 
 def part_index(name: str, found: str) -> Optional[int]:
-    """Which part of `name` a file called `found` is, None for none."""
+    """Return the number of the part of `name` that is called `found`, None if it is no part."""
     head, _underscore, digits = found.rpartition("_")
     if head != name or not digits.isascii() or not digits.isdigit() or digits != str(int(digits)):
         return None
@@ -33,16 +33,16 @@ def part_index(name: str, found: str) -> Optional[int]:
 
 
 def part_indexes(name: str, listing: Iterable[str]) -> List[int]:
-    """The numbers of the parts of `name` in a directory, ascending."""
+    """Return the numbers of the parts of `name` in a directory listing, ascending."""
     indexes = (part_index(name, found) for found in listing)
     return sorted(index for index in indexes if index is not None)
 
 
 def flush_together(fds: Sequence[int]) -> None:
-    """Have all of them on the medium. Raises the first OSError, when nobody is at work any more.
+    """Flush all descriptors to the medium. Raises the first OSError, after all flushing threads have ended.
 
-    Each fsync waits for the journal of the file system: those that wait at the same time wait for one and the same.
-    syncfs(2) would be one call, but it tells of errors of all files there, or of none, as the kernel is new or old.
+    Each fsync waits for the journal of the file system; concurrent ones share the same wait. syncfs(2) would
+    be a single call, but by kernel version it reports errors of all files there or of none.
     """
     for fd in fds:
         linux.start_writeback(fd, 0, 0)  # to the end
@@ -61,9 +61,9 @@ def flush_together(fds: Sequence[int]) -> None:
                 errors.append(error)
 
     helpers: List[threading.Thread] = []
-    with contextlib.suppress(RuntimeError):  # no more threads to be had: fewer at a time, then
+    with contextlib.suppress(RuntimeError):  # no more threads can be started: flush fewer at a time
         for number in range(min(_AT_ONCE, len(fds)) - 1):
-            # A daemon, as all threads that a disk may hang up.
+            # A daemon, as every thread that a disk may block forever.
             helper = threading.Thread(target=work, name="dolly-flush-%d" % number, daemon=True)
             helper.start()
             helpers.append(helper)
@@ -81,7 +81,7 @@ class _Entry(Generic[Opened]):
 
 
 class Pool(Generic[Opened]):
-    """Opens parts when they are used, closes those that were not used for longest. For several threads."""
+    """Opens parts on use, and closes the least recently used ones. May be used from several threads."""
 
     def __init__(
         self, open_part: Callable[[int], Opened], close_parts: Callable[[List[Opened]], None], most: int = MAX_OPEN
@@ -94,12 +94,12 @@ class Pool(Generic[Opened]):
 
     @contextlib.contextmanager
     def use(self, index: int) -> Iterator[Opened]:
-        """A part, open inside the `with`. Raises what opening it, or closing another one, raises."""
+        """Return a part, open inside the `with`. Raises what opening it, or closing another, raises."""
         with self._lock:
             entry = self._entries.get(index)
             if entry is None:
                 if len(self._entries) >= self._most:
-                    self._shrink(self._most // 2)  # many at once: what closing costs can be shared
+                    self._shrink(self._most // 2)  # close many at once, because they can be flushed together
                 entry = self._entries[index] = _Entry(self._open(index))
             self._entries.move_to_end(index)
             entry.users += 1
@@ -110,12 +110,12 @@ class Pool(Generic[Opened]):
                 entry.users -= 1
 
     def each(self) -> List[int]:
-        """The numbers of those that are open now."""
+        """Return the numbers of the parts that are open now."""
         with self._lock:
             return sorted(self._entries)
 
     def close(self) -> None:
-        """Close all that nobody uses. May be called again."""
+        """Close all parts that are not in use. May be called again."""
         with self._lock:
             self._shrink(0)
 

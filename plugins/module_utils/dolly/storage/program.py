@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An external program between pipes: the one place where the engine starts one that is not Python.
+"""An external program between pipes: the only place where the engine starts a program that is not Python.
 
-It is forked and executed by hand, because a module of Ansible may not use `subprocess`, and this is not where the
-module's own `run_command` can be had. Between fork and exec the child only moves descriptors.
+The program is started with fork and exec, because an Ansible module may not use `subprocess`, and the
+module's own `run_command` is not available here. Between fork and exec the child only moves descriptors.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _NOT_STARTED = 127
 
 
 class Program:
-    """A child with a pipe at each of its standard descriptors. The first word of `argv` is a path.
+    """A child process with a pipe at each of its standard descriptors. The first word of `argv` is a path.
 
-    Whoever makes one must call `close`, which ends it when it is still there. `is_apart`: in a session of its own, so
-    that no key at the terminal reaches it, and it can ask nobody there.
+    The owner must call `close`, which kills the child if it still runs. `is_apart`: run it in a session of
+    its own, so that it gets no signals from the terminal and cannot prompt there.
     """
 
     def __init__(self, argv: List[str], is_apart: bool = False) -> None:
@@ -45,13 +45,13 @@ class Program:
                 os.close(descriptor)
 
     def close_stdin(self) -> None:
-        """Tell it that nothing more comes. May be called twice."""
+        """Close the child's standard input. May be called twice."""
         if self.stdin in self._open:
             self._open.remove(self.stdin)
             os.close(self.stdin)
 
     def poll(self) -> Optional[int]:
-        """Its exit status, negative the signal that ended it; None while it is there."""
+        """Return the exit status, or minus the signal that ended the child; None while it runs."""
         if self._status is None:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
             if pid:
@@ -59,7 +59,7 @@ class Program:
         return self._status
 
     def wait(self, patience_s: float) -> int:
-        """Its exit status. Raises TimeoutError when it is still there after so long."""
+        """Return the exit status. Raises TimeoutError if the child still runs after `patience_s` seconds."""
         give_up_at = time.monotonic() + patience_s
         while self.poll() is None:
             if time.monotonic() > give_up_at:
@@ -68,7 +68,7 @@ class Program:
         return self._status or 0
 
     def close(self, patience_s: float) -> None:
-        """End it, if it has not ended by itself, and close the pipes. May be called twice."""
+        """Kill the child if it still runs, and close the pipes. May be called twice."""
         try:
             if self.poll() is None:
                 os.kill(self._pid, signal.SIGKILL)
@@ -82,11 +82,12 @@ class Program:
 
 
 def _become(argv: List[str], descriptors: List[int], is_apart: bool) -> None:
-    """In the child: it never returns. The pipes' own descriptors close by themselves (PEP 446)."""
+    """Run in the child, and never return. The original pipe descriptors close on exec (PEP 446)."""
     try:
         if is_apart:
             os.setsid()
-        # Above the standard ones first: where the caller has closed those, a pipe may lie on the place of another.
+        # Move them above the standard ones first: if the caller closed those, a pipe may occupy one of their
+        # numbers.
         safe = [_above_standard(descriptor) for descriptor in descriptors]
         for place, descriptor in enumerate(safe):
             os.dup2(descriptor, place)
