@@ -86,7 +86,7 @@ class BlockStore(DescriptorStore):
         self._uncover(offset, length)
 
     def _uncover(self, offset: int, length: int) -> None:
-        """Remove a written range from the overlay. The rest of a piece may belong to another chunk: keep it."""
+        """Remove a written range from the overlay. The rest may belong to another chunk: keep it."""
         if self._overlay:
             with self._overlay_lock:
                 self._overlay = gpt.without(self._overlay, offset, length)

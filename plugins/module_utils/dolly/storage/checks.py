@@ -82,7 +82,7 @@ def _tell(facts: TargetFacts) -> str:
 
 def _check_expectations(facts: TargetFacts, policy: TargetPolicy) -> None:
     if facts.kind != "block":
-        said = dataclasses.replace(policy, allow_sector_size=False)  # which is no matter of a file
+        said = dataclasses.replace(policy, allow_sector_size=False)  # a file has no sector size
         asked = [field.name for field in dataclasses.fields(said) if getattr(said, field.name) not in (None, False)]
         if asked:
             found = "it is a file, and %s can only be said of a disk" % " and ".join(asked)

@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A regular file that is compared with the image first, and left alone where it is the same.
+"""A regular file that is compared with the image first, and not written if it is equal.
 
-As long as nothing has to be written the final file is read. Before the first write it is copied to the partial file,
-which then takes the final name as always: whoever has the old file open keeps it whole.
+The final file is read until something has to be written. Before the first write it is copied to the partial
+file, which is renamed to the final name in the end, so a program that has the old file open keeps it
+unchanged.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _STEP = 64 << 20
 class ComparedStore(FileStore):
     """The final file until something has to be written, then a partial file that starts as its copy.
 
-    `open_partial` returns the partial file, locked; it is called once, before the first write. `release` lets go of
-    what that needs.
+    `open_partial` returns the locked partial file and is called once, before the first write. `release` frees
+    its resources.
     """
 
     def __init__(
@@ -83,13 +84,13 @@ class ComparedStore(FileStore):
             self._check_same()
 
     def abort(self) -> None:
-        """A copy that no journal speaks of is of no use to a later run."""
+        """Remove the copy, which has no journal and is of no use to a later run, and close."""
         if not self.is_untouched:
             self._unlink_partial()
         self.close()
 
     def _check_same(self) -> None:
-        """What was compared must be what the name stands for, as it was then: no lock keeps others away from it."""
+        """Check that the name still leads to the compared file, unchanged: no lock protects that file."""
         with self._directory as directory:
             walk.check_place(os.path.dirname(self.path), directory)
             found = os.stat(self._name, dir_fd=directory, follow_symlinks=False)
@@ -100,7 +101,7 @@ class ComparedStore(FileStore):
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
     def _switch(self, partial: int) -> None:
-        """From now on reads, too, go to the partial file; reads under way end where they began."""
+        """Switch to the partial file, for reads too; reads under way finish on the old file."""
         try:
             with self._descriptor as old:
                 self._copy(old, partial)
@@ -122,7 +123,7 @@ class ComparedStore(FileStore):
 
 
 class ComparedFile(FileTarget):
-    """A file that is there already. What a broken run left of a newer one goes before it."""
+    """A file that exists already. Data of an interrupted run takes precedence over comparing it."""
 
     def begin(self, size: Optional[int], chunk_size: int = 0) -> Store:
         is_resumed = not self._is_new and self._resumes and file_record(self._path).exists()
@@ -130,7 +131,7 @@ class ComparedFile(FileTarget):
         if old < 0 or size is None:
             return super().begin(size, chunk_size)
         found = os.fstat(old).st_size
-        # A last chunk that is cut off, or goes on in the old file, is sent: so another size is always a change.
+        # If the sizes differ, the last chunk is sent in any case, so another size is always a change.
         same = size if found == size else min(found, size - 1) // chunk_size * chunk_size
         directory = os.dup(self._directory)
         claimed = RangeSet.span(0, same)
@@ -143,7 +144,7 @@ class ComparedFile(FileTarget):
         try:
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._directory)
         except OSError:
-            return -1  # it is gone, or cannot be read: then there is nothing to compare
+            return -1  # the file is gone or unreadable: there is nothing to compare
         found = os.fstat(fd)
         if stat.S_ISREG(found.st_mode) and not walk.is_planted(found, os.fstat(self._directory)):
             return fd

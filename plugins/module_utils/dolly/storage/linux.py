@@ -36,23 +36,23 @@ FALLOC_FL_KEEP_SIZE = 0x01  # linux/falloc.h
 FALLOC_FL_PUNCH_HOLE = 0x02  # linux/falloc.h; only together with KEEP_SIZE
 SYNC_FILE_RANGE_WRITE = 0x02  # linux/fs.h
 
-#: One ioctl cannot be interrupted; at 64 MiB even a disk without WRITE ZEROES comes back within a second.
+#: One ioctl cannot be interrupted; with 64 MiB even a disk without WRITE ZEROES returns within a second.
 ZERO_STEP = 64 << 20
 _ZEROS = bytes(1 << 20)
 _UDEV_HEARS_S = 0.2
 _UDEV_PAUSE_S = 0.02
-#: "This kernel or file system cannot": answers of fallocate and BLKZEROOUT that call for written zeros.
+#: Errors of fallocate and BLKZEROOUT that mean "not supported here": zeros have to be written instead.
 _NOT_SUPPORTED = frozenset((errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EINVAL, errno.ENODEV))
 
 
 class Mount(NamedTuple):
     """A line of /proc/PID/mountinfo."""
 
-    device: str  #: "major:minor"; on btrfs an anonymous one that is no disk's
+    device: str  #: "major:minor"; on btrfs an anonymous number that belongs to no disk
     point: str
     fstype: str
     source: str
-    is_writable: bool = True  #: the file system, whatever this one place of it allows
+    is_writable: bool = True  #: whether the file system is writable, even if this mount of it is not
 
 
 class Swap(NamedTuple):
@@ -63,7 +63,7 @@ class Swap(NamedTuple):
 
 
 def _find(names: Sequence[str], *arguments: Any) -> Optional[Any]:
-    """The first of these functions that the C library has, which return an int."""
+    """Return the first of these functions, all returning int, that the C library has; None if it has none."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
     except OSError:
@@ -83,10 +83,11 @@ _sync_file_range = _find(("sync_file_range",), ctypes.c_int, ctypes.c_int64, cty
 
 
 def punch_hole(fd: int, offset: int, length: int) -> bool:
-    """Make a range of a file or a device read as zeros and give its blocks back; False where that is not supported.
+    """Make a range of a file or a device read as zeros and free its blocks; return False if that is not
+    supported.
 
-    On a device whole logical blocks (since Linux 4.9), and only where it reads as zeros after that. Raises OSError for
-    every other failure.
+    On a device the range must be whole logical blocks (since Linux 4.9), and the kernel refuses unless they
+    then read as zeros. Raises OSError for every other failure.
     """
     if _fallocate is None:
         return False
@@ -100,10 +101,10 @@ def punch_hole(fd: int, offset: int, length: int) -> bool:
 
 
 def start_writeback(fd: int, offset: int, length: int) -> None:
-    """Queue the dirty pages of a range for the disk without waiting; nothing where that is not supported.
+    """Start the writeback of a range without waiting; do nothing if that is not supported. Raises OSError.
 
-    Never with the flags that wait: those report a failed write once, which fsync then does not any more.
-    Raises OSError.
+    The flags that wait are never used: they would consume the report of a failed write, and a later fsync
+    would not report it again.
     """
     if _sync_file_range is None:
         return
@@ -116,14 +117,14 @@ def start_writeback(fd: int, offset: int, length: int) -> None:
 
 
 def drop_cache(fd: int, offset: int, length: int) -> None:
-    """Let go of the clean pages of a range. Files in memory keep theirs, for they have no other place."""
+    """Drop the clean pages of a range from the page cache. Files on tmpfs keep theirs."""
     os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
 
 
 def zero_out(fd: int, offset: int, length: int) -> bool:
-    """Let the device zero a range that is a multiple of its block size; False where it cannot.
+    """Let the device zero a range that is a multiple of its block size; return False if it cannot.
 
-    The kernel drops the page cache of the range first, so that reading it back asks the device.
+    The kernel drops the page cache of the range first, so that later reads come from the device.
     """
     try:
         fcntl.ioctl(fd, BLKZEROOUT, struct.pack("=QQ", offset, length))
@@ -135,7 +136,7 @@ def zero_out(fd: int, offset: int, length: int) -> bool:
 
 
 def clone_range(source: int, target: int, offset: int, length: int) -> None:
-    """Copy a range of one file to the same place in another one, inside the file system where that works."""
+    """Copy a range of a file to the same offset in another file, within the file system where possible."""
     end = offset + length
     while offset < end:
         try:
@@ -147,12 +148,12 @@ def clone_range(source: int, target: int, offset: int, length: int) -> None:
             count = read_into(source, buffer, offset)
             write_all(target, buffer[:count], offset)
         if not count:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))  # somebody cut the source short
+            raise OSError(errno.EIO, os.strerror(errno.EIO))  # another program truncated the source
         offset += count
 
 
 def reflink(source: int, target: int) -> bool:
-    """Make a file share all blocks of another one; False where the file system cannot."""
+    """Make a file share all blocks of another one; return False if the file system cannot."""
     try:
         fcntl.ioctl(target, FICLONE, source)
     except OSError as error:
@@ -163,15 +164,15 @@ def reflink(source: int, target: int) -> bool:
 
 
 def drop_cached(fd: int, offset: int, length: int) -> None:
-    """Let go of clean pages of a range, so that the next read asks the medium; where that works."""
+    """Drop the clean pages of a range, so that the next read comes from the medium, where possible."""
     try:
         os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
     except OSError:
-        pass  # advice: a file system in memory has no medium to ask
+        pass  # only advice: a file system in memory has no medium to read from
 
 
 def write_all(fd: int, data: memoryview, offset: int) -> None:
-    """pwrite until everything is written."""
+    """Call pwrite until everything is written."""
     while data:
         count = os.pwrite(fd, data, offset)
         offset += count
@@ -179,7 +180,7 @@ def write_all(fd: int, data: memoryview, offset: int) -> None:
 
 
 def write_zeros(fd: int, offset: int, length: int) -> None:
-    """The way to zero that always exists."""
+    """Write zeros: the method that always works."""
     zeros = memoryview(_ZEROS)
     end = offset + length
     while offset < end:
@@ -189,7 +190,7 @@ def write_zeros(fd: int, offset: int, length: int) -> None:
 
 
 def read_into(fd: int, view: memoryview, offset: int) -> int:
-    """pread until `view` is full or the file ends; the count read."""
+    """Call preadv until `view` is full or the file ends; return the count."""
     done = 0
     while done < len(view):
         count = os.preadv(fd, [view[done:]], offset + done)
@@ -200,25 +201,25 @@ def read_into(fd: int, view: memoryview, offset: int) -> int:
 
 
 def hole_length(fd: int, offset: int, length: int) -> int:
-    """Bytes from `offset` on, at most `length`, where a file has a hole; 0 where its file system cannot tell."""
+    """Return the bytes of a hole from `offset` on, at most `length`; 0 if the file system cannot tell."""
     try:
         data = os.lseek(fd, offset, os.SEEK_DATA)
     except OSError as error:
-        is_hole = error.errno == errno.ENXIO and os.fstat(fd).st_size >= offset + length  # else it ends before
+        is_hole = error.errno == errno.ENXIO and os.fstat(fd).st_size >= offset + length  # else it ended earlier
         return length if is_hole else 0
     return max(0, min(data - offset, length))
 
 
 def device_size(fd: int) -> int:
-    """Bytes of an open block device."""
+    """Return the size of an open block device in bytes."""
     answer = fcntl.ioctl(fd, BLKGETSIZE64, bytes(8))
     return int(struct.unpack("=Q", answer)[0])
 
 
 def disk_sequence(fd: int) -> int:
-    """Which of all disks and media since the boot is behind an open block device; 0 where the kernel does not say.
+    """Return the disk sequence number of an open block device; 0 if the kernel has none.
 
-    Another one has another number, also behind the same loop device or in the same drive.
+    Each disk or medium since boot has its own number, even behind the same loop device or in the same drive.
     """
     try:
         return int(struct.unpack("=Q", fcntl.ioctl(fd, BLKGETDISKSEQ, bytes(8)))[0])
@@ -227,7 +228,7 @@ def disk_sequence(fd: int) -> int:
 
 
 def block_size(fd: int) -> int:
-    """Bytes of a logical block of an open block device."""
+    """Return the logical block size of an open block device in bytes."""
     return int(struct.unpack("=i", fcntl.ioctl(fd, BLKSSZGET, bytes(4)))[0])
 
 
@@ -237,12 +238,12 @@ def is_read_only_device(fd: int) -> bool:
 
 
 def reread_partitions(fd: int) -> None:
-    """Make the kernel look at the partition table of an open whole disk again."""
+    """Make the kernel reread the partition table of an open whole disk."""
     fcntl.ioctl(fd, BLKRRPART)
 
 
 def device_name(number: int) -> str:
-    """A device number as sysfs and mountinfo write it, "major:minor"."""
+    """Return a device number as sysfs and mountinfo write it, "major:minor"."""
     return "%d:%d" % (os.major(number), os.minor(number))
 
 
@@ -252,7 +253,7 @@ def unescape(text: str) -> str:
 
 
 def parse_mountinfo(text: str) -> List[Mount]:
-    """Mounts of one namespace, from mountinfo (proc(5)); lines of another shape are left out."""
+    """Return the mounts of one namespace from mountinfo (proc(5)); malformed lines are skipped."""
     mounts = []
     for line in text.split("\n"):
         left, dash, right = line.partition(" - ")
@@ -264,7 +265,7 @@ def parse_mountinfo(text: str) -> List[Mount]:
 
 
 def parse_swaps(text: str) -> List[Swap]:
-    """Active swap areas, from /proc/swaps: a header, then lines that start with path and kind."""
+    """Return the active swap areas from /proc/swaps: a header, then lines that start with path and kind."""
     swaps = []
     for line in text.split("\n")[1:]:
         fields = re.split("[ \t]+", line)
@@ -274,13 +275,13 @@ def parse_swaps(text: str) -> List[Swap]:
 
 
 def parse_umask(status: str) -> int:
-    """The umask in /proc/self/status (since Linux 4.7): umask(2) would change it for all threads."""
+    """Return the umask from /proc/self/status (since Linux 4.7): umask(2) would change it for all threads."""
     found = re.search(r"^Umask:\s*([0-7]+)$", status, re.MULTILINE)
     return int(found.group(1), 8) if found else 0o022
 
 
 def read_text(path: str) -> str:
-    """A small file of /proc or /sys; empty when it is not there or not for us."""
+    """Return the text of a small file of /proc or /sys; empty if it is missing or unreadable."""
     try:
         # surrogateescape: mount points may be named in any encoding
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
@@ -290,18 +291,18 @@ def read_text(path: str) -> str:
 
 
 def boot_id(proc: str = "/proc") -> str:
-    """Names this boot of this machine (random(4)): two processes with the same one share their devices."""
+    """Return the id of this boot of this machine (random(4)): processes with equal ids share devices."""
     return read_text(proc + "/sys/kernel/random/boot_id").strip()
 
 
 def mount_tables(proc: str = "/proc") -> List[List[Mount]]:
-    """The mounts of every mount namespace that a visible process lives in, our own first."""
+    """Return the mounts of each mount namespace that a visible process is in, our own first."""
     tables = [parse_mountinfo(read_text(proc + "/self/mountinfo"))]
     seen = {_namespace(proc, "self")}
     for pid in _processes(proc):
         name = _namespace(proc, pid)
         text = "" if name is None or name in seen else read_text("%s/%s/mountinfo" % (proc, pid))
-        if text:  # else it has ended by now, and another one that lives there may tell
+        if text:  # otherwise the process has ended; another one may be in the same namespace
             seen.add(name)
             tables.append(parse_mountinfo(text))
     return tables
@@ -317,29 +318,29 @@ def _processes(proc: str) -> List[str]:
 def _namespace(proc: str, pid: str) -> Optional[str]:
     try:
         return os.readlink("%s/%s/ns/mnt" % (proc, pid))
-    except OSError:  # ended meanwhile, or another user's
+    except OSError:  # the process has ended, or belongs to another user
         return None
 
 
 def await_udev(timeout_s: float, run_dir: str = "/run/udev") -> bool:
-    """Wait until udev has worked off its events; whether it has. True at once where there is no udev.
+    """Wait until udev has handled its events; return whether it has. True at once where there is no udev.
 
-    It looks at a disk that somebody has closed who wrote to it, and keeps a file while it has work, which is
-    what `udevadm settle` waits for (systemd's src/udev/udevadm-settle.c).
+    udev probes a disk after a writer has closed it, and keeps a file while it has work, which is what
+    `udevadm settle` waits for (systemd's src/udev/udevadm-settle.c).
     """
     if not os.path.exists(os.path.join(run_dir, "control")):
         return True
     queue = os.path.join(run_dir, "queue")
     begin = time.monotonic()
     while time.monotonic() - begin < timeout_s:
-        # It takes a moment until it hears of the disk at all.
+        # udev takes a moment to receive the event of the disk.
         if time.monotonic() - begin > _UDEV_HEARS_S and not os.path.exists(queue):
             return True
         time.sleep(_UDEV_PAUSE_S)
     return False
 
 
-#: Where a format leaves its mark: name, offset, bytes (libblkid's superblocks/*.c and partitions/*.c).
+#: Magic bytes of each format: name, offset, bytes (libblkid's superblocks/*.c and partitions/*.c).
 _MARKS: Tuple[Tuple[str, int, bytes], ...] = (
     ("LUKS", 0, b"LUKS\xba\xbe"),
     ("xfs", 0, b"XFSB"),
@@ -362,12 +363,12 @@ _MARKS: Tuple[Tuple[str, int, bytes], ...] = (
     ("btrfs", 65600, b"_BHRfS_M"),
     ("MBR partition table", 510, b"\x55\xaa"),
 )
-#: How many bytes `guess_content` wants to see.
+#: How many bytes `guess_content` needs.
 CONTENT_LENGTH = 65600 + 8
 
 
 def guess_content(head: bytes) -> str:
-    """A word for what seems to be on a disk, from its first bytes; empty when nothing is known."""
+    """Return the likely format of a disk from its first bytes; empty if it is unknown."""
     for name, offset, mark in _MARKS:
         if head[offset : offset + len(mark)] == mark:
             return name

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the journal of a target lies: beside a file, else in the state directory.
+"""Reading and writing the journal of a target: beside a file, or in the state directory for a device.
 
-Nothing here is a reason for a run to fail: without a journal the next run sends everything again.
+A run never fails because of its journal: without one, the next run sends everything again.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEX
 
 
 def journal_name(name: str) -> str:
-    """What the journal of a file is called, which lies beside it."""
+    """Return the name of the journal of a file, which lies beside the file."""
     return ".%s.dolly-journal" % name
 
 
 def default_state_dir() -> str:
-    """Where journals of devices lie: /var/lib/dolly for root, else below the user's own state directory."""
+    """Return the directory for journals of devices: /var/lib/dolly for root, else one of the user's own."""
     if os.geteuid() == 0:
         return ROOT_STATE_DIR
-    state = os.environ.get("XDG_STATE_HOME", "")  # XDG base directory specification: a relative one is ignored
+    state = os.environ.get("XDG_STATE_HOME", "")  # XDG base directory specification: ignore a relative path
     if not os.path.isabs(state):
         state = os.path.join(os.path.expanduser("~"), ".local", "state")
     return os.path.join(state, "dolly")
 
 
 def device_identity(facts: TargetFacts) -> str:
-    """The same for a disk or partition whatever it is called today; by its name where it has no other identity."""
+    """Return an identity of a disk or partition that survives renaming; its path if it has no other."""
     known = ["%s %s" % (name, value) for name, value in (("wwn", facts.wwn), ("serial", facts.serial)) if value]
     part = re.search(r"\d+\Z", facts.real_path) if facts.is_partition else None
     where = known or ["path %s" % facts.real_path]
@@ -50,29 +50,30 @@ def device_identity(facts: TargetFacts) -> str:
 
 
 def device_journal_name(facts: TargetFacts) -> str:
-    """What the journal of a device is called: a word for people, and a digest of what identifies it."""
+    """Return the name of a device's journal: a readable word, and a digest of the device's identity."""
     word = re.sub(r"[^A-Za-z0-9._-]+", "-", facts.serial or facts.wwn or os.path.basename(facts.real_path))[:60]
     return "%s-%s.journal" % (word, hashlib.sha256(device_identity(facts).encode("utf-8", "replace")).hexdigest()[:16])
 
 
 class Record:
-    """The journal of one target. `shape` says what the run writes; without one nothing is claimed or written.
+    """The journal of one target. `shape` describes the run's image; without one nothing is claimed or
+    written.
 
-    Not thread-safe, but for `remove`.
+    Not thread-safe, except `remove`.
     """
 
     def __init__(self, directory: str, name: str, opened: int = -1) -> None:
         self.path = os.path.join(directory, name)
         self.shape: Optional[journal.Shape] = None
-        #: What an earlier run says is on the target: to be digested there before it is believed.
+        #: What an earlier run claims is on the target. A hint: digest the target before trusting it.
         self.claimed = RangeSet()
         self._directory = directory
         self._name = name
-        # A directory that is swapped for another one during a run must change nothing.
+        # A run must not be affected when its directory is replaced by another one.
         self._opened = Descriptor(os.dup(opened)) if opened >= 0 else None
 
     def load(self, shape: journal.Shape) -> RangeSet:
-        """The bytes that the journal claims for this shape; from now on `save` writes it."""
+        """Return the bytes that the journal claims for this shape, which `save` uses from now on."""
         self.shape = shape
         try:
             self.claimed = journal.decode(self._read(), shape)
@@ -81,14 +82,15 @@ class Record:
         return self.claimed
 
     def claim_all(self, shape: journal.Shape) -> None:
-        """Claim everything, journal or not: the target is to be compared with the image."""
+        """Claim everything, even without a journal: the whole target is to be compared with the image."""
         self.shape = shape
         self.claimed = RangeSet.span(0, shape.size)
 
     def save(self, claimed: RangeSet) -> None:
-        """Claim the whole chunks of these bytes, which must be on the medium. OSError, ValueError: it was not written.
+        """Write a journal that claims the whole chunks of these bytes, which must be on the medium.
 
-        A reader sees the old journal or the new one, also after a loss of power.
+        A reader sees the old journal or the new one, even after a power loss. OSError, ValueError: not
+        written.
         """
         if self.shape is None:
             return
@@ -97,7 +99,7 @@ class Record:
             os.makedirs(self._directory, 0o700, exist_ok=True)
         temporary = self._name + ".new"
         with self._open_directory() as directory:
-            _unlink(temporary, directory)  # of a run that was killed while it wrote
+            _unlink(temporary, directory)  # may be left by a run that was killed while it wrote
             fd = os.open(temporary, _WRITE_FLAGS, 0o600, dir_fd=directory)
             with os.fdopen(fd, "wb") as file:
                 file.write(data)
@@ -107,9 +109,9 @@ class Record:
             os.fsync(directory)
 
     def remove(self, flushes: bool = True) -> bool:
-        """Claim nothing any more; whether there was a journal. OSError: it is still there, or may be again.
+        """Remove the journal; return whether there was one. OSError: it is still there, or may come back.
 
-        Only if it `flushes`, a loss of power does not bring the journal back.
+        Without `flushes`, a power loss may bring the journal back.
         """
         try:
             with self._open_directory() as directory:
@@ -122,19 +124,19 @@ class Record:
             return False
 
     def forget(self) -> None:
-        """Claim nothing of what an earlier run left, because it is about to go."""
+        """Drop all claims and the journal of an earlier run, whose data is about to be discarded."""
         self.claimed = RangeSet()
         try:
             self.remove(flushes=False)
         except OSError:
-            pass  # it claims what is not there: chunks that will be read in vain
+            pass  # a stale journal only makes a later run read some chunks in vain
 
     def exists(self) -> bool:
         """Whether there is a journal."""
         return os.path.lexists(self.path)
 
     def close(self) -> None:
-        """Let go of the directory. May be called twice."""
+        """Close the directory. May be called twice."""
         if self._opened is not None:
             self._opened.close()
 
@@ -164,13 +166,13 @@ class Record:
 
 
 def file_record(real_path: str, opened: int = -1) -> Record:
-    """The journal of a regular file; `opened` is a descriptor of its directory, where there is one."""
+    """Return the journal of a regular file; `opened` is a descriptor of its directory, or -1."""
     directory, name = os.path.split(real_path)
     return Record(directory, journal_name(name), opened)
 
 
 def device_record(facts: TargetFacts, state_dir: str = "") -> Record:
-    """The journal of a block device; `state_dir` empty: the default."""
+    """Return the journal of a block device, in the default directory if `state_dir` is empty."""
     return Record(state_dir or default_state_dir(), device_journal_name(facts))
 
 
@@ -178,7 +180,7 @@ def _sync(directory: int) -> None:
     try:
         os.fsync(directory)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # fsync(2): some file systems cannot do that with a directory
+        if error.errno != errno.EINVAL:  # fsync(2): some file systems cannot sync a directory
             raise
 
 

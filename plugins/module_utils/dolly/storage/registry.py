@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which source and which target a run asks for: the one place that knows all kinds of both."""
+"""Opens the source and the target of a run: the only module that knows all kinds of both."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from .stream import DescriptorOpener, PipeStream, StoreOpener, Stream, is_null
 from .target import inspect_target, open_target
 from .window import SinkOpener, WindowTarget
 
-#: As the name of an input or an output: the standard one.
+#: The name that means standard input or standard output.
 STANDARD = "-"
 _STDIN = 0
-#: What becomes of a plain source whose first bytes are those of an archive: it is refused, its bytes may go to files
-#: alone, or anywhere.
+#: What to do with a plain source whose first bytes are those of an archive: refuse it, allow it for files
+#: only, or allow it for any target.
 ARCHIVE_REFUSED, ARCHIVE_TO_FILES, ARCHIVE_ANYWHERE = ARCHIVES = ("refused", "files", "anywhere")
 
 Seekable = Union[Source, SplitSource, DummySource]
 
 
 class Opened:
-    """What the server sends: a `source` that can be read anywhere, or a `stream` that is read once.
+    """What the server sends: a seekable `source`, or a `stream` that is read once.
 
-    `infile`: what is to go into the plan, with what was found out about the source.
+    `infile`: the description for the plan, completed with what was found out about the source.
     """
 
     def __init__(self, infile: Infile, source: Optional[Seekable] = None, stream: Optional[Stream] = None) -> None:
@@ -46,18 +46,18 @@ class Opened:
 
     @property
     def size(self) -> Optional[int]:
-        """Bytes on the wire, None while nobody knows."""
+        """The number of bytes on the wire, None while it is unknown."""
         if self.source is None or self.infile.dummy_seconds is not None:
             return None
         return self.source.size
 
     @property
     def facts(self) -> Optional[SourceFacts]:
-        """Of what lies on a disk."""
+        """The facts of a source on a disk, otherwise None."""
         return getattr(self.source or getattr(self.stream, "source", None), "facts", None)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the source or the stream."""
         for one in (self.source, self.stream):
             if one is not None:
                 one.close()
@@ -72,9 +72,10 @@ def open_source(
     dummy_bytes: Optional[int] = None,
     archives: str = ARCHIVE_REFUSED,
 ) -> Opened:
-    """Open what a run sends. `patience_s`: for the first bytes of a pipe; `archives`: one of `ARCHIVES`.
+    """Open what a run sends.
 
-    Raises UsageError, SourceError, TimedOut; Refused for an archive, an empty source, a disk mounted for writing.
+    `patience_s`: seconds to wait for the first bytes of a pipe; `archives`: one of `ARCHIVES`. Raises
+    UsageError, SourceError, TimedOut; Refused for an archive, an empty source, or a disk mounted for writing.
     """
     if infile.kind == "dummy":
         return _open_dummy(infile, dummy_bytes)
@@ -122,7 +123,7 @@ def _open_standard(infile: Infile, outfile: Outfile, patience_s: float) -> Opene
 
 
 def _note_archive(source: Union[Source, SplitSource], codec: str, archives: str) -> None:
-    """Say in the facts of a source that it is an archive which only files may get. Raises Refused."""
+    """Note in the facts of a source that it is an archive for files only. Raises Refused."""
     if codec and archives == ARCHIVE_REFUSED:
         found = "the source is compressed (%s), and nobody said whether it is to be unpacked" % codec
         allow = "compressed: true (the nodes unpack it) or false (they write it to files as it is); in a play"
@@ -139,16 +140,17 @@ def _with_codec(path: str, infile: Infile, head: bytes) -> Infile:
 
 
 class Check(Protocol):
-    """Refuses a target by its facts; `size` in bytes, None where it is not known."""
+    """A function that checks a target by its facts; `size` of the image in bytes, None if unknown."""
 
     def __call__(self, facts: TargetFacts, size: Optional[int]) -> None:
-        """Raise Refused."""
+        """Raise Refused if the target must not be written."""
 
 
 class OutputOpener:
-    """Decides what a node writes, nothing of it open yet.
+    """Chooses the target of a node without opening it.
 
-    `stdout`: the descriptor for the name "-", None: there is none. `resumes`, `state_dir`: as for `open_target`.
+    `stdout`: the descriptor for the name "-", None if there is none. `resumes`, `state_dir`: as for
+    `open_target`.
     """
 
     def __init__(
@@ -160,7 +162,7 @@ class OutputOpener:
         self._state_dir = state_dir
 
     def open(self, plan: Plan, path: str) -> Target:
-        """The target of a plan. Raises Refused, UsageError."""
+        """Return the target for a plan. Raises Refused, UsageError."""
         if plan.infile.kind == "dummy":
             return DummyTarget()
         decompresses = node_decompresses(plan.infile, plan.outfile)
@@ -182,9 +184,10 @@ class OutputOpener:
             facts = inspect_target(path)
             self._check(facts, size)
             is_mapped = plan.image.mapped is not None
-            # Without a map every other size changes the last chunk; with one nothing might be left to show it.
+            # Without a map, another size changes the last chunk; with a map, no mapped chunk might show the
+            # change.
             compares = plan.compare and (not is_mapped or facts.kind == "block" or facts.size == size)
-            # What an earlier run wrote where the map has nothing would stay in a new file.
+            # Bytes that an earlier run wrote outside the map would stay in a new file.
             resumes = self._resumes and not is_mapped
             return open_target(path, facts, state_dir=self._state_dir, resumes=resumes, compares=compares)
         facts = inspect_target(part_name(path, 0))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The image that is cloned: a regular file or a block device, opened to be read only."""
+"""The image that is cloned: a regular file or a block device, opened read-only."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from .descriptor import Descriptor
 from .facts import SourceFacts
 from .sysfs import Devices
 
-#: Naming a hole costs as much as sending so many bytes, at each node: two frames, two calls on the target, a lock.
+#: Announcing a hole costs each node as much as receiving this many bytes: two frames, two calls on the
+#: target, a lock.
 SMALLEST_HOLE = 64 * 1024
 _EXPECTED = "a regular file or a block device"
 _QUIET = "mounting it read-only (mount -o remount,ro %s), or a snapshot of it as the source"
-#: Reports holes where data was written a moment ago (openzfs issue 15526, fixed in 2.2.2 and 2.1.14).
+#: File systems that report holes where data was just written (openzfs issue 15526, fixed in 2.2.2 and
+#: 2.1.14).
 _UNTRUSTED_HOLES = frozenset(("zfs",))
 _OTHER_KINDS = (
     (stat.S_ISDIR, "a directory"),
@@ -35,7 +37,7 @@ _OTHER_KINDS = (
 
 
 def inspect_source(path: str, proc_root: str = "/proc") -> SourceFacts:
-    """Look at a source. Raises UsageError for what cannot be one, SourceError where it cannot be read."""
+    """Inspect a source. Raises UsageError for what cannot be a source, SourceError if it cannot be read."""
     fd = _open(path)
     try:
         return _facts(path, fd, proc_root)
@@ -48,8 +50,8 @@ def inspect_source(path: str, proc_root: str = "/proc") -> SourceFacts:
 def check_unmounted(source: SourceFacts) -> None:
     """Raise Refused for a disk that a mounted file system may write to.
 
-    What that has in memory is not on the disk yet: a copy would be neither the old state nor the new one, and
-    counting what gets to the disk tells of it too late.
+    Data that the file system has in memory is not on the disk yet, so a copy would match neither the old
+    state nor the new one. Counting writes to the disk would show this too late.
     """
     places = sorted(Devices().written_at(source.device)) if source.kind == "block" else []
     if places:
@@ -58,7 +60,7 @@ def check_unmounted(source: SourceFacts) -> None:
 
 
 def read_block_map(path: str, source: SourceFacts) -> blockmap.BlockMap:
-    """Read the .bmap file of a source. Raises UsageError when it is none, or that of another image."""
+    """Read the .bmap file of a source. Raises UsageError if it is invalid, or belongs to another image."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ValueError("it is not a regular file")
@@ -75,9 +77,9 @@ def read_block_map(path: str, source: SourceFacts) -> blockmap.BlockMap:
 
 
 class Source:
-    """An open source. May be used from any thread; gives the interface that children are served from.
+    """An open source, from which children are served (a `Readable`). May be used from any thread.
 
-    `expected`: what an earlier `inspect_source` found; SourceChanged when this is not that any more.
+    `expected`: what an earlier `inspect_source` found; SourceChanged if the source differs from it.
     """
 
     def __init__(self, path: str, expected: Optional[SourceFacts] = None, proc_root: str = "/proc") -> None:
@@ -106,7 +108,7 @@ class Source:
             raise
 
     def send(self, lane: Lane, offset: int, length: int) -> None:
-        """Send all of a range. Raises SourceError, SourceChanged where it got shorter, the lane's errors."""
+        """Send all of a range. Raises SourceError, SourceChanged if the source shrank, the lane's errors."""
         end = offset + length
         try:
             with self._descriptor as fd:
@@ -119,7 +121,7 @@ class Source:
             raise SourceError(self.path, offset, error.errno) from error
 
     def read(self, offset: int, view: memoryview) -> int:
-        """Fill `view` from `offset`; the count is less only where the image ends. Raises like `send`."""
+        """Fill `view` from `offset`; return the count, less only at the image's end. Raises like `send`."""
         part = view[: max(0, self.size - offset)]
         try:
             with self._descriptor as fd:
@@ -131,21 +133,22 @@ class Source:
         return count
 
     def release(self, offset: int, length: int) -> None:
-        """Nobody reads a range soon: its memory may go to others."""
+        """Drop a range from the page cache, because it will not be read soon."""
         with contextlib.suppress(OSError), self._descriptor as fd:
             linux.drop_cache(fd, offset, length)
 
     def data_ranges(self) -> RangeSet:
-        """What is no hole: everything, where the file system does not tell or is not trusted.
+        """Return the ranges that are not holes: everything if the file system reports no holes, or wrong
+        ones.
 
         A hole of less than SMALLEST_HOLE counts as data. Raises SourceError.
         """
         return self._look_for_data()[0]
 
     def check_unchanged(self) -> None:
-        """Raise SourceChanged when a file has another size or time of change now, or a device was written to.
+        """Raise SourceChanged if a file has another size or time of change now, or a device was written to.
 
-        What others have written to a device and is still in memory is brought there, so that it counts.
+        A device is flushed first, so that writes of other programs that are still in memory count.
         """
         try:
             with self._descriptor as fd:
@@ -160,7 +163,7 @@ class Source:
             raise SourceChanged(self.path, min(found.st_size, self.size) if found.st_size != self.size else 0)
 
     def close(self) -> None:
-        """Let go of it. May be called twice."""
+        """Close the source. May be called twice."""
         self._descriptor.close()
 
     def _check_unwritten(self, fd: int) -> None:
@@ -168,7 +171,7 @@ class Source:
             raise SourceChanged(self.path, 0)
 
     def _count_writes(self, fd: int) -> Tuple[str, ...]:
-        """What was written to a device so far, also by those whose bytes were still in memory."""
+        """Return the write counters of a device, after a flush so that writes still in memory count."""
         if self.facts.kind == "file":
             return ()
         try:
@@ -179,14 +182,14 @@ class Source:
         return self._devices.written(self.facts.device)
 
     def _room(self) -> int:
-        """Bytes that a target takes up: also for holes that go out as data."""
+        """Return the bytes that a target needs, including holes that are sent as data."""
         allocated = self.facts.allocated
         if self.facts.kind != "file" or allocated >= self.size:
             return allocated
         return min(self.size, allocated + self._look_for_data()[1])
 
     def _look_for_data(self) -> Tuple[RangeSet, int]:
-        """What is no hole, and the bytes of holes in that; looked for once, as there may be many."""
+        """Return the data ranges, and the bytes of small holes in them; cached, as there may be many."""
         if self._data is None:
             self._data = RangeSet.span(0, self.size), 0
             if self.facts.kind == "file" and self._can_trust_holes():
@@ -206,7 +209,7 @@ class Source:
 
 def _open(path: str) -> int:
     try:
-        # Before it is opened: that alone would rewind a tape, or make the writer of a pipe start.
+        # Check before opening: opening alone would rewind a tape, or start the writer of a pipe.
         _check_kind(path, os.stat(path).st_mode)
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -241,13 +244,13 @@ def _facts(path: str, fd: int, proc_root: str) -> SourceFacts:
 
 
 def _identity(facts: SourceFacts) -> Tuple[object, ...]:
-    """What must not differ between two looks; a block device's times and inode say nothing."""
+    """Return what must not change between two inspections; a device's times and inode are meaningless."""
     common = (facts.kind, facts.size, facts.device)
     return common if facts.kind == "block" else (*common, facts.inode, facts.mtime_ns, facts.ctime_ns)
 
 
 def _joined(extents: Iterator[Tuple[int, int]]) -> Tuple[RangeSet, int]:
-    """Ranges with what lies between them, where that is not worth a name of its own; and how much that is."""
+    """Return the extents with gaps below SMALLEST_HOLE filled, and the number of bytes in those gaps."""
     joined, small, last = RangeSet(), 0, -SMALLEST_HOLE
     for start, end in extents:
         if start - last < SMALLEST_HOLE:

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An image that is stored in parts of a given size: FILE_0, FILE_1, ...
 
-Each part is written beside its final name. When the image is whole the first part of an older set goes, the new parts
-take their names, and what is left of a longer set goes; the first part comes last. So it can be read back and served
-like one file, at any offset.
+Each part is written beside its final name. When the image is complete, the first part of an older set is
+removed, the new parts but the first are renamed, remaining parts of a longer set are removed, and the first
+part is renamed last. The image can be read back and served at any offset, like one file.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class SplitStore(Store):
             os.close(self._directory)
 
     def abort(self) -> None:
-        """Nothing stays: no later run can go on with it."""
+        """Remove the partial files, because no later run can resume from them, and close."""
         if not self._is_closed and not self._is_committed:
             with contextlib.suppress(OSError):
                 remove_partials(self._directory, self._name)
@@ -142,14 +142,14 @@ class SplitStore(Store):
 
     @property
     def _count(self) -> int:
-        """Parts of the image; one, which is empty, of no bytes."""
+        """The number of parts of the image; an empty image has one empty part."""
         return max(1, -(-self.size // self._part_size))
 
     def _length_of(self, index: int) -> int:
         return min(self._part_size, self.size - index * self._part_size)
 
     def _runs(self, offset: int, length: int) -> Iterator[Tuple[int, int, int]]:
-        """A range by part: (index, start in it, end in it)."""
+        """Yield a range by part: (index, start in the part, end in the part)."""
         end = offset + length
         if offset < 0 or length < 0 or end > self.size:
             raise ValueError("range %d+%d is outside the image of %d bytes" % (offset, length, self.size))
@@ -167,7 +167,7 @@ class SplitStore(Store):
         name = partial_name(part_name(self._name, index))
         if index in self._made:
             return os.open(name, _FLAGS, dir_fd=self._directory)
-        # The first one is there already: it is the lock.
+        # The first part exists already: it is the lock.
         fd = os.open(name, _FLAGS | os.O_CREAT | (os.O_EXCL if index else 0), 0o600, dir_fd=self._directory)
         try:
             os.ftruncate(fd, self._length_of(index))
@@ -178,7 +178,7 @@ class SplitStore(Store):
         return fd
 
     def _open_published(self, index: int) -> int:
-        """A part is read under its final name as long as others are served from it, if it still is that file."""
+        """Open a published part under its final name, to serve children, if it is still the same file."""
         fd = os.open(part_name(self._name, index), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
         if _identity(fd) != self._published[index]:
             os.close(fd)
@@ -189,15 +189,16 @@ class SplitStore(Store):
         try:
             if self.flushes and not self._is_closed:
                 with self._working("fsync", self.size):
-                    flush_together(fds)  # whoever opens them again might not hear of an error
+                    flush_together(fds)  # after reopening, an earlier write error might not be reported
         finally:
             for fd in fds:
                 os.close(fd)
 
     def _retire_first(self) -> None:
-        """Without its first part a set is no image: so nobody takes old and new ones for one, should this be cut short.
+        """Remove the old first part: if the commit is interrupted, a mix of old and new parts is no valid
+        image.
 
-        A single part that replaces a single one needs no such mark: it takes the name at once.
+        A single part that replaces a single part needs no such mark, because its rename is atomic.
         """
         name = part_name(self._name, 0)
         with self._pool.use(0) as fd:
@@ -225,10 +226,10 @@ class SplitStore(Store):
                 flush_together(fds)
             for index, fd, name in zip(indexes, fds, names):
                 os.rename(partial_name(name), name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-                self._published[index] = _identity(fd)  # nobody opens it before: it is in use here
+                self._published[index] = _identity(fd)  # in use here, so not reopened meanwhile
 
     def _remove_tail(self) -> None:
-        """Parts of a longer set that was there: up to the first gap, for what lies behind it may be something else."""
+        """Remove parts of an older, longer set up to the first gap: files behind it may be unrelated."""
         for index in range(self._count, _MAX_SIZE):
             try:
                 os.unlink(part_name(self._name, index), dir_fd=self._directory)
@@ -242,7 +243,7 @@ class SplitStore(Store):
             raise self._error
         try:
             yield
-        except OSError as error:  # sticky, as base.py says
+        except OSError as error:  # sticky: see Store in base.py
             with self._guard_lock:
                 if self._error is None:
                     self._error = TargetError(self.path, operation, offset, error.errno or errno.EIO)
@@ -257,7 +258,7 @@ class SplitStore(Store):
 
 
 class SplitTarget(FileTarget):
-    """Parts of at most `part_size` bytes. `facts` are those of the first part; what is locked is its partial file."""
+    """Parts of at most `part_size` bytes. `facts` describe the first part, whose partial file is the lock."""
 
     def __init__(self, path: str, facts: TargetFacts, part_size: int) -> None:
         super().__init__(facts, resumes=False)
@@ -267,7 +268,7 @@ class SplitTarget(FileTarget):
         self._part_size = part_size
 
     def prepare(self) -> None:
-        """Open the directory; see that no other run, and nothing but parts, is in the way."""
+        """Open the directory; check that no other run uses the parts, and that all are regular files."""
         super().prepare()
         try:
             self._guard("open", self._check_parts)
@@ -280,7 +281,7 @@ class SplitTarget(FileTarget):
             raise RuntimeError("begin() without prepare()")
         try:
             self._is_new = False
-            self._guard("truncate", lambda: os.ftruncate(self._fd, 0))  # nothing of an earlier run is left anywhere
+            self._guard("truncate", lambda: os.ftruncate(self._fd, 0))  # discard all data of an earlier run
             self._guard("create", lambda: remove_partials(self._directory, self._name, but_first=True))
         except BaseException:
             self.release()
@@ -303,7 +304,7 @@ def _identity(fd: int) -> Tuple[int, int]:
 
 
 def remove_partials(directory: int, name: str, but_first: bool = False) -> None:
-    """Remove what an earlier run left half done. Raises OSError."""
+    """Remove the partial files of an earlier run. Raises OSError."""
     suffix = partial_name("")[1:]
     for found in os.listdir(directory):
         inner = found[1 : -len(suffix)]

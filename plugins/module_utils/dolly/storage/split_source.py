@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An image that lies in parts, FILE_0, FILE_1, ..., as one source."""
+"""An image in parts, FILE_0, FILE_1, ..., as one source."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .source import Source, inspect_source
 
 
 def inspect_split(path: str, proc_root: str = "/proc") -> SourceFacts:
-    """Look at all parts of a source. Raises UsageError where one is missing, SourceError where one cannot be read."""
+    """Inspect all parts of a source. Raises UsageError: one is missing; SourceError: one is unreadable."""
     return _together(path, _inspect_parts(path, proc_root))
 
 
 class SplitSource:
-    """Like Source, over several regular files. `expected`: what an earlier `inspect_split` found."""
+    """As Source, over several regular files. `expected`: what an earlier `inspect_split` found."""
 
     def __init__(self, path: str, expected: Optional[SourceFacts] = None, proc_root: str = "/proc") -> None:
         self._parts = _inspect_parts(path, proc_root)
@@ -39,13 +39,13 @@ class SplitSource:
         self._pool: Pool[Source] = Pool(lambda index: Source(self._parts[index].path, self._parts[index]), _close)
 
     def send(self, lane: Lane, offset: int, length: int) -> None:
-        """Send all of a range. Raises SourceError, SourceChanged where a part got shorter, the lane's errors."""
+        """Send all of a range. Raises SourceError, SourceChanged if a part shrank, the lane's errors."""
         for index, start, end in self._runs(offset, offset + length):
             with self._pool.use(index) as part, self._located(index):
                 part.send(lane, start, end - start)
 
     def read(self, offset: int, view: memoryview) -> int:
-        """Fill `view` from `offset`; the count is less only where the image ends. Raises like `send`."""
+        """Fill `view` from `offset`; return the count, less only at the image's end. Raises like `send`."""
         end = min(self.size, offset + len(view))
         done = 0
         for index, start, stop in self._runs(offset, end):
@@ -55,13 +55,13 @@ class SplitSource:
         return done
 
     def release(self, offset: int, length: int) -> None:
-        """Nobody reads a range soon: its memory may go to others."""
+        """Drop a range from the page cache, because it will not be read soon."""
         for index, start, end in self._runs(offset, offset + length):
             with self._pool.use(index) as part:
                 part.release(start, end - start)
 
     def data_ranges(self) -> RangeSet:
-        """What is no hole."""
+        """Return the ranges that are not holes."""
         found = RangeSet()
         for index, base in enumerate(self._starts[:-1]):
             with self._pool.use(index) as part:
@@ -70,7 +70,7 @@ class SplitSource:
         return found
 
     def check_unchanged(self) -> None:
-        """Raise SourceChanged when a part's size or times of change are not what they were when it was opened."""
+        """Raise SourceChanged if a part's size or time of change differs from when it was opened."""
         for index, (part, start) in enumerate(zip(self._parts, self._starts)):
             try:
                 found = os.stat(part.path)
@@ -81,11 +81,11 @@ class SplitSource:
                 raise SourceChanged(self._parts[index].path, start)
 
     def close(self) -> None:
-        """Let go of all parts. May be called twice."""
+        """Close all parts. May be called twice."""
         self._pool.close()
 
     def _runs(self, start: int, end: int) -> Iterator[Tuple[int, int, int]]:
-        """A range by part: (index, start in it, end in it)."""
+        """Yield a range by part: (index, start in the part, end in the part)."""
         index = max(0, bisect.bisect_right(self._starts, start) - 1)
         while start < end:
             base, stop = self._starts[index], min(end, self._starts[index + 1])
@@ -96,7 +96,7 @@ class SplitSource:
 
     @contextlib.contextmanager
     def _located(self, index: int) -> Iterator[None]:
-        """Errors name the part; their offset is the one in the image."""
+        """Make errors name the part, with their offset in the image."""
         try:
             yield
         except (SourceError, SourceChanged) as error:
@@ -143,11 +143,11 @@ def _together(path: str, parts: List[SourceFacts]) -> SourceFacts:
 
 
 def _peek(parts: List[SourceFacts], offset: int, length: int) -> bytes:
-    """A few bytes of files that are not open."""
+    """Return a few bytes of parts that are not open."""
     found = b""
     for part in parts:
         if 0 <= offset < part.size and len(found) < length:
-            with contextlib.suppress(OSError), open(part.path, "rb") as file:  # reading the image will tell
+            with contextlib.suppress(OSError), open(part.path, "rb") as file:  # a later read raises it
                 file.seek(offset)
                 found += file.read(min(length - len(found), part.size - offset))
             offset = 0

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Streams: the standard output as a place to write to, a pipe as a source, and a store as the end of a stream."""
+"""Streams: standard output as a target, a pipe as a source, and a store as the end of a stream."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .base import Lane, Store, Target
 from .descriptor import Descriptor
 from .window import Sink
 
-#: How long a read of a pipe waits before it asks whether anybody still wants the bytes.
+#: Seconds that a read of a pipe waits before it checks whether the bytes are still wanted.
 _POLL_S = 0.25
-#: As much as a decompressor gives at once.
+#: As many bytes as a decompressor returns at once.
 _READ_BACK = 1024 * 1024
 
 
 class DescriptorSink:
-    """A sink that writes to a descriptor which is not its own, as the standard output. Nothing is cut or renamed."""
+    """A sink for a descriptor of the caller, such as standard output. Nothing is truncated or renamed."""
 
     flushes = True
 
@@ -51,31 +51,31 @@ class DescriptorSink:
                 raise TargetError(self.path, "fsync", size, error.errno or errno.EIO) from error
 
     def close(self) -> None:
-        """Nothing: the descriptor is not ours."""
+        """Do nothing: the descriptor is not ours."""
 
     def abort(self) -> None:
-        """Nothing, likewise."""
+        """Do nothing: the descriptor is not ours."""
 
 
 class DescriptorOpener:
-    """The standard output, before any byte."""
+    """Opens a DescriptorSink, for example for standard output."""
 
     def __init__(self, fd: int, path: str = "-") -> None:
         self._fd = fd
         self._path = path
 
     def prepare(self) -> None:
-        """Nothing can be locked."""
+        """Do nothing: a descriptor cannot be locked."""
 
     def open(self) -> Sink:
         return DescriptorSink(self._fd, self._path)
 
     def release(self) -> None:
-        """Nothing was locked."""
+        """Do nothing: nothing was locked."""
 
 
 class _FromMemory:
-    """A lane whose socket is a piece of memory."""
+    """A lane that receives from memory instead of a socket."""
 
     def __init__(self, view: memoryview) -> None:
         self._view = view
@@ -100,9 +100,10 @@ class _FromMemory:
 
 
 class StoreSink:
-    """A sink that fills a store from its beginning: what comes out of a decompressor, on a disk or in a file.
+    """A sink that fills a store from its beginning, for example with decompressed data for a disk or a file.
 
-    `verifies`: whether each piece is read back and compared, for no digest of the run covers what comes out.
+    `verifies`: whether to read back and compare each piece, because no digest of the run covers decompressed
+    data.
     """
 
     flushes = True
@@ -116,11 +117,11 @@ class StoreSink:
 
     @property
     def notes(self) -> List[str]:
-        """Those of the store."""
+        """The notes of the store."""
         return self._store.notes
 
     def write(self, view: memoryview, offset: int) -> None:
-        """`offset` does not matter: every byte goes behind the last one. Raises BadChunk."""
+        """Append all of `view`; `offset` is ignored. Raises TargetError, BadChunk."""
         if self._end + len(view) > self._store.size:
             raise TargetError(self.path, "write", self._store.size, errno.ENOSPC)
         lane: Lane = _FromMemory(view)
@@ -136,7 +137,7 @@ class StoreSink:
         for start in range(0, len(view), len(buffer)):
             piece = view[start : start + len(buffer)]
             count = self._store.read(offset + start, buffer[: len(piece)])
-            # As bytes, which are compared some words at a time; views are compared item by item.
+            # As bytes, which are compared by words; memoryviews are compared item by item.
             if bytes(buffer[:count]) != bytes(piece):
                 raise BadChunk(self.path, offset + start, 1)
 
@@ -153,7 +154,7 @@ class StoreSink:
 
 
 class StoreOpener:
-    """A target that is filled by a stream, before any byte. `verifies`: as for StoreSink."""
+    """Opens a StoreSink on a target. `verifies`: as for StoreSink."""
 
     def __init__(self, target: Target, verifies: bool = False) -> None:
         self._target = target
@@ -170,22 +171,22 @@ class StoreOpener:
 
 
 class Stream(Protocol):
-    """What can be read once, from the beginning to the end."""
+    """A source that can be read once, from beginning to end."""
 
     path: str
 
     def read(self, view: memoryview, is_wanted: Callable[[], bool]) -> int:
-        """Fill the beginning of `view`; the count, 0 at the end, or as soon as `is_wanted` says no.
+        """Fill the beginning of `view`; return the count, 0 at the end or when `is_wanted` returns False.
 
         Raises SourceError.
         """
 
     def close(self) -> None:
-        """Let go of it. May be called twice."""
+        """Close the stream. May be called twice."""
 
 
 class PipeStream:
-    """A pipe, a socket or a terminal as source. The descriptor stays open: it is not ours."""
+    """A pipe, a socket or a terminal as source. The caller's descriptor stays open: only a copy is used."""
 
     def __init__(self, fd: int, path: str = "-") -> None:
         self.path = path
@@ -194,7 +195,7 @@ class PipeStream:
         self._at = 0
 
     def peek(self, length: int, patience_s: float) -> bytes:
-        """The first bytes, without taking them; fewer where the stream ends. Raises TimedOut, SourceError."""
+        """Return the first bytes, unconsumed; fewer if the stream ends. Raises TimedOut, SourceError."""
         give_up_at = time.monotonic() + patience_s
         buffer = memoryview(bytearray(length))
         while len(self._head) < length:
@@ -239,7 +240,7 @@ def _is_on_a_medium(fd: int) -> bool:
 
 
 def is_null(fd: int) -> bool:
-    """Whether a descriptor is closed or leads to /dev/null: nobody will see what is written there."""
+    """Whether a descriptor is closed or is /dev/null, so that data written there is lost."""
     try:
         found = os.fstat(fd)
         return stat.S_ISCHR(found.st_mode) and found.st_rdev == os.stat(os.devnull).st_rdev

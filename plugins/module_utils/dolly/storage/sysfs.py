@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How block devices hang together, read from /sys and /proc. Devices are named "major:minor" here.
+"""How block devices depend on each other, read from /sys and /proc. Devices are named "major:minor" here.
 
-A device's directory is /sys/dev/block/MAJOR:MINOR; its partitions are subdirectories with a file `partition`,
-the disk of a partition is the parent directory; `slaves` and `holders` name what it is built on and what is
-built on it (Documentation/ABI/stable/sysfs-block and testing/sysfs-block-dm of the kernel).
+A device's directory is /sys/dev/block/MAJOR:MINOR. Its partitions are subdirectories with a file `partition`,
+and the disk of a partition is the parent directory. `slaves` and `holders` name the devices below and above
+it (Documentation/ABI/stable/sysfs-block and testing/sysfs-block-dm of the kernel).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Iterable, List, Optional, Set, Tuple
 
 from . import linux
 
-#: Whoever holds one of these is the disk of the running system.
+#: A device with one of these mount points belongs to the running system.
 SYSTEM_MOUNTS = frozenset(("/", "/boot", "/boot/efi", "/efi", "/usr"))
 
 
@@ -29,12 +29,12 @@ class Devices:
         self._mounts: Optional[List[linux.Mount]] = None
 
     def size(self, device: str) -> int:
-        """Bytes; 0 where sysfs does not say."""
+        """Return the size in bytes; 0 if sysfs has none."""
         text = self._read(device, "size")
-        return int(text) * 512 if text.isdigit() else 0  # in sectors of 512 bytes whatever the disk's are
+        return int(text) * 512 if text.isdigit() else 0  # in units of 512 bytes for any sector size
 
     def is_partition(self, device: str) -> bool:
-        """Whether it is a part of a disk."""
+        """Whether the device is a partition."""
         return os.path.exists(self._path(device, "partition"))
 
     def is_read_only(self, device: str) -> bool:
@@ -42,13 +42,13 @@ class Devices:
         return "1" in (self._read(device, "ro"), self._read(self.disk(device), "ro"))
 
     def disk(self, device: str) -> str:
-        """The disk of a partition; a disk itself."""
+        """Return the disk of a partition; a disk is returned as it is."""
         if self.is_partition(device):
             return linux.read_text(os.path.join(os.path.dirname(self._path(device)), "dev")).strip()
         return device
 
     def partitions(self, device: str) -> Set[str]:
-        """The partitions of a disk."""
+        """Return the partitions of a disk."""
         found = set()
         for name in self._list(device, ""):
             if os.path.exists(self._path(device, name, "partition")):
@@ -56,22 +56,22 @@ class Devices:
         return found - {""}
 
     def partition_starts(self, device: str) -> List[int]:
-        """Where the partitions of a disk begin, in bytes, in order."""
+        """Return the offsets of the partitions of a disk in bytes, ascending."""
         names = [name for name in self._list(device, "") if os.path.exists(self._path(device, name, "partition"))]
         texts = [self._read(device, name, "start") for name in names]
         return sorted(int(text) * 512 for text in texts if text.isdigit())
 
     def backing(self, device: str) -> str:
-        """Of a loop device the file behind it, as "major:minor inode"; empty for others, and when it is gone."""
+        """Return the file behind a loop device as "major:minor inode"; empty if there is none."""
         path = self._read(self.disk(device), "loop", "backing_file")
         try:
             found = os.stat(path) if path else None
-        except (OSError, ValueError):  # deleted, or in another view of the mounts
+        except (OSError, ValueError):  # the file was deleted, or is in another mount namespace
             return ""
         return "%s %d" % (linux.device_name(found.st_dev), found.st_ino) if found else ""
 
     def loops_on(self, file: os.stat_result) -> Set[str]:
-        """Names of the loop devices behind which a file is."""
+        """Return the names of the loop devices on a file."""
         wanted = "%s %d" % (linux.device_name(file.st_dev), file.st_ino)
         names = [name for name in _list_directory(os.path.join(self.sys_root, "class", "block")) if "loop" in name]
         numbers = {name: self._number(name) for name in names}
@@ -82,11 +82,11 @@ class Devices:
         }
 
     def holders(self, device: str) -> Set[str]:
-        """Names of the devices that are built directly on this one."""
+        """Return the names of the devices that are built directly on this one."""
         return set(self._list(device, "holders"))
 
     def below(self, device: str) -> Set[str]:
-        """The device, all that it is built on, and the disks of all of these."""
+        """Return the device, all devices that it is built on, and the disks of all of these."""
         found: Set[str] = set()
         todo = [device]
         while todo:
@@ -98,7 +98,7 @@ class Devices:
         return found
 
     def identity(self, device: str) -> Tuple[str, str, str]:
-        """Model, serial number and WWN of its disk, empty where the disk does not say."""
+        """Return model, serial number and WWN of the device's disk; each is empty if unknown."""
         disk = self.disk(device)
         serial = self._first(disk, ("serial",), ("device", "serial")) or self._scsi_serial(disk)
         return (
@@ -108,39 +108,40 @@ class Devices:
         )
 
     def mounts(self) -> List[linux.Mount]:
-        """The mounts of all namespaces, read once."""
+        """Return the mounts of all namespaces; they are read once."""
         if self._mounts is None:
             self._mounts = [mount for table in linux.mount_tables(self.proc_root) for mount in table]
         return self._mounts
 
     def mounted_at(self, devices: Set[str]) -> Set[str]:
-        """Where any of `devices` is mounted, in any namespace."""
+        """Return where any of `devices` is mounted, in any namespace."""
         points = {mount.point for mount in self.mounts() if self.mount_devices(mount) & devices}
         return points | self._btrfs_members(devices)
 
     def written_at(self, device: str) -> Set[str]:
-        """Where something on a device, or on a part of it, is mounted that is written to through that."""
+        """Return the writable mount points on a device, its partitions, or devices built on them."""
         own = {device} | self.partitions(device)
         mounts = [mount for mount in self.mounts() if mount.is_writable]
         return {mount.point for mount in mounts if any(self.below(one) & own for one in self.mount_devices(mount))}
 
     def written(self, device: str) -> Tuple[str, ...]:
-        """How much was written to a device so far, and discarded; empty where nobody counts.
+        """Return the counters of sectors written to a device and discarded; empty if the kernel has none.
 
-        Documentation/admin-guide/iostats.rst of the kernel: the 7th and the 14th number, of what is through.
+        They are the 7th and the 14th number, by Documentation/admin-guide/iostats.rst of the kernel, and
+        count completed requests.
         """
         numbers = self._read(device, "stat").split()
         return tuple(numbers[6:7] + numbers[13:14])
 
     def mount_devices(self, mount: linux.Mount) -> Set[str]:
-        """The device of a mount; where its number is no disk's (btrfs), the one that its source names."""
+        """Return the device of a mount; if its number is anonymous (btrfs), the device its source names."""
         if not mount.device.startswith("0:"):
             return {mount.device}
         source = self._device_of(mount.source) if mount.source.startswith("/") else ""
         return {source} - {""}
 
     def system_devices(self) -> Set[str]:
-        """What the running system lives on, down to the disks."""
+        """Return the devices of the running system, down to the disks."""
         found: Set[str] = set()
         for mount in self.mounts():
             if mount.point in SYSTEM_MOUNTS:
@@ -149,7 +150,7 @@ class Devices:
         return found
 
     def swaps(self) -> List[linux.Swap]:
-        """Active swap areas."""
+        """Return the active swap areas."""
         return linux.parse_swaps(linux.read_text(self.proc_root + "/swaps"))
 
     def is_swap(self, devices: Set[str]) -> bool:
@@ -159,7 +160,7 @@ class Devices:
         )
 
     def _btrfs_members(self, devices: Set[str]) -> Set[str]:
-        # mountinfo names one member of a mounted btrfs; this directory has all, while it is mounted.
+        # mountinfo names only one member of a mounted btrfs; this directory lists all members.
         base = os.path.join(self.sys_root, "fs", "btrfs")
         found = set()
         for uuid in _list_directory(base):
@@ -171,7 +172,7 @@ class Devices:
     def _device_of(self, path: str) -> str:
         try:
             found = os.stat(path)
-        except (OSError, ValueError):  # of another namespace: its name is all there is
+        except (OSError, ValueError):  # in another mount namespace: only the name can be used
             name = os.path.basename(path)
             return self._number(name)
         return linux.device_name(found.st_rdev) if stat.S_ISBLK(found.st_mode) else ""
@@ -180,7 +181,7 @@ class Devices:
         return linux.read_text(os.path.join(self.sys_root, "class", "block", name, "dev")).strip()
 
     def _scsi_serial(self, disk: str) -> str:
-        """The unit serial number page that the kernel keeps (SPC-4, page 80h: four bytes, then text)."""
+        """Return the unit serial number that the kernel caches (SPC-4, page 80h: text from byte 4 on)."""
         try:
             with open(self._path(disk, "device", "vpd_pg80"), "rb") as file:
                 return _clean(file.read()[4:].decode("ascii", "replace"))
@@ -205,7 +206,7 @@ class Devices:
 
 
 def same_wwn(left: str, right: str) -> bool:
-    """Whether two spellings mean one name: sysfs says naa.5000..., lsblk and udev say 0x5000..."""
+    """Whether two spellings are one WWN: sysfs writes naa.5000..., lsblk and udev write 0x5000..."""
     return _bare_wwn(left) == _bare_wwn(right) != ""
 
 

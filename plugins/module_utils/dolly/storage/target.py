@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a path given as target is. Looking opens nothing for writing and creates nothing."""
+"""Inspecting and opening the path of a target. An inspection writes nothing and creates nothing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _OTHER_KINDS = (
 
 
 def inspect_target(path: str, sys_root: str = "/sys", proc_root: str = "/proc") -> TargetFacts:
-    """Look at a target. Raises Refused for what can never be one, UsageError for what is no path."""
+    """Inspect a target. Raises Refused for what can never be a target, UsageError for an invalid path."""
     if not path or path.endswith("/") or "\0" in path:
         raise UsageError("target", path, "the path of a block device or of a file")
     devices = Devices(sys_root, proc_root)
@@ -63,7 +63,7 @@ def inspect_target(path: str, sys_root: str = "/sys", proc_root: str = "/proc") 
 
 
 def inspect_device(path: str, real_path: str, device: str, devices: Devices) -> TargetFacts:
-    """Look at the block device whose number is `device`, "major:minor"."""
+    """Inspect the block device whose number is `device`, "major:minor"."""
     own = {device} | devices.partitions(device)
     group = own | {devices.disk(device)}
     size, is_claimed, content, sequence, sector_size = _look_inside(real_path, devices.partition_starts(device))
@@ -103,10 +103,11 @@ def open_target(
     resumes: bool = True,
     compares: bool = False,
 ) -> Target:
-    """The target at `path`, nothing of it open yet. `facts`: what was checked; looked up if None.
+    """Return the target at `path`, not opened yet. `facts`: the facts that were checked; None: inspect the
+    path.
 
-    `state_dir`: where the journal of a device lies; empty: the default. `resumes`: whether what an earlier run left
-    counts, and a journal is kept. `compares`: whether what is there now is compared with the image first.
+    `state_dir`: where the journal of a device lies; empty: the default. `resumes`: whether to use the data of
+    an earlier run. `compares`: whether to compare the present content with the image first.
     """
     if facts is None:
         facts = inspect_target(path, sys_root, proc_root)
@@ -116,9 +117,9 @@ def open_target(
 
 
 def purge_target(facts: TargetFacts, state_dir: str = "", check_mode: bool = False) -> List[str]:
-    """Remove what a broken run keeps for the next one; the paths of what is, or would be, removed.
+    """Remove what an interrupted run keeps for the next one; return the paths that are, or would be, removed.
 
-    Raises Refused while a run writes to it, TargetError. A device is left as it is.
+    The content of a device is not changed. Raises TargetError; Refused while a run writes to the target.
     """
     if facts.kind == "block":
         return _purge_record(device_record(facts, state_dir), check_mode)
@@ -150,7 +151,7 @@ def _stat(path: str, real_path: str) -> Optional[os.stat_result]:
 
 
 def _check_not_dev(path: str, real_path: str, devices: Devices) -> None:
-    """A mistyped device must not become a file that fills the memory behind /dev."""
+    """Refuse a file below /dev: a mistyped device must not become a file that fills the memory."""
     directory = os.path.dirname(real_path)
     is_below_dev = real_path.startswith("/dev/") and not real_path.startswith("/dev/shm/")
     if is_below_dev or _is_device_directory(directory, devices):
@@ -160,7 +161,7 @@ def _check_not_dev(path: str, real_path: str, devices: Devices) -> None:
 
 
 def _is_device_directory(directory: str, devices: Devices) -> bool:
-    """Whether it is on the file system that holds the device nodes, wherever that is mounted."""
+    """Whether a directory is on the file system of the device nodes, wherever that is mounted."""
     try:
         number = os.stat(directory).st_dev
         if number == os.stat("/dev").st_dev != os.stat("/").st_dev:
@@ -202,13 +203,13 @@ def _inspect_file(
 
 
 def _room(directory: str) -> Tuple[Optional[int], bool]:
-    """Bytes an ordinary user may still fill, None where nobody counts; whether it is read-only."""
+    """Return the free bytes for an ordinary user, None if unknown; and whether writing is disabled."""
     room = os.statvfs(directory)
     return (room.f_bavail * room.f_frsize if room.f_blocks else None), bool(room.f_flag & os.ST_RDONLY)
 
 
 def _partial_bytes(real_path: str) -> int:
-    """What an earlier run's partial file takes: that room comes back when a new run begins."""
+    """Return the bytes of an earlier run's partial file, which are freed when a new run begins."""
     directory, name = os.path.split(real_path)
     try:
         return os.lstat(os.path.join(directory, partial_name(name))).st_blocks * 512
@@ -234,9 +235,9 @@ def _is_same_file(path: str, found: Optional[os.stat_result]) -> bool:
 
 
 def _look_inside(real_path: str, starts: List[int]) -> Tuple[int, bool, str, int, int]:
-    """Size of a device, whether somebody else has claimed it, a guess at its content, which of all disks it is.
+    """Return size, whether the device is in use, a guess at its content, disk sequence number, sector size.
 
-    And the size of its sectors. Nothing where it cannot be opened or read. `starts`: where its partitions begin.
+    Values are zero or empty if the device cannot be opened or read. `starts`: the offsets of its partitions.
     """
     size, is_claimed, sequence, sector_size = 0, False, 0, 0
     try:
@@ -254,17 +255,17 @@ def _look_inside(real_path: str, starts: List[int]) -> Tuple[int, bool, str, int
 
 
 def _open_to_look(real_path: str) -> Tuple[int, bool]:
-    """A descriptor, and whether the device is somebody's alone. Raises OSError."""
+    """Return a descriptor, and whether another user has the device exclusively. Raises OSError."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
     for left in reversed(range(_LOOKS)):
         try:
-            # Of a block device, without O_CREAT: nobody else may have it O_EXCL, nor a mount or swap (open(2)).
+            # O_EXCL without O_CREAT fails if a block device is mounted, swap, or open with O_EXCL (open(2)).
             return os.open(real_path, flags | os.O_EXCL), False
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
             if left:
-                time.sleep(_LOOK_PAUSE_S)  # somebody else may just be looking, too
+                time.sleep(_LOOK_PAUSE_S)  # another process may just be inspecting it, too
     return os.open(real_path, flags), True
 
 

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way to a target, one name after the other, so that nobody else's link leads root to a file of root.
+"""Resolving the path of a target name by name, so that another user's link cannot lead root to a file of
+root.
 
-A link is followed where root or this user made it, who may write there anyway, or where it leads to something of
-whoever made it. Each name is opened relative to the directory before it and never by a path, so what was looked at is
-what the next step goes on from.
+A link is followed if root or this user made it, or if it leads to something that its maker owns. Each name is
+opened relative to the directory before it, never by a path, so each step continues from exactly what was
+checked.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class _Link(NamedTuple):
-    """What a link of somebody else leads to has to be that user's own."""
+    """A step that checks that the target of another user's link belongs to that user."""
 
     path: str
     uid: int
 
 
 def resolve(path: str) -> str:
-    """The path without links; what does not exist, or cannot be looked at, stays as it is written.
+    """Return the path without links; names that do not exist, or cannot be read, stay as written.
 
-    Raises Refused for a link that is not to be followed.
+    Raises Refused for a link that must not be followed.
     """
     resolver = _Resolver(path)
     try:
@@ -42,7 +43,7 @@ def resolve(path: str) -> str:
 
 
 class _Resolver:
-    """One path. `_descriptors` has one more than `_names`: the first is the root directory."""
+    """Resolves one path. `_descriptors` has one more item than `_names`: the first is the root directory."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -119,13 +120,13 @@ class _Resolver:
 
 def _open_one(name: str, directory: int) -> int:
     try:
-        return os.open(name, _PATH | os.O_DIRECTORY, dir_fd=directory)  # which mounts it, where autofs does that
+        return os.open(name, _PATH | os.O_DIRECTORY, dir_fd=directory)  # O_DIRECTORY triggers an autofs mount
     except NotADirectoryError:
         return os.open(name, _PATH, dir_fd=directory)
 
 
 def open_directory(path: str) -> int:
-    """Open a directory by what `resolve` has returned. Raises OSError, also where a name has become a link."""
+    """Open a directory by a result of `resolve`. Raises OSError, also if a name has become a link."""
     descriptor = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     names = [name for name in path.split("/") if name]
     for number, name in enumerate(names, 1):
@@ -139,7 +140,7 @@ def open_directory(path: str) -> int:
 
 
 def check_place(path: str, directory: int) -> None:
-    """Raise OSError ESTALE unless an open directory still is what its path leads to."""
+    """Raise OSError ESTALE unless the path of an open directory still leads to it."""
     try:
         descriptor = open_directory(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -152,9 +153,10 @@ def check_place(path: str, directory: int) -> None:
 
 
 def is_planted(file: os.stat_result, directory: os.stat_result) -> bool:
-    """Whether somebody else may have made a file there: then its owner and mode say nothing about what is wanted.
+    """Whether another user may have planted a file, so that its owner and mode must not be taken over.
 
-    That is so in a directory that others than its owner may write to, unless the file is root's, ours or that owner's.
+    This holds in a directory that others than its owner may write to, unless the file belongs to root, to us
+    or to that owner.
     """
     return bool(directory.st_mode & _WRITABLE_BY_OTHERS) and file.st_uid not in (
         _ROOT, os.geteuid(), directory.st_uid,

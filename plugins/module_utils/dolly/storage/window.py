@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A store that forgets: a bounded ring in memory that a stream goes through, on its way to a sink or from a pipe.
+"""A bounded ring buffer in memory that a stream passes through, to a sink or from a pipe.
 
-The byte at offset o lies at o modulo the length of the ring. Who calls sees to it that no byte is written whose
-place still belongs to an older one that somebody wants: the ledger's `base` and `limit` say which those are.
+The byte at offset o lies at o modulo the length of the ring. The caller ensures that no byte overwrites an
+older one that is still needed: the ledger's `base` and `limit` delimit those.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from .base import Lane, Store, Target
 from .facts import TargetFacts
 
 DEFAULT_WINDOW = 64 * 1024 * 1024
-#: Below this many chunks a node would wait for the last bytes of one chunk and could not receive the next.
+#: With fewer chunks, a node that waits for the last bytes of one chunk could not receive the next.
 MIN_CHUNKS = 4
 _MAX_SIZE = 2 ** 63 - 1
 _ZERO_STEP = 1024 * 1024
 
 
 def window_length(chunk_size: int) -> int:
-    """How many bytes a window has room for, where one digest covers `chunk_size` bytes."""
+    """Return the bytes that a window has room for, if one digest covers `chunk_size` bytes."""
     return max(DEFAULT_WINDOW, MIN_CHUNKS * chunk_size)
 
 
 class Ring:
-    """Bytes by their offset in a stream, as far as they fit. `length` in bytes."""
+    """A ring buffer addressed by the offset in a stream. `length` in bytes."""
 
     def __init__(self, length: int) -> None:
         self.length = length
-        # Pages that nothing is written to take no memory: a short stream needs no large window.
+        # Pages take no memory until they are written: a short stream does not use the whole window.
         self._bytes = make_buffer(length)
 
     def parts(self, offset: int, length: int) -> Iterator[memoryview]:
-        """The places of a range, in order; ValueError where it does not fit."""
+        """Yield the views of a range, in order. ValueError: the range does not fit."""
         if offset < 0 or not 0 <= length <= self.length:
             raise ValueError("range %d+%d in a window of %d bytes" % (offset, length, self.length))
         while length:
@@ -48,7 +48,7 @@ class Ring:
             length -= len(part)
 
     def read(self, offset: int, view: memoryview) -> int:
-        """Copy from `offset` on into all of `view`."""
+        """Fill `view` from `offset`; return the count."""
         at = 0
         for part in self.parts(offset, len(view)):
             view[at : at + len(part)] = part
@@ -65,33 +65,33 @@ class Ring:
 
 
 class Sink(Protocol):
-    """Takes a stream in order. Used by one thread at a time; only `abort` may come from another."""
+    """Takes a stream in order. Used by one thread at a time; only `abort` may be called from another."""
 
     path: str
     #: Whether `finish` flushes what it publishes.
     flushes: bool
-    #: As of a store.
+    #: As for a store.
     is_lasting: bool
 
     @property
     def notes(self) -> List[str]:
-        """Oddities that do not make the result wrong."""
+        """Notes for the user on things that do not make the result wrong."""
 
     def write(self, view: memoryview, offset: int) -> None:
         """Take all of `view`, which is at `offset` of the stream. Raises TargetError, BadArchive."""
 
     def finish(self, size: int) -> None:
-        """The stream was good and had `size` bytes: publish what came out of it. Raises TargetError, BadArchive."""
+        """Publish the result of a good stream of `size` bytes. Raises TargetError, BadArchive."""
 
     def close(self) -> None:
-        """Let go of everything; without `finish` what came out stays unfinished. May be called twice."""
+        """Close everything; without `finish` the result stays unfinished. May be called twice."""
 
     def abort(self) -> None:
-        """Give up now."""
+        """Abort now, without publishing."""
 
 
 class WindowStore(Store):
-    """The ring in front of a sink, as a store."""
+    """A store made of a ring in front of a sink."""
 
     def __init__(self, ring: Ring, sink: Sink, size: Optional[int]) -> None:
         self.path = sink.path
@@ -106,7 +106,7 @@ class WindowStore(Store):
 
     @property
     def notes(self) -> List[str]:  # type: ignore[override]
-        """Those of the sink."""
+        """The notes of the sink."""
         return self._sink.notes
 
     def receive(self, lane: Lane, offset: int, length: int) -> int:
@@ -137,7 +137,7 @@ class WindowStore(Store):
         self._sunk = end
 
     def flush(self) -> None:
-        """Nothing: what came out is flushed when it is published."""
+        """Flush nothing: the sink flushes when it publishes."""
         self._check_open("fsync", self._sunk)
 
     def commit(self) -> None:
@@ -163,7 +163,7 @@ class WindowStore(Store):
 
 
 class WindowTarget(Target):
-    """A target that only takes a stream: what it is made of is made by the `opener`."""
+    """A target that only takes a stream; the `opener` makes its sink."""
 
     def __init__(self, facts: TargetFacts, opener: "SinkOpener", chunk_size: int) -> None:
         self.facts = facts
@@ -181,13 +181,13 @@ class WindowTarget(Target):
 
 
 class SinkOpener(Protocol):
-    """A sink before any byte: like a Target."""
+    """Makes a sink, as a Target makes a store."""
 
     def prepare(self) -> None:
         """Lock what can be locked without changing anything. Raises Refused, TargetError."""
 
     def open(self) -> Sink:
-        """Make the sink, once. Raises Refused, TargetError."""
+        """Return the sink; call this once. Raises Refused, TargetError."""
 
     def release(self) -> None:
-        """Undo `prepare`; nothing happens after `open`."""
+        """Undo `prepare`; does nothing after `open`."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decompressing zstd: the standard library from Python 3.14 on, elsewhere the program of that name."""
+"""Decompressing zstd: with the standard library from Python 3.14 on, otherwise with the program zstd."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_SAID = 1 << 16
 
 
 def new_zstd() -> Optional[Any]:
-    """A decompressor of the standard library for one frame, None where there is none."""
+    """Return a decompressor of the standard library for one frame, None if it has none."""
     try:
         from compression import zstd  # type: ignore[import-not-found]
     except ImportError:
@@ -26,12 +26,12 @@ def new_zstd() -> Optional[Any]:
 
 
 def find_zstd() -> Optional[str]:
-    """Where the program is, None where there is none."""
+    """Return the path of the program zstd, None if it is not installed."""
     return shutil.which("zstd", path=os.environ.get("PATH") or os.defpath)
 
 
 class ZstdProgram:
-    """The program as a decompressor. Raises ValueError with what it says."""
+    """The program zstd as a decompressor. Raises ValueError with the program's message."""
 
     def __init__(self, most: int) -> None:
         path = find_zstd()
@@ -45,7 +45,7 @@ class ZstdProgram:
         self._has_more = True
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What comes out while `data` goes in; the rest comes later."""
+        """Pass `data` to the program; yield what is decompressed meanwhile. More may follow later."""
         left = memoryview(data)
         while left:
             readable, writable, _none = select.select([self._out] if self._has_more else [], [self._in], [])
@@ -55,7 +55,7 @@ class ZstdProgram:
                 left = left[self._write(left) :]
 
     def end(self) -> Iterator[bytes]:
-        """The rest; raises ValueError when the program was not content."""
+        """Yield the rest. Raises ValueError if the program failed."""
         self._program.close_stdin()
         while self._has_more:
             select.select([self._out], [], [])
@@ -63,7 +63,7 @@ class ZstdProgram:
         self._check()
 
     def abort(self) -> None:
-        """End the program, if it has not ended by itself. May be called twice."""
+        """Kill the program if it still runs. May be called twice."""
         self._program.close(_PATIENCE_S)
 
     def _read(self) -> Iterator[bytes]:
