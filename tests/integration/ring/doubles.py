@@ -213,7 +213,7 @@ def slow_prepare(seconds):
 
 
 def journal_interval(seconds):
-    from dolly.relay import resume
+    from dolly.relay.image import resume
 
     resume.INTERVAL_S = float(seconds)
 
@@ -233,14 +233,14 @@ def slow_stream(rate):
 
 def more_config(text):
     """Patch the place where the command line builds the configuration: every reader sees the change."""
-    from dolly.run import foreground
+    from dolly.cli import foreground
 
     sender_config = foreground.sender_config
     foreground.sender_config = lambda *asked: {**sender_config(*asked), **json.loads(text)}
 
 
 def policy(text):
-    from dolly.run import foreground
+    from dolly.cli import foreground
     from dolly.storage.facts import TargetPolicy
 
     foreground.TargetPolicy = lambda *_given, **_more: TargetPolicy(**json.loads(text))
