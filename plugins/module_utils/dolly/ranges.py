@@ -171,7 +171,7 @@ class RangeSet:
         return max(start, self._starts[index]), min(end, self._ends[index])
 
     def end_of_first(self, count: int, default: int) -> int:
-        """Return the end of the ``count``-th range, ``default`` if there are no more than ``count`` ranges."""
+        """Return the end of the ``count``-th range, or ``default`` if no range follows it."""
         return self._ends[count - 1] if len(self._ends) > count else default
 
     def first_gap(self, start: int, end: int) -> Optional[Range]:

@@ -179,7 +179,7 @@ class Manifest:
         return self.root() if self.is_complete else ""
 
     def told_root(self, root: str) -> Dict[str, str]:
-        """Return `root` as results name it: `digest`, or `keyed_digest` if it has no meaning after the run."""
+        """Return `root` by its name in results: `digest`, or `keyed_digest` if invalid after the run."""
         is_lasting = self.hashing.is_lasting
         return {"digest": root if is_lasting else "", "keyed_digest": "" if is_lasting else root}
 

@@ -50,7 +50,7 @@ class Channel:
         self.read_size = _READ_SIZE
 
     def write(self, data: bytes) -> None:
-        """Queue bytes and send what the socket takes at once. Ignored when the channel is closed or finishing."""
+        """Queue bytes and send what the socket takes at once. Ignored after `finish` or the end."""
         if self._sock is None or self._is_finishing:
             return
         self._queued += data

@@ -91,7 +91,7 @@ class Lane:
 
     @property
     def is_waiting_for_file(self) -> bool:
-        """Whether the owner waits for the file it sends from: the peer has acknowledged all bytes read so far."""
+        """Whether the owner waits for the file it sends from: the peer has acknowledged all bytes read."""
         if not self._is_in_file:
             return False
         queued = bytearray(4)

@@ -61,7 +61,7 @@ def reason_of(error: Exception) -> str:
 
 
 def listen_within(bind: str, first: int, last: int) -> socket.socket:
-    """Return a listening socket on the first free port from `first` to `last`. UsageError: as for `listen`."""
+    """Return a socket listening on the first free port from `first` to `last`. Raises as `listen` does."""
     for port in range(first, last):
         try:
             return listen(bind, port)

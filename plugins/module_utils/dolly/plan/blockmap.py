@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The block map of an image, a .bmap file as bmaptool writes it: the blocks that are to be cloned.
+"""The block map of an image, a .bmap file as bmaptool writes it. It lists the blocks to be cloned.
 
 ::
 
@@ -15,10 +15,11 @@
             <Range chksum="64 digits"> 0-1 </Range>          blocks, the last one included
             <Range chksum="64 digits"> 3 </Range>
 
-1.4 is the same under another name. In 1.3 the checksums are SHA-1, called BmapFileSHA1 and sha1, without
+Version 1.4 has the same format. In 1.3 the checksums are SHA-1, called BmapFileSHA1 and sha1, without
 ChecksumType. Earlier versions have no checksum of the file.
 
-Reading is strict, because the map decides what is not written: one wrong digit would leave old bytes on a disk.
+Parsing is strict, because blocks outside the map are not written: one wrong digit would leave old bytes on a
+disk.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ MAX_FILE = 16 << 20
 MAX_BLOCK = 1 << 30
 
 _ALGORITHMS = ("sha1", "sha224", "sha256", "sha384", "sha512")
-#: By version: the element with the checksum of the file, the attribute with that of a range.
+#: By version: the element with the checksum of the file, and the attribute with the checksum of a range.
 _NAMES = {
     "1.3": ("BmapFileSHA1", "sha1"),
     "1.4": ("BmapFileChecksum", "chksum"),
@@ -51,7 +52,7 @@ _HEX = re.compile(r"[0-9a-f]+\Z")
 
 @dataclass(frozen=True)
 class MappedRange:
-    """Blocks ``first`` to ``last``, the bytes [``start``, ``end``). ``checksum`` in hex; empty: none is known."""
+    """Blocks ``first`` to ``last``, the bytes [``start``, ``end``). ``checksum`` in hex, empty if unknown."""
 
     first: int
     last: int
@@ -74,7 +75,7 @@ class BlockMap:
 
 
 class Checker:
-    """Compares an image with its map while somebody reads it. ``image`` and ``name`` are for the error."""
+    """Compares an image with its map while the image is read. ``image`` and ``name`` are for the error."""
 
     def __init__(self, block_map: BlockMap, image: str, name: str) -> None:
         self._algorithm = block_map.algorithm
@@ -84,7 +85,7 @@ class Checker:
         self._digest = _new(self._algorithm)
 
     def update(self, offset: int, data: memoryview) -> None:
-        """Take mapped bytes, in ascending order and without a gap inside a range. Raises MapMismatch."""
+        """Check mapped bytes, given in ascending order without gaps inside a range. Raises MapMismatch."""
         end = offset + len(data)
         while self._left and self._left[-1].start < end:
             one = self._left[-1]
@@ -101,7 +102,7 @@ class Checker:
 
 
 def parse(data: bytes) -> BlockMap:
-    """Return the map in a .bmap file. ValueError: it is none, is damaged, or contradicts itself."""
+    """Return the map in a .bmap file. ValueError: it is no block map, is damaged, or contradicts itself."""
     if len(data) > MAX_FILE:
         raise ValueError("it has more than the %d bytes allowed" % MAX_FILE)
     reader = _read(data)
@@ -126,7 +127,7 @@ def parse(data: bytes) -> BlockMap:
 
 
 class _Reader:
-    """What the parser of XML calls: no tree is built, and what does not belong here ends the reading."""
+    """The target of the XML parser. It builds no tree, and raises ValueError at the first unexpected item."""
 
     def __init__(self) -> None:
         self.version = ""
@@ -138,11 +139,11 @@ class _Reader:
         self._has_map = False
 
     def doctype(self, name: str, public: str, system: str) -> None:
-        """Entities are declared in a DOCTYPE; a few lines of them can grow to any size."""
+        """Refuse a DOCTYPE: it may declare entities, of which a few lines can expand to any size."""
         raise ValueError("it has a DOCTYPE, which no block map has")
 
     def start(self, tag: str, attributes: Dict[str, str]) -> None:
-        """An element begins."""
+        """Handle the start of an element."""
         self._check_blank()
         self._path += (tag,)
         if self._path == ("bmap",):
@@ -157,11 +158,11 @@ class _Reader:
             raise ValueError("%s has an attribute %.40s" % (tag, next(iter(attributes))))
 
     def data(self, text: str) -> None:
-        """Text, perhaps only a part of it."""
+        """Handle text, which may come in several parts."""
         self._text += text
 
     def end(self, tag: str) -> None:
-        """An element ends."""
+        """Handle the end of an element."""
         if len(self._path) == 3:
             self.ranges.append((self._attributes, self._text.strip()))
         elif len(self._path) == 2 and tag != "BlockMap":
@@ -172,25 +173,25 @@ class _Reader:
         self._path = self._path[:-1]
 
     def close(self) -> None:
-        """The file ends."""
+        """Handle the end of the file."""
         if not self._has_map:
             raise ValueError("it has no BlockMap")
 
     def take(self, name: str) -> str:
-        """Return the text of an element, once."""
+        """Return the text of an element and remove it."""
         if name not in self._fields:
             raise ValueError("it has no %s" % name)
         return self._fields.pop(name)
 
     def number(self, name: str, highest: int, lowest: int = 1) -> int:
-        """Return the number in an element, once."""
+        """Return the number in an element and remove it."""
         text = self.take(name)
         if not _NUMBER.match(text) or not lowest <= int(text) <= highest:
             raise ValueError("%s is %.40r, expected a number from %d to %d" % (name, text, lowest, highest))
         return int(text)
 
     def check_empty(self) -> None:
-        """Refuse what nobody took."""
+        """Raise ValueError if an element was not taken."""
         for name in self._fields:
             raise ValueError("it has an element %.80s that does not belong there" % name)
 
@@ -204,7 +205,7 @@ def _read(data: bytes) -> _Reader:
     reader = _Reader()
     parser = ElementTree.XMLParser(target=reader)
     try:
-        # As text, so that no declaration in the file decides what its bytes mean.
+        # Decode it here, so that no encoding declaration in the file is used.
         parser.feed(data.decode("utf-8"))
         parser.close()
     except UnicodeDecodeError:
@@ -215,7 +216,7 @@ def _read(data: bytes) -> _Reader:
 
 
 def _check_file(data: bytes, name: str, algorithm: str, expected: str) -> None:
-    """The checksum of the file was made with zeros in its own place."""
+    """Compare the checksum of the file, which was computed with zeros in its own place."""
     tag = name.encode("ascii")
     found = list(re.finditer(rb"<%s>\s*([0-9A-Fa-f]+)\s*</%s>" % (tag, tag), data))
     length = _new(algorithm).digest_size * 2
@@ -252,5 +253,5 @@ def _ranges(
 
 
 def _new(algorithm: str) -> "hashlib._Hash":
-    # Not for security: FIPS mode of OpenSSL would refuse the SHA-1 of old maps.
+    # usedforsecurity=False, because OpenSSL in FIPS mode would refuse the SHA-1 of old maps.
     return hashlib.new(algorithm, usedforsecurity=False)

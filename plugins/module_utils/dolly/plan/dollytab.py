@@ -16,8 +16,8 @@
     NAME of each client, in ring order
     endconfig
 
-Here the order is free and each keyword stands once. Lines that begin with # and empty lines count for nothing, nor
-does anything behind endconfig. A name may be a range, node[01-16].
+Here the order is free, and each keyword may appear once. Empty lines, lines that begin with #, and everything
+behind endconfig are ignored. A name may be a range, node[01-16].
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from . import tabfields as fields
 from .interfaces import NO_INTERFACES, Interfaces, is_interface_of
 from .tabfields import File, Wrong
 
-#: The suffixes by which the engine's decompressors go; a compressed file of another name is worth a warning.
+#: The usual suffixes of the formats that the engine can decompress; another suffix causes a warning.
 COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2", ".zst")
-MAX_CLASSIC = 4095  # bytes of text that an original takes
+MAX_CLASSIC = 4095  # bytes of text that the original dolly accepts
 
 
 @dataclass(frozen=True)
 class Dollytab:
-    """What a configuration file says. Empty, None or 0: the file does not say it.
+    """The content of a configuration file. Empty, None or 0: the file does not set the key.
 
-    ``split`` of the outfile is in bytes, ``segsize`` too; ``dummy`` is in MB of 10^6 bytes, 0: by time.
+    ``split`` of the outfile and ``segsize`` are in bytes; ``dummy`` is in MB of 10^6 bytes, 0: limited by
+    time.
     """
 
     infile: Optional[File] = None
@@ -56,7 +57,7 @@ class Dollytab:
 
     @property
     def warnings(self) -> List[str]:
-        """What is allowed but looks wrong."""
+        """Sentences on settings that are allowed but probably wrong."""
         found = []
         for keyword, file in (("infile", self.infile), ("outfile", self.outfile)):
             if file is not None and file.is_compressed and not file.path.endswith(COMPRESSED_SUFFIXES):
@@ -66,7 +67,7 @@ class Dollytab:
 
 
 def parse(text: str, where: str = "dollytab") -> Dollytab:
-    """Read the classic form. UsageError: names `where`, the line, what stands there and what was expected."""
+    """Read the classic form. UsageError: names `where`, the line, what was found and what was expected."""
     draft = _Draft(where)
     for number, line in enumerate(text.split("\n"), start=1):
         words = line.split()
@@ -80,7 +81,7 @@ def parse(text: str, where: str = "dollytab") -> Dollytab:
 
 
 def from_dict(data: Any, where: str = "dollytab", lines: Optional[Dict[str, int]] = None) -> Dollytab:
-    """Read the same keys from a dictionary; `lines` tells on which line each stands. UsageError as `parse`.
+    """Read the same keys from a dictionary; `lines` has the line number of each. UsageError: as for `parse`.
 
     infile and outfile are a path, or a dictionary of file, compressed and split; clients is the list of names;
     add and add2 are N:suffix as in the text, or a list of suffixes; hyphennormal and hypheninterface are true.
@@ -94,7 +95,7 @@ def from_dict(data: Any, where: str = "dollytab", lines: Optional[Dict[str, int]
 
 
 def to_dict(tab: Dollytab) -> Dict[str, Any]:
-    """Return it as JSON values; `from_dict` is the way back."""
+    """Return the file as JSON values; `from_dict` reads them."""
     data: Dict[str, Any] = {}
     for keyword, file in (("infile", tab.infile), ("outfile", tab.outfile)):
         if file is not None:
@@ -111,10 +112,11 @@ def to_dict(tab: Dollytab) -> Dict[str, Any]:
 
 
 def format_text(tab: Dollytab) -> str:
-    """Write the classic form in the order that originals want, ending in endconfig. `parse` is the way back.
+    """Return the classic form in the order that the original dolly requires, ending in endconfig. `parse`
+    reads it.
 
-    What an original requires and the file left out is filled in: fanout, firstclient and lastclient.
-    UsageError: a path with a space, which the classic form cannot say.
+    Missing keys that the original requires are filled in: fanout, firstclient and lastclient.
+    UsageError: a path with a space, which the classic form cannot express.
     """
     lines = [file.to_line(keyword) for keyword, file in (("infile", tab.infile), ("outfile", tab.outfile)) if file]
     if tab.dummy is not None:
@@ -137,7 +139,7 @@ def format_text(tab: Dollytab) -> str:
 
 
 class _Draft:
-    """A file while it is read: what was said, and on which line."""
+    """A file while it is read: the values so far, and the line of each."""
 
     def __init__(self, where: str) -> None:
         self._where = where
@@ -147,11 +149,11 @@ class _Draft:
         self._count: Optional[int] = None
 
     def at(self, line: int) -> str:
-        """Where something is wrong."""
+        """Return the place of an error as text."""
         return "%s line %d" % (self._where, line) if line else self._where
 
     def take_line(self, number: int, line: str, words: List[str]) -> None:
-        """One line of the classic form."""
+        """Read one line of the classic form."""
         try:
             keyword = words[0]
             if keyword == "compressed" and words[1:2] in (["infile"], ["outfile"]):
@@ -167,7 +169,7 @@ class _Draft:
             raise UsageError(self.at(number), wrong.found or line, wrong.expected) from wrong
 
     def take_item(self, key: str, value: Any, number: int) -> None:
-        """One key of the dictionary."""
+        """Read one key of the dictionary."""
         where = "%s: %s" % (self.at(number), key)
         try:
             if key == "clients":
@@ -183,7 +185,7 @@ class _Draft:
             raise UsageError(where, wrong.found or value, wrong.expected) from wrong
 
     def finish(self) -> Dollytab:
-        """Check that all fits together."""
+        """Check that the values are consistent, and return the result."""
         self._check_clients()
         self._check_interfaces()
         names = tuple(name for name, _line in self._clients)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A value of a plan that cannot be. To the node that was sent it, it is hostile; to whoever asked for it, a mistake."""
+"""An invalid value in a plan: hostile to the node that receives it, a mistake of the user who chose it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import UsageError
 
 
 class FieldError(ValueError):
-    """Knows which value it is, what was found and what was expected."""
+    """An invalid value, with its name, what was found and what was expected."""
 
     def __init__(self, name: str, found: Any, expected: str) -> None:
         super().__init__("%s is %s, expected %s" % (name, reprlib.repr(found), expected))
@@ -21,7 +21,7 @@ class FieldError(ValueError):
 
 
 def mistake(error: ValueError, expected: str) -> UsageError:
-    """The same for the person who asked for it; `expected` is said of a run that fails to fit together otherwise."""
+    """Return the error as a UsageError for the user; `expected` is used if the error names no field."""
     if isinstance(error, FieldError):
         return UsageError(error.name, error.found, error.expected)
     return UsageError("the run", str(error), expected)

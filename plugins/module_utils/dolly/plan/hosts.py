@@ -16,7 +16,7 @@ _EXPECTED = "names or addresses with commas between them, each once, or ranges s
 
 
 def parse_hosts(text: str) -> List[str]:
-    """Return the hosts in order. ValueError: an empty one, one that is there twice, a range that is none."""
+    """Return the hosts in order. ValueError: an empty name, a duplicate, an invalid range."""
     found: List[str] = []
     for part in _split(text):
         found += expand(part.strip())
@@ -31,9 +31,10 @@ def parse_hosts(text: str) -> List[str]:
 
 
 def expand(text: str) -> List[str]:
-    """Return the hosts that one name with ranges stands for; numbers are padded as the first of a range is.
+    """Return the hosts that one name with ranges stands for; numbers are padded like the first of their
+    range.
 
-    ValueError: no name, a range that is none, or more hosts than a run may have.
+    ValueError: an invalid name or range, or more hosts than a run may have.
     """
     pieces = _BRACKETS.split(text)
     literal, ranges = pieces[::2], pieces[1::2]
@@ -54,7 +55,7 @@ def expand(text: str) -> List[str]:
 
 
 def _split(text: str) -> List[str]:
-    """At commas, but not at those in brackets."""
+    """Split at commas that are not in brackets."""
     parts, depth, start = [], 0, 0
     for index, character in enumerate(text):
         depth += {"[": 1, "]": -1}.get(character, 0)

@@ -14,16 +14,16 @@ import re
 from dataclasses import dataclass
 from typing import Any, List, Tuple
 
-MAX_EXTRA = 15  # data connections to each child beside the first one; a machine has no more interfaces than that
+MAX_EXTRA = 15  # further data connections to each child; no machine is expected to have more interfaces
 _SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,63}\Z")
 _FIRST_DIGIT = re.compile(r"[0-9]")
 
 
 @dataclass(frozen=True)
 class Interfaces:
-    """What `add` and `add2` say: suffixes of further interfaces, or a new one for the only interface.
+    """The values of `add` and `add2`: suffixes of further interfaces, or a suffix for the only interface.
 
-    ``goes_before_number`` is add2. ``renames_primary`` is `add 0:suffix`: one suffix, no further interface.
+    ``goes_before_number``: add2. ``renames_primary``: `add 0:suffix`, one suffix and no further interface.
     """
 
     suffixes: Tuple[str, ...] = ()
@@ -41,21 +41,21 @@ class Interfaces:
             raise ValueError("expected exactly one suffix after 0: for the interface that is renamed")
 
     def primary(self, host: str) -> str:
-        """The name under which ``host`` is reached. ValueError: no name can be made."""
+        """Return the name to reach ``host`` by. ValueError: no name can be made."""
         return self._named(host, self.suffixes[0]) if self.renames_primary else host
 
     def extra(self, host: str) -> List[str]:
-        """The names of its further interfaces, in order. ValueError: no name can be made."""
+        """Return the names of the other interfaces of ``host``, in order. ValueError: none can be made."""
         return [] if self.renames_primary else [self._named(host, suffix) for suffix in self.suffixes]
 
     def to_text(self) -> str:
-        """As it stands behind `add`: the number, then the suffixes. ``from_text`` is the way back."""
+        """Return the text that follows `add`: the number, then the suffixes. ``from_text`` reads it."""
         count = 0 if self.renames_primary else len(self.suffixes)
         return ":".join([str(count), *self.suffixes])
 
     @classmethod
     def from_text(cls, text: str, goes_before_number: bool) -> Interfaces:
-        """Read N:suffix[:suffix]. ValueError: it is not that."""
+        """Read N:suffix[:suffix]. ValueError: anything else."""
         number, *suffixes = text.split(":")
         if not (number.isascii() and number.isdigit()) or len(number) > 4:
             raise ValueError("%r is no number of interfaces: expected N:suffix[:suffix]" % number)
@@ -85,7 +85,7 @@ NO_INTERFACES = Interfaces()
 
 
 def is_address(text: str) -> bool:
-    """Whether it is an IPv4 or IPv6 address, rather than a name."""
+    """Whether text is an IPv4 or IPv6 address, rather than a name."""
     try:
         ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -94,10 +94,10 @@ def is_address(text: str) -> bool:
 
 
 def is_interface_of(listed: str, machine: str, is_hyphen_normal: bool) -> bool:
-    """Whether a name in the list can be an interface of a machine: cluster-1-giga is one of cluster-1.
+    """Whether a listed name can be an interface of a machine: cluster-1-giga is one of cluster-1.
 
-    An address may be anybody's. With ``is_hyphen_normal`` a hyphen separates nothing, so that node-1 and node are
-    two machines.
+    An address may belong to any machine. With ``is_hyphen_normal`` a hyphen is no separator, so that node-1
+    and node are two machines.
     """
     if listed == machine or is_address(listed) != is_address(machine):
         return True

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run is about: its nodes in ring order, its image, its limits. Immutable and always valid.
+"""The plan of a run: its nodes in ring order, its image, its limits. Immutable and always valid.
 
 Plans travel as JSON. ``from_dict`` treats its argument as hostile: a field that is missing, unknown or
 out of bounds is a ValueError that names the field, what was found and what was expected.
@@ -22,9 +22,9 @@ from .transport import UNTOUCHED, Transport
 VERIFY_LEVELS = ("none", "readback", "mac")
 MAX_NODES = 65535
 MAX_SIZE = 2 ** 63 - 1  # off_t
-MAX_CHUNK_SIZE = 2 ** 47  # 65,536 of them make the largest image
+MAX_CHUNK_SIZE = 2 ** 47  # 65,536 of these chunks make the largest image
 MAX_CHUNKS = 65536
-MIN_ASKED_CHUNK = 4096  # what a user may ask for: a multiple of this, the page of most machines
+MIN_ASKED_CHUNK = 4096  # a user may ask for a multiple of this, the page size of most machines
 MAX_ASKED_CHUNK = 2 ** 30  # streams keep several chunks in memory
 MAX_MAPPED = 65536  # ranges of a block map: a NEED names them all, and has to fit its frames
 MAX_PATH = 4096  # PATH_MAX of Linux
@@ -38,10 +38,10 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """A node: its name in the inventory, the address and port that it is dialled at.
+    """A node: its name in the inventory, and the address and port that it is dialled at.
 
-    Only of the server they may be unknown, '' and 0: its children find out the address when it dials them.
-    ``extra``: addresses of its further interfaces, which share the work.
+    Only the server's may be unknown, '' and 0: its children learn the address when the server dials them.
+    ``extra``: addresses of further interfaces, which share the traffic.
     """
 
     name: str
@@ -64,7 +64,7 @@ class NodeSpec:
 
     @property
     def hosts(self) -> Tuple[str, ...]:
-        """Every address of it, the first one first."""
+        """All addresses of the node, ``host`` first."""
         return (self.host, *self.extra)
 
     def to_dict(self) -> Dict[str, Any]:
@@ -73,7 +73,7 @@ class NodeSpec:
 
     @classmethod
     def from_dict(cls, data: Any) -> NodeSpec:
-        """Return the node that ``to_dict`` described. ValueError: it is none."""
+        """Return the node that ``to_dict`` described. ValueError: invalid data."""
         members = _members("node", data, ("name", "host", "port"), ("extra",))
         extra = members.get("extra", [])
         _check_type("extra", extra, list, "a list of addresses")
@@ -85,8 +85,8 @@ class Image:
     """What is cloned: ``size`` in bytes (None while unknown), ``chunk_size`` in bytes.
 
     ``sha256`` is the hex digest of the whole image that the user expects, if any. ``mapped`` are the bytes
-    that a block map names (None: all); the others are not read, sent or written, and no digest covers them.
-    Nobody changes that set.
+    in a block map (None: all); other bytes are not read, sent or written, and no digest covers them. The set
+    must not be changed.
     """
 
     size: Optional[int]
@@ -117,13 +117,13 @@ class Image:
 
     @property
     def coverage(self) -> str:
-        """What is cloned, in words for a result."""
+        """A description of what is cloned, for a result."""
         if self.mapped is None:
             return "all bytes"
         return "mapped blocks, %d of %d bytes" % (self.mapped.total, self.size or 0)
 
     def chunk_bounds(self, index: int) -> Tuple[int, int]:
-        """Return (start, end) of a chunk in bytes; while the size is unknown every chunk is a full one.
+        """Return (start, end) of a chunk in bytes; while the size is unknown every chunk is full.
 
         IndexError: the image has no such chunk.
         """
@@ -145,12 +145,12 @@ class Image:
         )
 
     def chunk_parts(self, index: int) -> List[Range]:
-        """Return the ranges of a chunk that are cloned, ascending: those that its digest covers. IndexError."""
+        """Return the cloned ranges of a chunk, ascending: its digest covers them. IndexError: no chunk."""
         bounds = self.chunk_bounds(index)
         return [bounds] if self.mapped is None else list(self.mapped.within(*bounds))
 
     def given_in(self, index: int) -> int:
-        """Return how many bytes of a chunk are not cloned. IndexError."""
+        """Return how many bytes of a chunk are not cloned. IndexError: no such chunk."""
         start, end = self.chunk_bounds(index)
         return end - start - sum(stop - begin for begin, stop in self.chunk_parts(index))
 
@@ -169,7 +169,7 @@ class Image:
 
     @classmethod
     def from_dict(cls, data: Any) -> Image:
-        """Return the image that ``to_dict`` described. ValueError: it is none."""
+        """Return the image that ``to_dict`` described. ValueError: invalid data."""
         members = _members("image", data, ("size", "chunk_size"), ("sha256", "mapped"))
         if members.get("mapped") is not None:
             members["mapped"] = RangeSet.from_gaps(members["mapped"], MAX_SIZE)
@@ -199,7 +199,7 @@ class Timeouts:
 
     @classmethod
     def from_dict(cls, data: Any) -> Timeouts:
-        """Return the limits that ``to_dict`` described; a missing one has its default. ValueError."""
+        """Return the limits that ``to_dict`` described, defaults for missing ones. ValueError: invalid."""
         return cls(**_members("timeouts", data, (), tuple(item.name for item in fields(cls))))
 
 
@@ -207,9 +207,10 @@ class Timeouts:
 class Plan:
     """A run: ``nodes`` by rank (0 is the server), ``fanout`` children for each, image and limits.
 
-    ``output``: the path to write where a node was not told one itself; ``source``: facts about the source, so
-    that a node on the same machine can refuse to overwrite it; ``infile`` and ``outfile``: what the wire carries
-    and what a node makes of it; ``compare``: nodes look first at what is on their targets, and ask for the rest.
+    ``output``: the path to write if a node has no path of its own; ``source``: facts about the source, so
+    that a node on the same machine can refuse to overwrite it; ``infile`` and ``outfile``: what the wire
+    carries and what a node writes; ``compare``: nodes compare their targets first, and request only what
+    differs.
     """
 
     run_id: str
@@ -264,10 +265,10 @@ class Plan:
 
     @property
     def resumable(self) -> int:
-        """How many bytes one digest covers, where it can show that a target has them already; else 0.
+        """How many bytes one digest covers, if digests can show what a target has already; otherwise 0.
 
-        A block map leaves bytes out that no digest covers, and what an earlier run wrote there would stay; to compare
-        with such a map is to ask for that.
+        With a block map, bytes that an earlier run wrote outside the map would stay, because no digest covers
+        them. With ``compare``, the user accepts that.
         """
         is_covered = self.image.mapped is None or self.compare
         return self.image.chunk_size if self.verify != "none" and is_covered else 0
@@ -306,7 +307,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, data: Any) -> Plan:
-        """Return the plan that ``to_dict`` described. ValueError: it is none."""
+        """Return the plan that ``to_dict`` described. ValueError: invalid data."""
         names = ("run_id", "nodes", "fanout", "image", "verify", "sync", "timeouts")
         members = _members("plan", data, names, ("output", "source", "infile", "outfile", "transport", "compare"))
         nodes = members["nodes"]
@@ -330,10 +331,10 @@ def default_chunk_size(size: Optional[int]) -> int:
 
 
 def chunk_size_of(asked: int, size: Optional[int]) -> int:
-    """Return the chunk size in bytes of an image of ``size`` bytes: the one asked for, with 0 the default.
+    """Return the chunk size in bytes for an image of ``size`` bytes: ``asked``, or the default if that is 0.
 
-    ValueError: that would make more than 65,536 chunks. Each takes a digest and a look of its own, so that a run over
-    millions of them spends its time with those.
+    ValueError: that would make more than 65,536 chunks. Each chunk costs a digest and a check of its own, so
+    a run with millions of chunks would spend its time on these.
     """
     if not asked:
         return default_chunk_size(size)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the bytes on the wire come from the source, and what a node makes of them. Part of a plan.
+"""How the bytes on the wire are made from the source, and what a node writes. Part of a plan.
 
     infile              outfile       wire             node writes
     plain               plain         the source       the same
@@ -21,7 +21,7 @@ from ..ranges import is_integer
 from .field_error import FieldError
 
 KINDS = ("plain", "compressed", "dummy")
-#: What a compressed source turned out to be, by its first bytes.
+#: The codecs that a compressed source may have, by its first bytes.
 CODECS = ("gzip", "xz", "bzip2", "zstd")
 _MAX_SIZE = 2 ** 63 - 1
 _MAX_SECONDS = 30 * 86400.0
@@ -33,10 +33,10 @@ Part = TypeVar("Part")
 class Infile:
     """What the server reads.
 
-    ``is_split``: it is FILE_0, FILE_1, ...; ``codec``: of a compressed one, "" while nobody has looked;
-    ``is_seekable``: the server can serve every range of the wire at any time, which a pipe cannot;
-    ``uncompressed_size`` in bytes, where the user said it, for statistics; ``dummy_seconds``: how long a dummy
-    run without a size goes on.
+    ``is_split``: the source is FILE_0, FILE_1, ...; ``codec``: the codec of a compressed source, "" until it
+    was inspected; ``is_seekable``: the server can serve every range of the wire at any time, unlike from a
+    pipe; ``uncompressed_size``: bytes as given by the user, for statistics; ``dummy_seconds``: how long a
+    dummy run without a size lasts.
     """
 
     kind: str = "plain"
@@ -72,7 +72,7 @@ class Infile:
 
 @dataclass(frozen=True)
 class Outfile:
-    """What each node writes. ``split_size``: parts of so many bytes named FILE_0, FILE_1, ...; 0: one file."""
+    """What each node writes. ``split_size``: the bytes in each part FILE_0, FILE_1, ...; 0: one file."""
 
     is_compressed: bool = False
     split_size: int = 0
@@ -93,12 +93,12 @@ class Outfile:
 
 
 def server_compresses(infile: Infile, outfile: Outfile) -> bool:
-    """Whether the wire carries what the server compressed; a compressed source passes as it is."""
+    """Whether the server compresses what it sends; a compressed source is sent as it is."""
     return infile.kind == "plain" and outfile.is_compressed
 
 
 def node_decompresses(infile: Infile, outfile: Outfile) -> bool:
-    """Whether a node stores something else than what the wire carries."""
+    """Whether a node decompresses what the wire carries before storing it."""
     return infile.kind == "compressed" and not outfile.is_compressed
 
 

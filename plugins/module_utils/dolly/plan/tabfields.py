@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What may stand behind each keyword of a dollytab, as words of a line and as a value of a dictionary."""
+"""The value of each keyword of a dollytab, read from the words of a line or from a value of a dictionary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MULTIPLIERS = (("T", 1024 ** 4), ("G", 1024 ** 3), ("M", 1024 ** 2), ("k", 1024
 
 
 class Wrong(Exception):
-    """Something is not as it should be: what was expected, and what was found where that is less than the line."""
+    """An invalid value: what was expected, and what was found if that is only a part of the line."""
 
     def __init__(self, expected: str, found: str = "") -> None:
         super().__init__(expected)
@@ -37,21 +37,21 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """An infile or outfile. ``split``: for an infile 1 (read FILE_0, FILE_1, ...), for an outfile bytes of a part."""
+    """An infile or outfile. ``split``: 1 for an infile FILE_0, FILE_1, ...; bytes per part for an outfile."""
 
     path: str
     is_compressed: bool = False
     split: int = 0
 
     def to_dict(self, keyword: str) -> Union[str, Dict[str, Any]]:
-        """As a value of the dictionary."""
+        """Return the file as a value of the dictionary."""
         if not self.is_compressed and not self.split:
             return self.path
         split: Any = bool(self.split) if keyword == "infile" else self.split
         return {"file": self.path, "compressed": self.is_compressed, "split": split}
 
     def to_line(self, keyword: str) -> str:
-        """As a line. UsageError: the path has a space or line end in it, or would be read as something else."""
+        """Return the file as a line. UsageError: the path is empty, or contains a space or a line end."""
         if self.path.split() != [self.path]:
             raise UsageError(keyword, self.path, "a path without spaces, which the classic form cannot say")
         words = ["compressed"] if self.is_compressed else []
@@ -62,20 +62,20 @@ class File:
 
 
 def no_more(keyword: str, rest: List[str], where: str, line: str) -> None:
-    """UsageError: something stands behind a keyword that takes nothing."""
+    """Raise UsageError if words follow a keyword that takes no value."""
     if rest:
         raise UsageError(where, line.strip(), "%s alone on its line" % keyword)
 
 
 def read_name(words: List[str]) -> List[str]:
-    """The client, or the range of clients, that is alone on its line."""
+    """Read the client, or the range of clients, that is alone on its line."""
     if len(words) > 1 or re.match("hyph?en?norm|hyph?en?int", words[0], re.IGNORECASE):
         raise Wrong("the name of a client alone on its line, or a keyword: clients, endconfig, %s" % ", ".join(READERS))
     return _expanded(words[0])
 
 
 def names_from_value(value: Any) -> List[str]:
-    """The clients as a list of names, or as text with commas."""
+    """Read the clients from a list of names, or from text with commas."""
     expected = "a list of the names of the clients"
     try:
         names = parse_hosts(value) if isinstance(value, str) else value
@@ -87,7 +87,7 @@ def names_from_value(value: Any) -> List[str]:
 
 
 def number_of_clients(words: List[str]) -> int:
-    """clients N."""
+    """Read the line `clients N`."""
     return _line_number(words, "clients N", 1, MAX_NODES)
 
 

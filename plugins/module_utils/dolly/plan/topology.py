@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who feeds whom: a tree over ranks, in which a parent's rank is always lower than its child's.
+"""Which node feeds which: a tree over ranks, in which a parent's rank is always lower than its child's.
 
-Rank 0 is the server. It always counts as alive: without it there is no run, so it is the last resort of
-every orphan.
+Rank 0 is the server. The server always counts as alive, because there is no run without it; it is the last
+resort of every orphan.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def children(rank: int, fanout: int, count: int) -> range:
 
 
 def ancestors(rank: int, fanout: int) -> List[int]:
-    """Return the parent of ``rank``, its parent, and so on; the last one is 0. Empty for rank 0.
+    """Return the parent of ``rank``, the parent's parent, and so on; the last is 0. Empty for rank 0.
 
     ValueError: a negative rank or a bad fanout.
     """
@@ -70,7 +70,7 @@ def effective_parent(rank: int, fanout: int, alive: AbstractSet[int]) -> int:
 def effective_children(rank: int, fanout: int, count: int, alive: AbstractSet[int]) -> List[int]:
     """Return the ranks in ``alive`` whose effective parent is ``rank``, ascending.
 
-    A rank that is not alive feeds nobody. ValueError: as for ``children``.
+    A rank that is not alive has no children. ValueError: as for ``children``.
     """
     pending = list(children(rank, fanout, count))
     if rank != 0 and rank not in alive:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the bytes travel, where the user does not leave that to the kernel. Part of a plan, so all nodes do the same.
+"""Transport settings that the user may override. They are part of a plan, so all nodes use the same values.
 
 ``from_dict`` treats its argument as hostile, like the rest of the plan.
 """
@@ -13,14 +13,14 @@ from typing import Any, Dict
 from ..ranges import is_integer
 
 PAGE = 4096
-MAX_BLOCK = 8 * 1024 * 1024  # what one DATA frame may carry
+MAX_BLOCK = 8 * 1024 * 1024  # the most that one DATA frame may carry
 MAX_TRIES = 10 ** 6
 MAX_RATE = 10 ** 15
-#: What lies between two tries to connect, when their number was given.
+#: Seconds between two attempts to connect, if their number was given.
 TRY_PAUSE_S = 1.0
 
-#: For each number: lowest and highest value beside 0, which leaves it alone, and what it has to be a multiple of.
-#: tcp(7), TCP_MAXSEG: Linux takes TCP_MIN_MSS (88) to MAX_TCP_WINDOW (32767).
+#: For each setting: lowest and highest value besides 0, which keeps the default, and the required divisor.
+#: tcp(7), TCP_MAXSEG: Linux accepts TCP_MIN_MSS (88) to MAX_TCP_WINDOW (32767).
 BOUNDS = {
     "segsize": (88, 32767, 1),
     "socket_buffer": (PAGE, 2 ** 30, PAGE),
@@ -32,13 +32,13 @@ BOUNDS = {
 
 @dataclass(frozen=True)
 class Transport:
-    """Numbers of a run; 0 leaves a thing as it is.
+    """The settings of a run; 0 keeps the default.
 
-    ``segsize``: bytes of data in a TCP segment, at most; ``socket_buffer``: bytes of the buffers of each data
-    connection, else the kernel tunes them; ``block_size``: bytes that travel in one piece, at most (0: 8 MiB, or
-    1 MiB over several interfaces); ``tries``: how often a node is dialled before it counts as unreachable, with
-    `TRY_PAUSE_S` between them (0: for as long as connect_timeout says); ``min_rate``: bytes per second, a node that
-    takes less for some time although it could have more is given up.
+    ``segsize``: most bytes of data in a TCP segment; ``socket_buffer``: bytes of each buffer of a data
+    connection (0: the kernel tunes them); ``block_size``: most bytes in one piece (0: 8 MiB, or 1 MiB over
+    several interfaces); ``tries``: how often a node is dialled before it counts as unreachable, with
+    `TRY_PAUSE_S` between attempts (0: until connect_timeout); ``min_rate``: bytes per second; a node that
+    takes less for some time, although more is available, is given up.
     """
 
     segsize: int = 0
@@ -52,26 +52,26 @@ class Transport:
             check(item.name, getattr(self, item.name))
 
     def to_dict(self) -> Dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the settings as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Any) -> Transport:
-        """Return what ``to_dict`` described; a missing number is 0. ValueError: it is none."""
+        """Return the settings that ``to_dict`` described; a missing number is 0. ValueError: invalid."""
         if not isinstance(data, dict) or set(data) - set(BOUNDS):
             raise ValueError("transport is %.200r, expected an object of %s" % (data, ", ".join(BOUNDS)))
         return cls(**data)
 
 
 def expected(name: str) -> str:
-    """What a number has to be, as a person reads it."""
+    """Return the valid values of a setting, as text for a user."""
     lowest, highest, step = BOUNDS[name]
     multiple = "" if step == 1 else ", a multiple of %d" % step
     return "0 (leave it alone), or %d to %d%s" % (lowest, highest, multiple)
 
 
 def check(name: str, value: Any) -> int:
-    """Return the number. ValueError: it is none, out of bounds, or no multiple."""
+    """Return the number. ValueError: not a number, out of bounds, or not a multiple."""
     lowest, highest, step = BOUNDS[name]
     if not is_integer(value) or (value != 0 and (not lowest <= value <= highest or value % step)):
         raise ValueError("%s is %.200r, expected %s" % (name, value, expected(name)))

@@ -25,7 +25,7 @@ class Rejoin:
         self._due: Dict[int, float] = {}
 
     def look(self, absent: Mapping[int, bool], now: float) -> List[int]:
-        """The ranks to dial at time `now` (seconds). `absent`: by rank, whether the absent node was a member."""
+        """The ranks to dial at time `now` (seconds). `absent`: by rank, whether the node was a member."""
         for rank in set(self._due) - set(absent):
             del self._due[rank]
         for rank, was_member in absent.items():

@@ -59,7 +59,7 @@ class Stopwatch:
             self._seconds[doing] = self._seconds.get(doing, 0.0) + now - since
 
     def stop(self, is_in_vain: bool = False) -> None:
-        """Note that the thread ends. `is_in_vain`: its last activity, a wait on a closed lane say, was idle."""
+        """Note that the thread ends. `is_in_vain`: count its last activity, a futile wait, as idle."""
         doing, since = self._now
         self._now = (IDLE if is_in_vain else doing, since)
         self._ended_at = self._clock()

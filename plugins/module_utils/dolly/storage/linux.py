@@ -205,7 +205,7 @@ def hole_length(fd: int, offset: int, length: int) -> int:
     try:
         data = os.lseek(fd, offset, os.SEEK_DATA)
     except OSError as error:
-        is_hole = error.errno == errno.ENXIO and os.fstat(fd).st_size >= offset + length  # else it ended earlier
+        is_hole = error.errno == errno.ENXIO and os.fstat(fd).st_size >= offset + length  # else it ended
         return length if is_hole else 0
     return max(0, min(data - offset, length))
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Frames: how pieces and messages are sealed for one direction of one connection, and opened again.
+"""Frames: sealing pieces and messages for one direction of one connection, and opening them again.
 
 ::
 
@@ -15,8 +15,8 @@ direction of one connection from 0. The MAC is HMAC-SHA256, cut to 16 bytes, ove
 for a message, over the payload.
 
 A lane carries only DATA and ZERO: length raw bytes follow a DATA header outside the MAC (the digests in
-Manifest cover them), none follow a ZERO header. A link carries only messages: offset is 0, a frame is at most
-64 KiB, and a longer message is cut into full frames with MORE and a last one without.
+Manifest cover them), no bytes follow a ZERO header. A link carries only messages: offset is 0, a frame is at
+most 64 KiB, and a longer message is split into full frames with MORE and a last frame without.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ def _longest(kind: int) -> int:
 
 
 class Sealer:
-    """Seals the frames of one direction of one connection; not for two threads at once.
+    """Seals the frames of one direction of one connection. Not thread-safe.
 
-    ValueError means that we asked for a frame that the peer would have to refuse; nothing was counted then.
+    ValueError: the caller asked for a frame that the peer would have to refuse; the sequence is unchanged.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -155,9 +155,9 @@ def _whole(header: Bytes) -> Bytes:
 
 
 class ControlOpener:
-    """Puts the messages of a link together again. A link that failed once stays failed.
+    """Reassembles the messages of a link. A link that failed once stays failed.
 
-    A length is believed up to MAX_PAYLOAD before the MAC is checked; a message in several frames grows only
+    Before the MAC is checked, a length is trusted up to MAX_PAYLOAD. A message in several frames grows only
     by frames whose MAC was right, up to the cap of its kind.
     """
 
@@ -171,7 +171,7 @@ class ControlOpener:
         self._failure: Optional[ProtocolError] = None
 
     def feed(self, data: Bytes) -> None:
-        """Take bytes as they came from the connection; of any number, looked at by next()."""
+        """Buffer any number of bytes from the connection; next() decodes them."""
         if self._failure is None:
             self._buffer += data
 
@@ -193,7 +193,7 @@ class ControlOpener:
             raise
 
     def _next_frame(self) -> Optional[bool]:
-        """Move one frame from the buffer to the message; return its MORE, or None if it is not whole."""
+        """Move one frame from the buffer to the message; return its MORE, or None if it is incomplete."""
         if len(self._buffer) < HEADER_LENGTH:
             return None
         kind, flags, reserved, length, offset, sequence, mac = HEADER.unpack_from(self._buffer)
@@ -228,7 +228,8 @@ class ControlOpener:
             raise ProtocolError(self._peer, f"sent flags {flags}, reserved {reserved}, offset {offset}")
         if length > MAX_PAYLOAD:
             raise ProtocolError(self._peer, f"sent a frame of {length} bytes")
-        # One way to cut a message: no peer can keep us busy with frames that carry nothing.
+        # There is only one valid way to split a message: otherwise a peer could keep us busy with empty
+        # frames.
         if flags & MORE and length != MAX_PAYLOAD:
             raise ProtocolError(self._peer, f"sent a continued frame of only {length} bytes")
         if self._kind != _NO_KIND and not length:

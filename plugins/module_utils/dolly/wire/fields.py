@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Strict JSON: bytes of a peer to plain values, and plain values to the fields of a message.
+"""Strict JSON: from a peer's bytes to plain values, and from plain values to the fields of a message.
 
-Everything here raises ValueError, whatever the bytes, and nothing else.
+Every function raises ValueError, and no other error, whatever the bytes are.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def write_json(fields: Mapping[str, Any]) -> bytes:
         text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from error
-    # A file name that is no UTF-8 holds lone surrogates; a "?" in a report is better than no report.
+    # A file name that is not UTF-8 contains lone surrogates; a "?" in a report is better than no report.
     return text.encode("utf-8", "replace")
 
 
 def read_json(payload: bytes) -> Fields:
-    """Return the one object that payload is."""
+    """Return the single JSON object in payload."""
     try:
         value = _DECODER.decode(payload.decode("utf-8"))
     except RecursionError as error:
@@ -81,7 +81,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _shown(value: Any) -> str:
-    # The repr of a nested list recurses as deep as a peer made it.
+    # The repr of a nested list would recurse as deep as the peer nested it.
     return type(value).__name__ if isinstance(value, (dict, list)) else f"{value!r:.50}"
 
 
@@ -89,7 +89,7 @@ def _shown(value: Any) -> str:
 
 
 def integer(name: str, value: Any) -> int:
-    """An offset, size, count or rank."""
+    """Return value if it is an offset, size, count or rank."""
     if not is_integer(value) or not 0 <= value <= MAX_OFFSET:
         raise ValueError(f"{name} is no integer from 0 to {MAX_OFFSET}: {_shown(value)}")
     number: int = value
@@ -104,7 +104,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def text(name: str, value: Any) -> str:
-    """Text that can be written as UTF-8."""
+    """Return value if it is text that can be encoded as UTF-8."""
     if not isinstance(value, str):
         raise ValueError(f"{name} is no text: {_shown(value)}")
     _check_leaf(name, value)
@@ -118,7 +118,7 @@ def _list(name: str, value: Any) -> List[Any]:
 
 
 def json_object(name: str, value: Any) -> Fields:
-    """An object of any content, at most MAX_DEPTH objects and lists deep."""
+    """Return value if it is an object, at most MAX_DEPTH objects and lists deep."""
     if not isinstance(value, dict):
         raise ValueError(f"{name} is no object: {_shown(value)}")
     level: List[Any] = [value]
@@ -138,7 +138,7 @@ def _nested(name: str, parent: Any) -> List[Any]:
 
 
 def _check_leaf(name: str, value: Any) -> None:
-    # An escaped lone surrogate is legal JSON, and would fail at the first log line that prints it.
+    # An escaped lone surrogate is legal JSON, but the first log line that prints it would fail.
     if isinstance(value, str) and not value.isascii():
         value.encode("utf-8")
     if is_integer(value) and abs(value) >= 1 << 64:
@@ -146,17 +146,17 @@ def _check_leaf(name: str, value: Any) -> None:
 
 
 def object_or_none(name: str, value: Any) -> Optional[Fields]:
-    """An object of any content, or null."""
+    """Return value if it is an object, or None for null."""
     return None if value is None else json_object(name, value)
 
 
 def objects(name: str, value: Any) -> Tuple[Fields, ...]:
-    """A list of objects of any content."""
+    """Return the objects of a list."""
     return tuple(json_object(name, item) for item in _list(name, value))
 
 
 def members(name: str, value: Any) -> Tuple[int, ...]:
-    """Ranks that ascend."""
+    """Return the ranks of a strictly ascending list."""
     ranks = tuple(integer(name, item) for item in _list(name, value))
     if any(left >= right for left, right in zip(ranks, ranks[1:])):
         raise ValueError(f"{name} do not ascend")
@@ -164,7 +164,7 @@ def members(name: str, value: Any) -> Tuple[int, ...]:
 
 
 def ranges(most: int) -> Check:
-    """At most so many ranges [start, end) that ascend and do not overlap; they may touch."""
+    """Return a check for at most `most` ranges [start, end), ascending without overlap; they may touch."""
 
     def check(name: str, value: Any) -> Tuple[Range, ...]:
         items = _list(name, value)
@@ -189,7 +189,7 @@ _LANE = re.compile(r"0|[1-9][0-9]{0,4}")
 
 
 def lanes(name: str, value: Any) -> Dict[int, int]:
-    """Counts by lane; JSON has the lanes as text."""
+    """Return counts by lane; in JSON the lanes are text."""
     pieces: Dict[int, int] = {}
     for key, count in json_object(name, value).items():
         if not _LANE.fullmatch(key) or int(key) > MAX_LANE:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The three messages of the handshake as bytes; what they mean is in auth.py.
+"""The three messages of the handshake as bytes; handshake.py explains what they mean.
 
 ::
 
@@ -9,7 +9,7 @@
     CHALLENGE  2       nonce, epoch u64, MAC
     PROOF      3       epoch u64, MAC
 
-Big-endian; a message is at most 4096 bytes. There is one way to write each message; all others are refused.
+Big-endian; a message is at most 4096 bytes. Each message has exactly one valid encoding; others are refused.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _TYPE_AT = len(_MAGIC)
 
 @dataclass(frozen=True)
 class Hello:
-    """Who dials whom, and for what; the nonce must be fresh. ValueError if a field cannot be sent.
+    """Which node dials which, and for what kind of connection. ValueError: a field cannot be sent.
 
-    To a listener these are the words of a stranger until the handshake is over.
+    The nonce must be fresh. A listener must not trust any field before the handshake is over.
     """
 
     run_id: str
@@ -53,7 +53,7 @@ class Hello:
 
     def __post_init__(self) -> None:
         for name in (self.run_id, self.sender, self.to):
-            # They go to logs before anything is proven: no control characters.
+            # Names are logged before the peer is authenticated, so they must not contain control characters.
             if not name.isprintable() or not 0 < len(name.encode("utf-8")) <= _MAX_NAME:
                 raise ValueError(f"{name!r:.60} cannot be a name")
         if self.kind not in KINDS:
@@ -65,16 +65,16 @@ class Hello:
 
 
 def checked_nonce(nonce: bytes) -> bytes:
-    """Return the nonce; ValueError if it has another length than nonces have."""
+    """Return the nonce; ValueError if its length is not NONCE_LENGTH."""
     if len(nonce) != NONCE_LENGTH:
         raise ValueError(f"a nonce has {NONCE_LENGTH} bytes, not {len(nonce)}")
     return nonce
 
 
 def size(beginning: bytes, expected: int) -> Optional[int]:
-    """Return the size of the message of the expected type that begins so, or None if that is not known yet.
+    """Return the size of a message of the expected type from its beginning, or None if it is not known yet.
 
-    AuthError as soon as a byte is wrong: a port scan or a stray HTTP client is gone after its first.
+    AuthError at the first wrong byte: a port scan or a stray HTTP client is rejected at once.
     """
     if not _MAGIC.startswith(beginning[: len(_MAGIC)]):
         raise AuthError("it does not speak this protocol")
@@ -89,7 +89,7 @@ def size(beginning: bytes, expected: int) -> Optional[int]:
 
 
 def missing(beginning: bytes) -> int:
-    """Return how many more bytes, at least 1, are certain to belong to the message that begins so."""
+    """Return how many more bytes, at least 1, certainly belong to the message with this beginning."""
     if len(beginning) < _HEAD.size:
         return _HEAD.size - len(beginning)
     length: int = _HEAD.unpack_from(beginning)[2]
@@ -103,7 +103,7 @@ def pack_hello(hello: Hello) -> bytes:
 
 
 def unpack_hello(message: bytes) -> Hello:
-    """Return what a whole HELLO says, or raise AuthError."""
+    """Return the Hello in a whole HELLO message, or raise AuthError."""
     parts = _split(message)
     if len(parts[0]) != _U16.size or _U16.unpack(parts[0])[0] != VERSION:
         raise AuthError(f"it speaks version 0x{parts[0][:8].hex()} of the protocol, we speak {VERSION}")
@@ -137,7 +137,7 @@ def unpack_proof_epoch(message: bytes) -> int:
 
 
 def _epoch_in(message: bytes, lengths: Tuple[int, ...]) -> int:
-    """Return the epoch, which stands before the MAC, of a message whose fields have these lengths."""
+    """Return the epoch, the field before the MAC, of a message whose fields have these lengths."""
     parts = _split(message)
     if tuple(len(part) for part in parts) != lengths:
         raise AuthError("its message is malformed")
@@ -155,7 +155,7 @@ def _pack_sealed(kind: int, parts: Sequence[bytes], key: bytes, transcript: byte
 
 
 def _split(message: bytes) -> List[bytes]:
-    """Return the fields, at least one, of a whole message."""
+    """Return the fields of a whole message, at least one."""
     parts = []
     at = _HEAD.size
     while at + _U16.size <= len(message):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The handshake: two strangers on a connection prove to each other that they hold the run's secret.
+"""The handshake: the two ends of a connection prove to each other that they have the run's secret.
 
 ::
 
@@ -8,19 +8,19 @@
     listener -> CHALLENGE  nonce (32 bytes), current epoch, MAC_listener(HELLO, CHALLENGE up to here)
     dialer   -> PROOF      epoch, MAC_dialer(HELLO, CHALLENGE, PROOF up to here)
 
-They take turns: bytes behind HELLO or CHALLENGE came before they could mean anything and are refused; bytes
-behind PROOF are frames. How the messages are written is in greeting.py.
+The two ends take turns: bytes behind HELLO or CHALLENGE arrive too early and are refused; bytes behind PROOF
+are frames. The encoding of the messages is in greeting.py.
 
-Keys come from the run's secret by HKDF with a label each: one for the listener's MAC and one for the
-dialer's, so that no message can be reflected, and for each connection one for the frames of each direction,
-salted with the three messages, so that no frame can be replayed into another connection.
+Keys are derived from the run's secret by HKDF, each with a label of its own: one for the listener's MAC and
+one for the dialer's, so that no message can be reflected; and for each connection one for the frames of each
+direction, salted with the three messages, so that no frame can be replayed into another connection.
 
-What epoch may be claimed depends on the kind of connection:
+The epoch that may be claimed depends on the kind of connection:
 
     link    needs an epoch greater than the current one: a parent takes over
     lane    needs exactly the current one, which is not 0: there is a parent
     adopt   needs 0: an orphan knocks and claims nothing
-    probe   needs 0: somebody only wants to know whether this address can be dialled
+    probe   needs 0: the dialer only tests whether this address can be dialled
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _Event = TypeVar("_Event")
 
 @dataclass(frozen=True)
 class Established:
-    """Both sides have proven themselves; leftover are the bytes of frames that came with the PROOF."""
+    """Both sides are authenticated. leftover: bytes of frames that arrived together with the PROOF."""
 
     hello: Hello
     epoch: int
@@ -50,7 +50,7 @@ class Established:
 
 @dataclass(frozen=True)
 class Reply:
-    """The listener is genuine: send data, the PROOF, then go on with frames."""
+    """The listener is authenticated: send data, which is the PROOF, then continue with frames."""
 
     data: bytes
     established: Established
@@ -58,7 +58,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class HelloReceived:
-    """A dialer asks for what hello says; call challenge() if that is for us."""
+    """A dialer requests the connection in hello; call challenge() if it is meant for this node."""
 
     hello: Hello
 
@@ -79,7 +79,7 @@ def _checked_epoch(epoch: int) -> int:
 
 
 class _Handshake:
-    """What both sides share: bytes in, whole messages out, and a failure that stays."""
+    """The common part of both sides: bytes in, whole messages out, and a permanent failure."""
 
     _role = "nobody"
 
@@ -90,11 +90,11 @@ class _Handshake:
 
     @property
     def missing(self) -> int:
-        """How many bytes can be read without taking any that come after the present message; at least 1."""
+        """How many bytes, at least 1, may be read without reading beyond the current message."""
         return greeting.missing(bytes(self._buffer[:MAX_MESSAGE]))
 
     def feed(self, data: Bytes) -> None:
-        """Take bytes as they came from the connection; AuthError if they are more than may come now."""
+        """Buffer bytes from the connection; AuthError if there are more than allowed now."""
         if self._state == "established":
             raise IllegalTransition(self._role, self._state, "bytes")
         if self._failure is not None:
@@ -120,7 +120,7 @@ class _Handshake:
         self._state = after
 
     def _take(self, expected: int, alone: bool) -> Optional[bytes]:
-        """Return the next whole message, or None; alone: nothing may follow it yet."""
+        """Return the next whole message, or None; alone: no bytes may follow it yet."""
         size = greeting.size(bytes(self._buffer[:MAX_MESSAGE]), expected)
         if size is None or len(self._buffer) < size:
             return None
@@ -134,7 +134,7 @@ class _Handshake:
 class DialerHandshake(_Handshake):
     """The side that dials: send start(), feed the answer, send the data of Reply.
 
-    choose_epoch is given the listener's current epoch, which is proven then, and returns the one to claim.
+    choose_epoch gets the listener's current epoch, after its MAC was checked, and returns the epoch to claim.
     """
 
     _role = "dialer"
@@ -147,12 +147,12 @@ class DialerHandshake(_Handshake):
         self._sent = greeting.pack_hello(hello)
 
     def start(self) -> bytes:
-        """Return the HELLO to send. Once."""
+        """Return the HELLO to send; call this once."""
         self._move("new", "challenge", "start")
         return self._sent
 
     def next(self) -> Union[Reply, NeedMore]:
-        """Return Reply, once; NEED_MORE; or raise AuthError, and then the connection is to be closed."""
+        """Return Reply, once, or NEED_MORE. AuthError: close the connection."""
         return self._guarded(self._answer)
 
     def _answer(self) -> Union[Reply, NeedMore]:
@@ -175,8 +175,8 @@ class DialerHandshake(_Handshake):
 class ListenerHandshake(_Handshake):
     """The side that is dialled: feed, decide on HelloReceived, send challenge(), feed, Established.
 
-    The epoch rules are applied to the epoch that challenge() named. Two dialers may hold a challenge with the
-    same epoch: whoever accepts connections must look again when it moves its epoch.
+    The epoch rules apply to the epoch given to challenge(). Two dialers may hold a challenge with the same
+    epoch, so the caller must check the epoch again before it advances its own.
     """
 
     _role = "listener"
@@ -190,11 +190,11 @@ class ListenerHandshake(_Handshake):
         self._transcript = b""
 
     def next(self) -> Union[HelloReceived, Established, NeedMore]:
-        """Return the next event, NEED_MORE, or raise AuthError, and then the connection is to be closed."""
+        """Return the next event or NEED_MORE. AuthError: close the connection."""
         return self._guarded(self._listen)
 
     def challenge(self, secret: bytes, epoch: int) -> bytes:
-        """Return the CHALLENGE to send; epoch is the current one, 0 before the first parent. Once."""
+        """Return the CHALLENGE to send; call this once. epoch: the current one, 0 before the first parent."""
         key = mac_key(checked_secret(secret), self._known_hello().run_id, "listener")
         challenge = greeting.pack_challenge(self._nonce, _checked_epoch(epoch), key, self._transcript)
         self._move("decision", "proof", "challenge")

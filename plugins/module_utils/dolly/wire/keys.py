@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every key of the protocol, from the run's one secret with a label for each purpose."""
+"""Deriving all keys of the protocol from the run's secret, with a label for each purpose."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAC_LENGTH = 32
 
 
 def hkdf(secret: bytes, salt: bytes, info: bytes, length: int = 32) -> bytes:
-    """Return length bytes of key for the purpose info: RFC 5869 with SHA-256."""
+    """Return a key of length bytes for the purpose info, by RFC 5869 with SHA-256."""
     if not 0 < length <= 255 * 32:
         raise ValueError(f"HKDF gives no {length} bytes")
     key = hmac.digest(salt or bytes(32), secret, "sha256")
@@ -29,32 +29,32 @@ def hkdf(secret: bytes, salt: bytes, info: bytes, length: int = 32) -> bytes:
 
 
 def checked_secret(secret: bytes) -> bytes:
-    """Return the secret; ValueError if it is too short to be one."""
+    """Return the secret; ValueError if it is too short."""
     if len(secret) < SECRET_LENGTH:
         raise ValueError(f"a secret has {SECRET_LENGTH} bytes, not {len(secret)}")
     return secret
 
 
 def mac_key(secret: bytes, run_id: str, role: str) -> bytes:
-    """Return the key with which a role, listener or dialer, proves itself in a run."""
+    """Return the key with which a role, listener or dialer, authenticates itself in a run."""
     salt = hashlib.sha256(run_id.encode("utf-8")).digest()
     return hkdf(secret, salt, b"dolly handshake " + role.encode("ascii"))
 
 
 def with_mac(key: bytes, transcript: bytes, message: bytes) -> bytes:
-    """Return message with its MAC, which covers all that was said before it too, at its end."""
+    """Return message with a MAC appended, which covers the transcript and the message."""
     return message + hmac.digest(key, transcript + message, "sha256")
 
 
 def check_mac(key: bytes, transcript: bytes, message: bytes) -> None:
-    """Raise AuthError if message does not end with the MAC that with_mac would give it."""
+    """Raise AuthError if message does not end with the MAC that with_mac would append."""
     wanted = hmac.digest(key, transcript + message[:-MAC_LENGTH], "sha256")
     if not hmac.compare_digest(wanted, message[-MAC_LENGTH:]):
         raise AuthError("it does not hold the key of this run")
 
 
 def frame_keys(secret: bytes, transcript: bytes, kind: str, lane: int) -> Tuple[bytes, bytes]:
-    """Return the keys of the frames from the dialer and of those from the listener, for one connection."""
+    """Return the keys for frames from the dialer and from the listener, for one connection."""
     salt = hashlib.sha256(transcript).digest()
     purpose = kind.encode("ascii") + struct.pack(">H", lane)
     from_dialer = hkdf(secret, salt, b"dolly frame from dialer " + purpose)
@@ -62,6 +62,6 @@ def frame_keys(secret: bytes, transcript: bytes, kind: str, lane: int) -> Tuple[
 
 
 def chunk_keys(secret: bytes, run_id: str) -> Tuple[bytes, bytes]:
-    """Return the keys of the chunks' MACs in a run: that of GMAC, and that of the HMAC which hides its tag."""
+    """Return the keys of the chunks' MACs in a run: for GMAC, and for the HMAC that hides its tag."""
     salt = hashlib.sha256(run_id.encode("utf-8")).digest()
     return hkdf(secret, salt, b"dolly chunk gmac"), hkdf(secret, salt, b"dolly chunk hmac")

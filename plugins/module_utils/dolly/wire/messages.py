@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the two ends of a link say to each other, and how each message is written as bytes.
+"""The messages between the two ends of a link, and the encoding of each message as bytes.
 
 A payload is one compact JSON object whose keys are exactly the message's fields::
 
     Need       {"serial":7,"wanted":[[0,4096]],"repair":[],"received":{"0":12},"safe":0,"below":0}
     Manifest   u32 first chunk, then 32 bytes per chunk: no JSON, digests are most of what a link carries
 
-Reading is strict, because nothing else stands between a peer and a node's decisions: unknown, missing and
-doubled keys, booleans as numbers, NaN, numbers beyond 64 bits, ranges out of order and deep nesting are
-refused. What we write is read back by the same rules before it leaves, so our mistakes fail at home.
+Decoding is strict, because it is the only check between a peer and a node's decisions: unknown, missing and
+duplicate keys, booleans as numbers, NaN, numbers beyond 64 bits, ranges out of order and deep nesting are
+refused. An encoded message is decoded by the same rules before it is sent, so our own errors fail locally.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ ZERO = 2
 MAX_DATA = 8 << 20
 MAX_ZERO = 1 << 30
 
-#: Ranges that one NEED names as wanted, and as repairs: what is beyond is asked for later. Reading such a message takes
-#: a parent some 20 ms, in which its reactor does nothing else.
+#: Most ranges that one NEED lists as wanted, and as repairs; further ranges are requested later. Decoding a
+#: full NEED takes a parent some 20 ms, during which its reactor is blocked.
 MAX_RANGES = 2048
 
 DIGEST_LENGTH = 32
@@ -39,9 +39,10 @@ MAX_DIGESTS = 2046
 
 @dataclass(frozen=True)
 class Setup:
-    """Down, first: the image, the ring and the options. `is_late`: it has started, and who knew nothing is a leaf.
+    """Down, first: the image, the ring and the options. `is_late`: the run has started; a new node becomes a
+    leaf.
 
-    `known`: the last that was heard of the child, by whomever, which its own words have to outbid.
+    `known`: the newest snapshot of the child in the ring; the child's own snapshots must supersede it.
     """
 
     KIND: ClassVar[int] = 10
@@ -52,7 +53,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Start:
-    """Down, once: go, with the ranks that take part in ascending order; or abort, with the reason."""
+    """Down, once: start, with the ranks that take part, ascending; or abort, with the reason."""
 
     KIND: ClassVar[int] = 11
     members: Tuple[int, ...]
@@ -61,10 +62,11 @@ class Start:
 
 @dataclass(frozen=True)
 class Need:
-    """Up: the first of what is wanted on this link, replacing the last one; pieces received so far by lane.
+    """Up: the first ranges wanted on this link, replacing the previous Need; and pieces received so far, by
+    lane.
 
-    The child will never want a byte below `safe`, and none of its own children one below `below`: what a parent
-    with a window may forget.
+    The child will never want a byte below `safe`, and its children none below `below`: a parent with a window
+    may discard these bytes.
     """
 
     KIND: ClassVar[int] = 12
@@ -78,7 +80,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Gone:
-    """Down: the bytes from start up to end can no longer be had here."""
+    """Down: the sender no longer has the bytes from start up to end."""
 
     KIND: ClassVar[int] = 13
     start: int
@@ -104,7 +106,7 @@ class End:
 
 @dataclass(frozen=True)
 class Status:
-    """Up: snapshots of the nodes of the subtree that changed."""
+    """Up: the changed snapshots of nodes in the subtree."""
 
     KIND: ClassVar[int] = 16
     snapshots: Tuple[Fields, ...]
@@ -112,7 +114,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Ping:
-    """Both ways, when nothing else was sent for a while."""
+    """Both ways: sent when nothing else was sent for a while."""
 
     KIND: ClassVar[int] = 17
 
@@ -135,7 +137,7 @@ class Bye:
 
 @dataclass(frozen=True)
 class Demotion:
-    """Down: from now on be a leaf; the sender takes the children of the receiver."""
+    """Down: the receiver is a leaf from now on, and the sender adopts its children."""
 
     KIND: ClassVar[int] = 20
 
@@ -166,7 +168,7 @@ def encode(message: Message) -> Tuple[int, bytes]:
 
 
 def decode(kind: int, payload: bytes, peer: str) -> Message:
-    """Return the message in a payload that peer sent; ProtocolError, and nothing else, if it is none."""
+    """Return the message in a payload that peer sent; ProtocolError, and no other error, if it is invalid."""
     try:
         return _read(kind, payload)
     except ValueError as error:

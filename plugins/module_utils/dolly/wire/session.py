@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A link after its handshake: which message is legal when, on both sides.
+"""A link after its handshake: which messages are legal in which state, on both sides.
 
 ::
 
@@ -16,10 +16,11 @@
       Bye --------------------------------->        any          -> bye-sent / bye-received
       <---------------------------------- Bye                    -> closed
 
-Both speak at once, so each side has its own state, which moves when it sends and when it receives. Only the
-parent drives: its state is never behind the child's, and it takes what the child said in an earlier one.
-Bye is the last word of its direction: whoever said it takes what was under way until the other's Bye; whoever
-heard it may answer a last Ping, a child may report once more, and then say Bye too.
+Both sides send at the same time, so each side has its own state, which changes when it sends and when it
+receives. Only the parent drives: its state is never behind the child's, and it accepts what the child sent in
+an earlier state. Bye is the last message of its direction. After sending it, a side still accepts messages
+until the other's Bye. After receiving it, a side may answer a last Ping, a child may send one more Status,
+and then the side sends Bye too.
 """
 
 from __future__ import annotations
@@ -99,10 +100,10 @@ def _event(message: Message) -> str:
 
 
 class Session:
-    """One end of a link: messages to sealed bytes and back, in a legal order; not for two threads at once.
+    """One end of a link: messages to sealed bytes and back, in a legal order. Not thread-safe.
 
-    state is one of new, barrier, running, closing (aborted), bye-sent, bye-received, closed. A peer that
-    broke the rules is not read from again, but can still be told Bye.
+    state is one of new, barrier, running, closing (aborted), bye-sent, bye-received, closed. After a peer
+    broke the rules, nothing more is read from it, but Bye can still be sent to it.
     """
 
     def __init__(self, role: str, send_key: bytes, receive_key: bytes, peer: str) -> None:
@@ -117,15 +118,15 @@ class Session:
 
     @property
     def state(self) -> str:
-        """Where this end is."""
+        """The state of this end."""
         return self._state
 
     def may_send(self, message: Message) -> bool:
-        """Whether send() would take message now: for those who race with the peer's Bye."""
+        """Whether send() accepts message now; ask before a send that may race with the peer's Bye."""
         return _event(message) in TRANSITIONS[self._role, self._state, "send"]
 
     def send(self, message: Message) -> bytes:
-        """Return the frames of message. IllegalTransition: not now; ValueError: it cannot be sent at all."""
+        """Return the frames of message. IllegalTransition: not legal now; ValueError: not valid at all."""
         event = _event(message)
         after = TRANSITIONS[self._role, self._state, "send"].get(event)
         if after is None:
@@ -135,12 +136,12 @@ class Session:
         return frames
 
     def feed(self, data: Bytes) -> None:
-        """Take bytes as they came from the connection."""
+        """Buffer bytes from the connection; next() decodes them."""
         if self._failure is None:
             self._opener.feed(data)
 
     def next(self) -> Union[Message, NeedMore]:
-        """Return the peer's next message, NEED_MORE, or raise ProtocolError, from then on every time."""
+        """Return the peer's next message or NEED_MORE. ProtocolError: raised again by every later call."""
         if self._failure is not None:
             raise self._failure
         try:
