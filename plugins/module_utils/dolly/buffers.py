@@ -11,7 +11,8 @@ _ZEROS = bytes(1 << 20)
 
 
 def make_buffer(length: int) -> memoryview:
-    """Return `length` bytes of zeroed, writable memory that begins on a page; no memory is used before it is written.
+    """Return `length` bytes of zeroed, writable memory that begins on a page. It takes no memory until
+    written.
 
     A large bytearray begins 16 bytes behind the start of a page, as malloc's blocks of their own do. Where the kernel
     copies with `rep movsb` that is the one offset at which it crawls: on an AMD EPYC, reading a file out of the page
@@ -24,7 +25,7 @@ def make_buffer(length: int) -> memoryview:
 
 
 def is_zero(view: memoryview) -> bool:
-    """Return whether all bytes are zeros; quick where the first ones are not, as is usual."""
+    """Return whether all bytes are zeros; fast in the usual case that the first bytes are not."""
     head = bytes(view[:_HEAD])
     if head != _ZEROS[: len(head)]:
         return False

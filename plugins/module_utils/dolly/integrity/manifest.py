@@ -29,7 +29,7 @@ Slice = Tuple[int, bytes]
 
 
 class Digest(Protocol):
-    """What `hashlib.sha256()` returns."""
+    """The interface of the object that `hashlib.sha256()` returns."""
 
     def update(self, data: Any) -> None:
         """Add these bytes to the message."""
@@ -110,7 +110,7 @@ class Manifest:
         return self.known.total == self.image.chunk_count
 
     def add(self, first: int, digests: bytes) -> None:
-        """Learn the digests of the chunks from ``first`` on, 32 bytes each; all of them or none.
+        """Add the digests of the chunks from ``first`` on, 32 bytes each; all of them or none.
 
         ProtocolError: not whole digests, chunks the image does not have, or a digest that contradicts a
         known one.

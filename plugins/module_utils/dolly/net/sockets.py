@@ -128,7 +128,7 @@ def connect(
             except OSError as error:
                 sock.close()
                 reason = error
-    except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be one, with 64 letters and no dot
+    except (OSError, UnicodeError) as error:  # UnicodeError: an invalid name, such as 64 letters without a dot
         reason = error
     raise PeerLost("%s port %d" % (host, port), reason_of(reason)) from reason
 

@@ -61,12 +61,12 @@ class Infile:
         _expect("infile.dummy_seconds", seconds, is_time, "seconds of a dummy run, or null")
 
     def to_dict(self) -> Dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Any) -> Infile:
-        """Return what ``to_dict`` described; a missing field has its default. ValueError: it is none."""
+        """Return what ``to_dict`` described; a missing field has its default. ValueError: invalid."""
         return _part(cls, "infile", data)
 
 
@@ -83,12 +83,12 @@ class Outfile:
         _expect("outfile.split_size", self.split_size, is_size, "bytes, or 0 for one file")
 
     def to_dict(self) -> Dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Any) -> Outfile:
-        """Return what ``to_dict`` described; a missing field has its default. ValueError: it is none."""
+        """Return what ``to_dict`` described; a missing field has its default. ValueError: invalid."""
         return _part(cls, "outfile", data)
 
 

@@ -19,7 +19,7 @@ from ..ranges import RangeSet, is_integer
 
 VERSION = 1
 _KEYS = frozenset(("dolly-journal", "target", "size", "chunk_size", "chunks"))
-#: Every second one of 65,536 chunks, with large numbers: about 0.5 MB. A larger file is no journal.
+#: A journal of every second one of 65,536 chunks takes about 0.5 MB. A larger file than this is no journal.
 MAX_LENGTH = 4 << 20
 
 

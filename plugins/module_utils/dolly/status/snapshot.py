@@ -26,7 +26,7 @@ OWN_STATES = ("waiting", "ready", "receiving", "verifying", "flushing", "serving
 TERMINAL_STATES = ("done", "failed")
 # Of two opinions on the same version of a node, the one further to the right wins.
 OPINIONS = ("unreachable", "lost", "excluded")
-_UNSEEN = -1  # the version an opinion carries when the node had not said anything yet
+_UNSEEN = -1  # the version of an opinion while the node has sent no snapshot
 _DIGEST = re.compile(r"(?:[0-9a-f]{64})?\Z")
 _LARGEST = 2 ** 63 - 1
 _MAX_INCARNATION = 2 ** 53

@@ -8,7 +8,7 @@
     target.prepare()                     lock; the target is as it was
     store = target.begin(size, chunk)    only after START
     store.receive / zero / send / read   from several threads
-    store.end(size)                      only where begin(None) was told no size
+    store.end(size)                      only after begin(None), which has no size
     store.flush(); store.commit()
     store.finalize()                     if `needs_finalizing`, after the last read
     store.close()                        or store.abort()

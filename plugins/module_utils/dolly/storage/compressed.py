@@ -129,7 +129,7 @@ class DecompressOpener:
 
 
 class Archives:
-    """Archives of one kind in a row, decompressed in memory. Raises ValueError, or what the library raises."""
+    """Decompresses archives of one codec in a row, in memory. Raises ValueError, and what the library raises."""
 
     def __init__(self, codec: str) -> None:
         self._codec = codec

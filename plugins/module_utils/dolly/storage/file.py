@@ -90,7 +90,7 @@ class FileStore(DescriptorStore):
         with self._touched_lock:
             is_hole = not self._touched.overlaps(offset, offset + length)
         if self.size == _MAX_SIZE:
-            # The file may end before these bytes, and has to have them when it is read back.
+            # The file may end before these bytes, and must contain them when it is read back.
             linux.write_zeros(fd, offset + length - 1, 1)
             self._reach(offset + length)
         if is_hole or linux.punch_hole(fd, offset, length):
@@ -301,7 +301,7 @@ class FileTarget(Target):
                 linux.drop_cached(self._fd, start, end - start)
             return
         record.forget()
-        os.ftruncate(self._fd, 0)  # first, so that nothing of an earlier run is left anywhere
+        os.ftruncate(self._fd, 0)  # first, to discard all data of an earlier run
         os.ftruncate(self._fd, size or 0)
 
 

@@ -184,8 +184,8 @@ class OutputOpener:
             facts = inspect_target(path)
             self._check(facts, size)
             is_mapped = plan.image.mapped is not None
-            # Without a map, another size changes the last chunk; with a map, no mapped chunk might show the
-            # change.
+            # Without a map, another size changes the last chunk; with a map, possibly no mapped chunk
+            # shows it.
             compares = plan.compare and (not is_mapped or facts.kind == "block" or facts.size == size)
             # Bytes that an earlier run wrote outside the map would stay in a new file.
             resumes = self._resumes and not is_mapped

@@ -267,7 +267,7 @@ def _data(fd: int, size: int) -> Iterator[Tuple[int, int]]:
         try:
             start = os.lseek(fd, end, os.SEEK_DATA)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # lseek(2): nothing but a hole from here on
+            if error.errno == errno.ENXIO:  # lseek(2): only a hole follows
                 return
             raise
         if start >= size:

@@ -255,7 +255,7 @@ def _look_inside(real_path: str, starts: List[int]) -> Tuple[int, bool, str, int
 
 
 def _open_to_look(real_path: str) -> Tuple[int, bool]:
-    """Return a descriptor, and whether another user has the device exclusively. Raises OSError."""
+    """Return a descriptor, and whether the device is in use elsewhere. Raises OSError."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
     for left in reversed(range(_LOOKS)):
         try:
