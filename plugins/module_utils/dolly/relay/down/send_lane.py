@@ -10,10 +10,6 @@ from ...wire.codec import Sealer
 from ...wire.messages import DATA, ZERO
 from .scheduler import Piece, Scheduler
 
-_SCRATCH = 64 * 1024
-#: Zeros are stored and counted in steps of this size: where they have to be written, progress is to be seen.
-_ZERO_STEP = 64 * 1024 * 1024
-
 
 class SendLane:
     """Sends what one child needs on one lane. `run` returns when the link is over.

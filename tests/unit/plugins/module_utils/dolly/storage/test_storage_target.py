@@ -337,7 +337,7 @@ def test_kind_of_target():
 
 @pytest.mark.parametrize("may_write", [True, False])
 def test_whether_this_user_may_write_there(tmp_path, monkeypatch, may_write):
-    """Else --check promises what the run then refuses. Server may do anything, so that it is no use as a user here."""
+    """Else --check promises what the run then refuses. Root may do anything, so that it is no use as a user here."""
     asked = []
     monkeypatch.setattr(os, "access", lambda path, mode: not asked.append((path, mode)) and may_write)
     assert inspect_target(str(tmp_path / "image")).denied is not may_write
