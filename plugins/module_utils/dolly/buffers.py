@@ -11,7 +11,7 @@ _ZEROS = bytes(1 << 20)
 
 
 def make_buffer(length: int) -> memoryview:
-    """Return `length` bytes of zeroed, writable memory that begins on a page. It takes no memory until
+    """Return `length` bytes of zeroed, writable memory that begins on a page; pages are allocated when
     written.
 
     A large bytearray begins 16 bytes behind the start of a page, as malloc's blocks of their own do. Where the kernel

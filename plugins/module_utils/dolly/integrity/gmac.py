@@ -5,8 +5,7 @@
 Processors have instructions for GMAC: it takes at most a quarter of the time of SHA-256. The standard library
 has no GMAC, but `_hashlib` is linked with libcrypto, which has it and can be called through `_hashlib`.
 
-With one nonce for many messages, as here, anyone who sees tags can compute the key. Tags must not leave the
-process.
+With one nonce for many messages, as here, tags reveal the key. They must not leave the process.
 """
 
 from __future__ import annotations
@@ -32,11 +31,9 @@ _KNOWN = (
 
 
 class Gmac:
-    """The MAC of one message, fed in pieces like a hashlib object, but for one thread and one call of
-    `digest`.
+    """The MAC of one message, fed in pieces like a hashlib object, but for one thread and one `digest`.
 
-    Use a key for one purpose and one run. Raises Refused if there is no usable library, CryptoError if it
-    fails.
+    Use a key for one purpose and one run. Raises Refused if there is no library, CryptoError if it fails.
     """
 
     def __init__(self, key: bytes, nonce: bytes = _NONCE) -> None:

@@ -39,8 +39,7 @@ class Digest(Protocol):
 
 
 class Hashing:
-    """How chunks are digested. `new` returns a new digest object; `check` raises Refused where that is
-    impossible.
+    """How chunks are digested. `new` returns a new digest object; `check` raises Refused if `new` cannot.
 
     `is_lasting`: whether the digests have a meaning without the secret of the run.
     """

@@ -33,8 +33,7 @@ class Channel:
         self.peer = sockets.name_of(sock)
         self.local_host = sockets.local_host(sock)
         self.heard_at = self.sent_at = reactor.now()
-        #: Most bytes to read at once. Lower it before `detach`: bytes for the next owner must not be read
-        #: here.
+        #: Most bytes to read at once. Lower it before `detach`: the next owner's bytes must stay unread.
         self.read_size = _READ_SIZE
         self._reactor = reactor
         self._sock: Optional[socket.socket] = sock

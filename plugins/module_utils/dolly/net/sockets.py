@@ -111,8 +111,7 @@ def connect(
     transport: Transport = UNTOUCHED,
     is_wanted: Callable[[], bool] = lambda: True,
 ) -> socket.socket:
-    """Return a blocking TCP connection to the first address of `host` that answers within `timeout_s`
-    seconds.
+    """Return a blocking TCP connection to the first address of `host` that answers in `timeout_s` seconds.
 
     Raises PeerLost with the reason; soon, when `is_wanted` turns false. Only the resolver's own limits bound
     the time to resolve the name.
@@ -128,7 +127,7 @@ def connect(
             except OSError as error:
                 sock.close()
                 reason = error
-    except (OSError, UnicodeError) as error:  # UnicodeError: an invalid name, such as 64 letters without a dot
+    except (OSError, UnicodeError) as error:  # UnicodeError: an invalid name, as of 64 letters, no dot
         reason = error
     raise PeerLost("%s port %d" % (host, port), reason_of(reason)) from reason
 

@@ -39,8 +39,7 @@ MAX_CLASSIC = 4095  # bytes of text that the original dolly accepts
 class Dollytab:
     """The content of a configuration file. Empty, None or 0: the file does not set the key.
 
-    ``split`` of the outfile and ``segsize`` are in bytes; ``dummy`` is in MB of 10^6 bytes, 0: limited by
-    time.
+    ``split`` of the outfile and ``segsize`` are in bytes; ``dummy`` is in MB of 10^6 bytes, 0: by time.
     """
 
     infile: Optional[File] = None
@@ -112,8 +111,7 @@ def to_dict(tab: Dollytab) -> Dict[str, Any]:
 
 
 def format_text(tab: Dollytab) -> str:
-    """Return the classic form in the order that the original dolly requires, ending in endconfig. `parse`
-    reads it.
+    """Return the classic form, in the order that the original dolly requires. `parse` reads it.
 
     Missing keys that the original requires are filled in: fanout, firstclient and lastclient.
     UsageError: a path with a space, which the classic form cannot express.

@@ -31,8 +31,7 @@ def parse_hosts(text: str) -> List[str]:
 
 
 def expand(text: str) -> List[str]:
-    """Return the hosts that one name with ranges stands for; numbers are padded like the first of their
-    range.
+    """Return the hosts that one name with ranges stands for; numbers are padded like the first of a range.
 
     ValueError: an invalid name or range, or more hosts than a run may have.
     """

@@ -209,8 +209,7 @@ class Plan:
 
     ``output``: the path to write if a node has no path of its own; ``source``: facts about the source, so
     that a node on the same machine can refuse to overwrite it; ``infile`` and ``outfile``: what the wire
-    carries and what a node writes; ``compare``: nodes compare their targets first, and request only what
-    differs.
+    carries and what a node writes; ``compare``: nodes compare their targets first, and request the rest.
     """
 
     run_id: str

@@ -4,8 +4,7 @@
 
 A parent adopts the children of a child that is gone. A node without a parent waits a moment to be adopted,
 then sends a knock to its ancestors, nearest first, the server last. The ancestor that gets the knock dials
-the node: data connections are always opened by the parent, so a node that cannot be dialled never has to
-accept one.
+the node: the parent always opens data connections, so a node that cannot be dialled need not accept one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When a parent finds a child too slow for the nodes behind it: it demotes the child to a leaf, or ejects it
-below a floor.
+"""When a parent demotes a child that is too slow for the nodes behind it, or ejects it below a floor.
 
 The parent has bytes that the child wants, and they do not arrive: the child's disk is slow, or the path to it
 is. The rate the child should reach is taken from its siblings, which share the parent's link; an only child
@@ -37,8 +36,7 @@ _MOST_WORDS = 0.75
 
 @dataclass(frozen=True)
 class Pace:
-    """A child at one moment. `received`: bytes of the image that it received in the first `seconds` of the
-    run.
+    """A child at one moment. `received`: bytes of the image received in the first `seconds` of the run.
 
     `has_backlog`: its parent has bytes that it wants and has not taken. `has_family`: nodes behind it wait
     for it. `is_target_bound`: it waits for its disk. `is_waited_for`: all its children wait for it, not for

@@ -130,8 +130,7 @@ class Snapshot:
     def from_dict(cls, data: Any) -> Snapshot:
         """Return the snapshot that ``to_dict`` described, from untrusted JSON. ValueError: not a snapshot.
 
-        Texts of its error are made printable: every node that passes them on, and the server, shows them to
-        people.
+        Texts of its error are made printable: nodes that pass them on, and the server, show them to people.
         """
         _expect("snapshot", data, isinstance(data, dict), "an object")
         allowed = {item.name for item in fields(cls)}

@@ -147,8 +147,7 @@ class Store(abc.ABC):
     def settle(self, offset: int, length: int) -> None:  # noqa: B027 - only disks have something to do
         """Start the writeback of a written range, without waiting for its end.
 
-        May block while the disk's queue is full, so a thread that moves data must not call it. Raises
-        TargetError.
+        May block while the disk's queue is full: not for threads that move data. Raises TargetError.
         """
 
     def release(self, offset: int, length: int) -> None:  # noqa: B027
@@ -173,8 +172,7 @@ class Store(abc.ABC):
         """After `commit`: make the target differ from the image where that was requested.
 
         Call this only after the last read, because later reads need not return the image. The target stays
-        usable after a power loss during the call. Raises TableNotMoved; TargetError: the image is not good
-        either.
+        usable after a power loss during the call. Raises TableNotMoved; TargetError: the image is bad, too.
         """
 
     @abc.abstractmethod

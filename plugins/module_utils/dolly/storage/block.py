@@ -20,8 +20,8 @@ from .descriptor_store import DescriptorStore
 from .facts import TargetFacts
 from .record import Record, device_identity, device_record
 
-#: BLKZEROOUT needs whole logical blocks; with whole pages it does not touch pages that other threads write
-#: to.
+#: BLKZEROOUT needs whole logical blocks; whole pages keep it off pages that other
+#: threads write.
 _PAGE = 4096
 #: udev holds a shared lock while it probes a device that was just closed.
 _LOCK_TRIES = 20
@@ -204,8 +204,7 @@ class BlockTarget(Target):
         self, facts: TargetFacts, state_dir: str = "", resumes: bool = True, compares: bool = False
     ) -> None:
         self.facts = facts
-        #: Set before `begin`: whether `finalize` moves the backup of a GUID partition table to the disk's
-        #: end.
+        #: Set before `begin`: whether `finalize` moves the GUID partition table's backup to the end.
         self.moves_gpt = False
         #: Set before `begin`: the partition tables of the image, where they are known.
         self.tables: Sequence[gpt.Table] = ()

@@ -3,8 +3,7 @@
 """A regular file that is compared with the image first, and not written if it is equal.
 
 The final file is read until something has to be written. Before the first write it is copied to the partial
-file, which is renamed to the final name in the end, so a program that has the old file open keeps it
-unchanged.
+file, which is renamed to the final name in the end, so a program with the old file open keeps it.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ _STEP = 64 << 20
 class ComparedStore(FileStore):
     """The final file until something has to be written, then a partial file that starts as its copy.
 
-    `open_partial` returns the locked partial file and is called once, before the first write. `release` frees
-    its resources.
+    `open_partial` returns the locked partial file; called once, before the first write. `release` closes it.
     """
 
     def __init__(

@@ -4,8 +4,7 @@
 
 A stream may hold several archives in a row, as gzip, xz, bzip2 and zstd allow. A stream that ends early, does
 not decompress, or has other bytes behind its last archive fails the node: the result would be a wrong copy.
-Zeros behind the end come from tapes and block devices; they are skipped for gzip and xz, as those programs
-do.
+Zeros behind the end come from tapes and block devices; for gzip and xz they are skipped.
 """
 
 from __future__ import annotations
@@ -129,7 +128,7 @@ class DecompressOpener:
 
 
 class Archives:
-    """Decompresses archives of one codec in a row, in memory. Raises ValueError, and what the library raises."""
+    """Decompresses archives of one codec in a row, in memory. Raises ValueError, and the library's errors."""
 
     def __init__(self, codec: str) -> None:
         self._codec = codec

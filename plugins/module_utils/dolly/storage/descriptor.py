@@ -39,8 +39,7 @@ class Descriptor:
             self._close_if_idle()
 
     def replace(self, fd: int) -> None:
-        """Own `fd` from now on and give it to all later users; present users keep the old one until they
-        finish.
+        """Own `fd` and give it to all later users; present users keep the old one until they finish.
 
         At no time does a user find the descriptor closed. After `close` the new one is closed too.
         """

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A regular file as target: written beside its final name, and renamed over it when it is complete.
 
-All calls are relative to one open directory, so a run is not affected when its directory is replaced by
-another one.
+All calls are relative to one open directory, so replacing that directory does not affect a run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Moving the backup of a GUID partition table on a disk larger than its image. Computes writes, performs
-none.
+"""Moving the backup of a GUID partition table on a disk larger than its image. Writes nothing itself.
 
 The image's backup header lies where the image's disk ended. By UEFI 2.10, section 5.3, it belongs in the last
 block of the disk, behind the backup of the entries. Otherwise the kernel and most tools complain, or leave
@@ -79,8 +78,7 @@ def tables(read: Read) -> Tuple[Table, ...]:
 
 
 def as_in_image(read: Read, table: Table, disk_size: int, image_size: int) -> Writes:
-    """Return the image's bytes for the places where a disk has a moved `table`; empty if it is not fully
-    moved.
+    """Return the image's bytes for the places where a disk has a moved `table`; empty if not fully moved.
 
     These bytes are a guess that the image's digests have to confirm. `read` reads the disk.
     """
@@ -147,8 +145,7 @@ def without(pieces: Writes, offset: int, length: int) -> Writes:
 
 
 def moved_backup(read: Read, block: int, disk_size: int) -> Optional[Writes]:
-    """Return the writes that move the backup to the end of a disk of `disk_size` bytes and `block` bytes per
-    block.
+    """Return the writes that move the backup to the end of a disk; sizes of disk and block in bytes.
 
     `read(offset, length)` returns bytes of the disk. None: there is no table; empty: nothing is to be done.
     Raises ValueError, with what was found, for a table that cannot be trusted.

@@ -83,8 +83,7 @@ _sync_file_range = _find(("sync_file_range",), ctypes.c_int, ctypes.c_int64, cty
 
 
 def punch_hole(fd: int, offset: int, length: int) -> bool:
-    """Make a range of a file or a device read as zeros and free its blocks; return False if that is not
-    supported.
+    """Make a range of a file or a device read as zeros and free its blocks; return False if unsupported.
 
     On a device the range must be whole logical blocks (since Linux 4.9), and the kernel refuses unless they
     then read as zeros. Raises OSError for every other failure.

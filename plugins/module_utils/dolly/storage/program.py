@@ -86,7 +86,7 @@ def _become(argv: List[str], descriptors: List[int], is_apart: bool) -> None:
     try:
         if is_apart:
             os.setsid()
-        # Move them above the standard ones first: if the caller closed those, a pipe may occupy one of their
+        # Move them above the standard ones first: if the caller closed those, a pipe may have one of their
         # numbers.
         safe = [_above_standard(descriptor) for descriptor in descriptors]
         for place, descriptor in enumerate(safe):

@@ -56,8 +56,7 @@ def device_journal_name(facts: TargetFacts) -> str:
 
 
 class Record:
-    """The journal of one target. `shape` describes the run's image; without one nothing is claimed or
-    written.
+    """The journal of one target. `shape` describes the run's image; if None, nothing is claimed or saved.
 
     Not thread-safe, except `remove`.
     """
@@ -89,8 +88,7 @@ class Record:
     def save(self, claimed: RangeSet) -> None:
         """Write a journal that claims the whole chunks of these bytes, which must be on the medium.
 
-        A reader sees the old journal or the new one, even after a power loss. OSError, ValueError: not
-        written.
+        A reader sees the old journal or the new one, even after a power loss. OSError, ValueError: failed.
         """
         if self.shape is None:
             return

@@ -138,8 +138,7 @@ class Source:
             linux.drop_cache(fd, offset, length)
 
     def data_ranges(self) -> RangeSet:
-        """Return the ranges that are not holes: everything if the file system reports no holes, or wrong
-        ones.
+        """Return the ranges that are not holes; everything if the file system's holes are not reliable.
 
         A hole of less than SMALLEST_HOLE counts as data. Raises SourceError.
         """

@@ -195,8 +195,7 @@ class SplitStore(Store):
                 os.close(fd)
 
     def _retire_first(self) -> None:
-        """Remove the old first part: if the commit is interrupted, a mix of old and new parts is no valid
-        image.
+        """Remove the old first part: an interrupted commit must not leave a mix that looks like an image.
 
         A single part that replaces a single part needs no such mark, because its rename is atomic.
         """

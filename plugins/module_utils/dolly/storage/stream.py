@@ -102,8 +102,7 @@ class _FromMemory:
 class StoreSink:
     """A sink that fills a store from its beginning, for example with decompressed data for a disk or a file.
 
-    `verifies`: whether to read back and compare each piece, because no digest of the run covers decompressed
-    data.
+    `verifies`: whether to read back and compare each piece, because no digest covers decompressed data.
     """
 
     flushes = True

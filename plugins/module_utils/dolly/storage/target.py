@@ -103,8 +103,7 @@ def open_target(
     resumes: bool = True,
     compares: bool = False,
 ) -> Target:
-    """Return the target at `path`, not opened yet. `facts`: the facts that were checked; None: inspect the
-    path.
+    """Return the target at `path`, not opened yet. `facts`: those that were checked; None: inspect it.
 
     `state_dir`: where the journal of a device lies; empty: the default. `resumes`: whether to use the data of
     an earlier run. `compares`: whether to compare the present content with the image first.

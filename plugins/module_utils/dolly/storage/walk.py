@@ -1,11 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The dolly.ring authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Resolving the path of a target name by name, so that another user's link cannot lead root to a file of
-root.
+"""Resolving the path of a target name by name, so that a user's link cannot lead root to a file of root.
 
 A link is followed if root or this user made it, or if it leads to something that its maker owns. Each name is
-opened relative to the directory before it, never by a path, so each step continues from exactly what was
-checked.
+opened relative to the directory before it, never by a path, so each step starts at what was checked.
 """
 
 from __future__ import annotations

@@ -39,8 +39,7 @@ MAX_DIGESTS = 2046
 
 @dataclass(frozen=True)
 class Setup:
-    """Down, first: the image, the ring and the options. `is_late`: the run has started; a new node becomes a
-    leaf.
+    """Down, first: the image, the ring and the options. `is_late`: after Start; a new node becomes a leaf.
 
     `known`: the newest snapshot of the child in the ring; the child's own snapshots must supersede it.
     """
@@ -62,8 +61,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Need:
-    """Up: the first ranges wanted on this link, replacing the previous Need; and pieces received so far, by
-    lane.
+    """Up: the first ranges wanted on this link, replacing the previous Need; pieces received by lane.
 
     The child will never want a byte below `safe`, and its children none below `below`: a parent with a window
     may discard these bytes.
