@@ -177,7 +177,11 @@ class TestWhomANodeMaySpeakOf:
 def test_a_leaf_that_says_that_others_are_done(ring, fanout):
     """It ended the run: the server had heard that everybody is done, while a node held half of the image."""
     bench = ring(count=2, fanout=fanout, targets={1: slow(2 * CHUNK)})
-    liar, store = bench.members[2], lambda: bench.targets[1].store
+    liar = bench.members[2]
+
+    def store():
+        return bench.targets[1].store
+
     until(lambda: store() is not None and store().reached.is_set() and bench.states[1] != "waiting")
     lie = {**snapshot(1, state="done", digest=bench.root.node.image_check.root), "version": 2 ** 40}
     liar.call(lambda: liar.node._upstream.status([lie]))
@@ -191,7 +195,11 @@ def test_a_leaf_that_says_that_others_are_done(ring, fanout):
 def test_a_node_outbids_what_others_have_made_up_of_it(ring):
     """Once it has another parent: that one tells it what it knows."""
     bench = ring(count=2, targets={2: slow(2 * CHUNK)})
-    liar, store = bench.members[1], lambda: bench.targets[2].store
+    liar = bench.members[1]
+
+    def store():
+        return bench.targets[2].store
+
     until(lambda: store() is not None and store().reached.is_set())
     lie = {**snapshot(2, held=5), "version": 2 ** 40, "incarnation": 900}
     liar.call(lambda: liar.node._upstream.status([lie]))

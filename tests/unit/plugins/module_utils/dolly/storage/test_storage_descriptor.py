@@ -136,6 +136,6 @@ class TestReplace:
         if is_used:
             descriptor.__exit__()
         assert not self.is_open(old) and not self.is_open(new)
-        with pytest.raises(OSError) as caught, descriptor:
-            pass
+        with pytest.raises(OSError) as caught:
+            descriptor.__enter__()
         assert caught.value.errno == errno.ECANCELED
