@@ -46,7 +46,9 @@ def parent_gone(parent: str, reason: str, goodbye: Optional[Bye]) -> str:
 
 
 def child_gone(name: str, outcome: str, reason: str) -> str:
-    """How the link to a child ended; empty where `actions` reports that."""
+    """How the link to a child ended; empty where `actions` reports that, or where the child never had a link."""
+    if outcome == "finished" and reason != goodbye_of("finished"):
+        return ""  # this node gave the child up while it was dialling it: nothing is known of the child
     text = _ENDS.get(outcome, "")
     return text % ((name, reason) if text.count("%s") == 2 else (name,)) if text else ""
 

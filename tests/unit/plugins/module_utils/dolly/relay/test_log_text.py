@@ -32,6 +32,8 @@ def test_what_a_node_does(event, actions, lines):
 
 def test_how_a_child_ended_is_told_once():
     assert log_text.child_gone("n1", "finished", "it is done") == "n1 is done"
+    # A child that is given up before it is linked has ended, too, but has said nothing of itself.
+    assert log_text.child_gone("n1", "finished", "failed") == ""
     assert log_text.child_gone("n1", "failed", "no room") == "n1 failed: no room"
     assert log_text.child_gone("n1", "lost", "silent") == "" == log_text.child_gone("n1", "unreachable", "no way")
 
