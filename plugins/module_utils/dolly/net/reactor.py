@@ -111,7 +111,13 @@ class Reactor:
         self.call(lambda: None)
 
     def close(self) -> None:
-        """Close the selector and the wake-up sockets; call only after `run` has returned."""
+        """Close the selector, the wake-up sockets and all sockets still watched; call only after `run` has returned.
+
+        A connection that says goodbye waits for its peer to close, and nobody would close it after this.
+        """
+        for key in list(self._selector.get_map().values()):
+            if key.fileobj is not self._woken and isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
         self._selector.close()
         self._waker.close()
         self._woken.close()

@@ -193,3 +193,15 @@ class TestWatch:
         reactor.run()
         pair[0].close()
         reactor.forget(pair[0])
+
+
+def test_what_is_still_watched_at_the_end_is_closed():
+    """Such as a connection that has said goodbye, and whose peer has not closed it yet."""
+    reactor = Reactor()
+    left, right = socket.socketpair()
+    with right:
+        reactor.watch(left, lambda readable, writable: None, read=True, write=False)
+        reactor.call(reactor.stop)
+        reactor.run()
+        reactor.close()
+        assert left.fileno() == -1 and right.recv(1) == b""
